@@ -1,0 +1,90 @@
+"""The main job on recorded spikes: traces of a real train, and what they tell of its stimulus.
+
+Run by `nox -s demo`; `python docs/demo/run.py --help` for its one option.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import decoding
+import figures
+import jax
+import numpy as np
+import recording
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+import spark.core.tracers
+
+
+def main() -> None:
+    """Decode both recordings, print two tables, and write three figures."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--output", type=Path, default=Path("demo"), help="folder of the figures")
+    output = parser.parse_args().output
+    output.mkdir(parents=True, exist_ok=True)
+    console = Console()
+    console.print(
+        f"spark-core-tracers {spark.core.tracers.__version__}, jax {jax.__version__}, "
+        f"{jax.devices()[0].platform}"
+    )
+
+    decoded = Table(title="Stimulus read from the spikes, on the part that was not fitted")
+    for column in ("recording", "spikes", "method", "correlation", "explained variance"):
+        decoded.add_column(
+            column, justify="right" if column not in ("recording", "method") else "left"
+        )
+    timing = Table(title="Traces over 10 s of recording")
+    for column in ("recording", "steps", "traces", "first run, ms", "later run, ms"):
+        timing.add_column(column, justify="right")
+
+    shown = {}
+    for number in track(recording.CUT_OFF, description="recordings", console=console):
+        spikes = recording.load(number)
+        traces = decoding.trace(spikes)
+        both = np.concatenate([traces.single, traces.double], axis=1)
+        rows = [
+            decoding.read_out(spikes, "single traces", traces.single),
+            decoding.read_out(spikes, "double traces", traces.double),
+            decoding.read_out(spikes, "single and double", both),
+            decoding.wiener(spikes),
+        ]
+        for row in rows:
+            decoded.add_row(
+                spikes.name,
+                str(len(spikes.spike_times)),
+                row.method,
+                f"{row.correlation:.3f}",
+                f"{row.explained_variance:.3f}",
+            )
+        decoded.add_section()
+        timing.add_row(
+            spikes.name,
+            f"{len(spikes.spikes)}",
+            f"{both.shape[1]}",
+            f"{traces.compile_ms:.0f}",
+            f"{traces.run_ms:.0f}",
+        )
+        shown[spikes.name] = [rows[2], rows[3]]
+        if number == 1:
+            figures.raster_and_traces(spikes, traces, output / "raster-and-traces.png")
+            figures.efficacies_along_the_train(
+                spikes, decoding.efficacies(spikes), output / "efficacies.png"
+            )
+    figures.reconstructions(shown, output / "reconstruction.png")
+
+    console.print(decoded)
+    console.print(timing)
+    console.print(
+        "The Wiener filter sees spikes before and after; the readout waits "
+        f"{decoding.DELAY:g} ms and sees only what came before."
+    )
+    for path in sorted(output.glob("*.png")):
+        console.print(f"wrote {path}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,101 @@
+"""Everything that is run, checked and built; `nox -l` lists it.
+
+The README's two commands are `nox -s demo` and `nox -s tests lint types build`. The whole matrix of
+package x Python x backend x JAX is `nox -s matrix`.
+"""
+
+import shutil
+
+import nox
+
+# What can be installed, and what each needs from this repository.
+PACKAGES = {
+    "spark-core-tracers": [],
+}
+PYTHONS = ["3.11", "3.12", "3.13"]
+JAX = {
+    "newest": ["jax", "flax"],
+    "oldest": ["jax==0.8.1", "jaxlib==0.8.1", "flax==0.12.1"],
+}
+BACKENDS = {
+    "cpu": "",
+    "gpu": "[cuda13]",
+}
+DEMO = ["matplotlib", "nitime", "rich", "scikit-learn"]
+
+nox.needs_version = ">=2025.2.9"
+nox.options.default_venv_backend = "uv|virtualenv"
+nox.options.download_python = "never"
+nox.options.sessions = ["tests", "lint", "types", "build"]
+
+
+def install(session, *packages, jax="newest", backend="cpu", group="test"):
+    """Install packages with what they need, editable, and a group of the first one's tools."""
+    sources = []
+    for package in packages:
+        for name in (*PACKAGES[package], package):
+            sources += ["-e", f"packages/{name}{BACKENDS[backend]}"]
+    groups = []
+    for package in packages:
+        project = nox.project.load_toml(f"packages/{package}/pyproject.toml")
+        groups += nox.project.dependency_groups(project, group)
+    session.install(*sources, *groups, *JAX[jax])
+
+
+@nox.session
+@nox.parametrize("jax", JAX)
+def tests(session, jax):
+    """Run all tests on the CPU with this Python, at both ends of the range of JAX."""
+    install(session, *PACKAGES, jax=jax)
+    session.run("pytest", "-n", "auto", "packages", "tests-integration", *session.posargs)
+
+
+@nox.session(python=PYTHONS)
+@nox.parametrize("jax", JAX)
+@nox.parametrize("backend", BACKENDS)
+@nox.parametrize("package", PACKAGES)
+def matrix(session, package, backend, jax):
+    """Run the tests of one package on one Python, backend and JAX."""
+    if backend == "gpu" and shutil.which("nvidia-smi") is None:
+        session.skip("no NVIDIA GPU on this machine")
+    install(session, package, jax=jax, backend=backend)
+    session.env["JAX_PLATFORMS"] = {"cpu": "cpu", "gpu": "cuda"}[backend]
+    workers = ["-n", "auto"] if backend == "cpu" else []
+    session.run("pytest", *workers, f"packages/{package}", *session.posargs)
+
+
+@nox.session
+def lint(session):
+    """Check style and formatting."""
+    session.install("ruff>=0.17,<0.18")
+    session.run("ruff", "check", *session.posargs)
+    session.run("ruff", "format", "--check")
+
+
+@nox.session
+def types(session):
+    """Check types, strictly."""
+    install(session, *PACKAGES, group="types")
+    for package in PACKAGES:
+        session.run("mypy", f"packages/{package}/src")
+
+
+@nox.session
+def build(session):
+    """Build wheels and sdists, test what is in them, and install each alone."""
+    session.install("build", "hatch", "pytest>=9")
+    session.run("pytest", "tests-integration/distributions", *session.posargs)
+
+
+@nox.session
+def demo(session):
+    """Run the main job on recorded spikes and write its figures to demo/."""
+    session.install("-e", "packages/spark-core-tracers", *DEMO)
+    session.run("python", "docs/demo/run.py", *session.posargs)
+
+
+@nox.session
+def measure(session):
+    """Measure the speed figures of the changelogs on this machine."""
+    session.install("-e", "packages/spark-core-tracers")
+    session.run("python", "docs/measure.py", *session.posargs)

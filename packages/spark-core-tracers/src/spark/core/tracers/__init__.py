@@ -1,0 +1,44 @@
+"""Exact, fast synaptic traces for spiking networks on JAX and Flax NNX."""
+
+import spark as _spark
+
+if getattr(_spark, "__file__", None) is not None:
+    raise ImportError(
+        f"another distribution owns the package 'spark' here ({_spark.__file__}; the older "
+        "spark_snn does): it cannot share an environment with spark-core-tracers. Uninstall it, or "
+        "use a fresh environment."
+    )
+
+from .__about__ import __version__
+from .base import BaseTracer, Constant, TraceState
+from .double import (
+    DoubleExponential,
+    DoubleExponentialParameters,
+    DoubleTracer,
+    SaturableDoubleTracer,
+)
+from .exponential import Exponential, ExponentialParameters, SaturableTracer, Tracer
+from .recurrence import Recurrence, State
+from .resource_usage import ResourceUsage, ResourceUsageParameters, RUTracer
+from .rounding import Noise
+
+__all__ = [
+    "BaseTracer",
+    "Tracer",
+    "DoubleTracer",
+    "SaturableTracer",
+    "SaturableDoubleTracer",
+    "RUTracer",
+    "Recurrence",
+    "Exponential",
+    "ExponentialParameters",
+    "DoubleExponential",
+    "DoubleExponentialParameters",
+    "ResourceUsage",
+    "ResourceUsageParameters",
+    "State",
+    "Noise",
+    "TraceState",
+    "Constant",
+    "__version__",
+]

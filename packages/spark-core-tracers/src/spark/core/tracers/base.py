@@ -1,0 +1,272 @@
+"""`BaseTracer`: what every tracer module shares - shape, dt, dtype, rng, and its four verbs."""
+
+from __future__ import annotations
+
+import abc
+import dataclasses
+import functools
+import inspect
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, ArrayLike, Float
+
+from .arguments import (
+    as_dt,
+    as_key,
+    as_parameter,
+    as_shape,
+    as_storage_dtype,
+    one_of,
+    real_array,
+    require,
+)
+from .recurrence import Recurrence, State
+from .rounding import ROUNDINGS, Noise, Rounding, arithmetic_dtype
+
+
+class TraceState(nnx.Variable[Array]):
+    """A trace: what a tracer carries from step to step."""
+
+
+class Constant(nnx.Variable[Array]):
+    """A parameter of a tracer that is not trained; a trained one is an `nnx.Param`."""
+
+
+class BaseTracer(nnx.Module, abc.ABC):
+    """Base Tracer class.
+
+    It holds shape, time step, storage dtype and random numbers, checks what comes in, and has the
+    verbs of every tracer: call, `scan`, `reset` and `masked_reset`. What a kind of tracer adds is
+    its recurrence and its `value`.
+
+    Attributes:
+        shape: Shape of the trace.
+        dt: Time step.
+        dtype: Dtype of the stored traces. Arithmetic is at least float32.
+        rounding: How a half-precision trace is rounded.
+        recurrence: The pure recurrence that the tracer runs; static.
+        rng: Random stream for stochastic rounding; its count advances by one per step.
+    """
+
+    def __init__(
+        self,
+        shape: int | Sequence[int],
+        seed: int | Array | None = None,
+        dtype: Any = jnp.float16,
+        dt: float = 1.0,
+        *,
+        rounding: Rounding = "stochastic",
+        trainable: Sequence[str] = (),
+        **kwargs: Any,
+    ) -> None:
+        """Set what all tracers share.
+
+        Args:
+            shape: Shape of the trace; an integer stands for one axis.
+            seed: Seed of the random stream, or a JAX PRNG key; None stands for 0.
+            dtype: float16, bfloat16, float32 or float64.
+            dt: Time step, in the unit of the time constants (ms by convention); finite and > 0.
+            rounding: `"stochastic"` keeps the mean of a half-precision trace right at every time
+                constant. `"nearest"` is deterministic and needs no random numbers, but refuses time
+                constants that it could not decay. Without effect in float32 and float64.
+            trainable: Names of the parameters to keep as `nnx.Param`, such as `("tau",)`; the
+                others are `Constant`.
+            **kwargs: None; an unknown keyword is refused by name.
+
+        Raises:
+            TypeError: If an argument has the wrong type, or a keyword is unknown.
+            ValueError: If an argument has a value that makes no sense.
+        """
+        if kwargs:
+            raise TypeError(
+                f"{type(self).__name__} got an unknown keyword {next(iter(kwargs))!r}; "
+                f"known ones are {', '.join(_keywords(type(self)))}."
+            )
+        self.shape = as_shape(shape)
+        self.dt = as_dt(dt)
+        self.dtype = as_storage_dtype(dtype)
+        self.rounding = one_of("rounding", rounding, ROUNDINGS)
+        self.trainable = (trainable,) if isinstance(trainable, str) else tuple(trainable)
+        self.rng = nnx.RngStream(as_key(seed), tag="rounding")
+
+    def _define(self, recurrence: Recurrence[Any], parameters: Any) -> None:
+        """Keep recurrence and checked parameters, and set every trace to rest."""
+        for name in self.trainable:
+            one_of("trainable", name, parameters._fields)
+        for name, value in parameters._asdict().items():
+            kind = nnx.Param if name in self.trainable else Constant
+            setattr(self, name, kind(as_parameter(name, value, self.shape, self.dtype)))
+        self.recurrence = recurrence
+        for name in recurrence.time_constants:
+            self._require_time_constant(name)
+        self._require_bases_within(
+            recurrence.range(self.dtype), f"be within the range of {self.dtype}"
+        )
+        state = recurrence.init(self.parameters, self.shape, self.dtype)
+        for name, trace in zip(recurrence.traces, state.traces, strict=True):
+            setattr(self, name, TraceState(trace))
+
+    def _require_time_constant(self, name: str) -> None:
+        tau = getattr(self, name).get_value()
+        wide = jnp.finfo(arithmetic_dtype(self.dtype))
+        require(name, tau, lambda tau: tau >= wide.tiny, f"be > 0 in {wide.dtype}")
+        if getattr(self, "integrator", "exact") == "euler":
+            require(
+                name, tau, lambda tau: tau >= self.dt, f"be at least dt = {self.dt:g} for Euler"
+            )
+        # A change smaller than half an epsilon is rounded away.
+        step = jnp.finfo(self.dtype) if self.rounding == "nearest" else wide
+        longest = self.dt / float(step.eps / 2)
+        remedy = (
+            "use rounding='stochastic', a wider dtype or a longer dt"
+            if step.dtype != wide.dtype
+            else "use a wider dtype or a longer dt"
+        )
+        require(
+            name,
+            tau,
+            lambda tau: tau <= longest,
+            f"be at most {longest:g} to decay in {step.dtype} rounded to nearest ({remedy})",
+        )
+
+    def _saturate(self, bounds: tuple[float, float]) -> tuple[float, float]:
+        """Clip every stage from now on; a base outside the bounds is refused."""
+        recurrence: Any = self.recurrence
+        self.recurrence = dataclasses.replace(recurrence, bounds=bounds)
+        self._require_bases_within(
+            self.recurrence.range(self.dtype),
+            f"lie within [minimum, maximum] = [{bounds[0]:g}, {bounds[1]:g}]",
+        )
+        return bounds
+
+    def _require_bases_within(self, limits: tuple[float, float], what: str) -> None:
+        for name in self.recurrence.bases:
+            base = getattr(self, name).get_value().astype(self.dtype)
+            require(name, base, lambda base: (limits[0] <= base) & (base <= limits[1]), what)
+
+    @property
+    @abc.abstractmethod
+    def value(self) -> Float[Array, "*shape"]:
+        """What the tracer stands for now, of shape `shape` and dtype `dtype`."""
+
+    @property
+    def parameters(self) -> Any:
+        """The parameters as a named tuple of arrays, for the methods of `recurrence`."""
+        kind = self.recurrence.parameters
+        return kind(*[_read(getattr(self, name)) for name in kind._fields])
+
+    @property
+    def state(self) -> State:
+        """Traces and noise, for the methods of `recurrence`."""
+        key = _read(self.rng.key) if self.rounding == "stochastic" else None
+        traces = tuple([_read(getattr(self, name)) for name in self.recurrence.traces])
+        return State(traces, Noise(key, _read(self.rng.count)))
+
+    def __call__(self, x: ArrayLike, **kwargs: Any) -> Float[Array, "*shape"]:
+        """Take one step.
+
+        Args:
+            x: Input that arrives at the end of the step; boolean, integer or floating,
+                broadcastable to `shape`.
+            **kwargs: None; an unknown keyword is refused by name.
+
+        Returns:
+            The value after the step, of shape `shape` and dtype `dtype`.
+
+        Raises:
+            TypeError: If `x` is not an array of real numbers, or a keyword is given.
+            ValueError: If `x` does not broadcast to `shape`.
+        """
+        if kwargs:
+            raise TypeError(
+                f"a tracer's call takes x alone, got an unknown {next(iter(kwargs))!r}."
+            )
+        x = real_array("x", x)
+        state, y = _step(self.recurrence, self.parameters, self.state, x)
+        self._update(state)
+        return y
+
+    def scan(self, xs: ArrayLike) -> Float[Array, "time *shape"]:
+        """Take one step per leading entry of `xs`: bit for bit what single calls give.
+
+        Args:
+            xs: Inputs, time as the leading axis; `xs[t]` broadcasts to `shape`.
+
+        Returns:
+            The value after each step, of shape `(time, *shape)` and dtype `dtype`.
+
+        Raises:
+            TypeError: If `xs` is not an array of real numbers.
+            ValueError: If `xs` has no time axis, or `xs[t]` does not broadcast to `shape`.
+        """
+        xs = real_array("xs", xs)
+        if xs.ndim == 0:
+            raise ValueError("xs must have time as its leading axis, got a scalar.")
+        state, ys = _scan(self.recurrence, self.parameters, self.state, xs)
+        self._update(state)
+        return ys
+
+    def reset(self) -> None:
+        """Put every trace to its value at rest. The random stream goes on."""
+        self.masked_reset(jnp.ones((), bool))
+
+    def masked_reset(self, mask: ArrayLike) -> None:
+        """Put every trace to its value at rest where `mask` is true.
+
+        Args:
+            mask: Boolean, broadcastable to `shape`. Where it is false, no bit changes.
+
+        Raises:
+            TypeError: If `mask` is not boolean.
+            ValueError: If `mask` does not broadcast to `shape`.
+        """
+        mask = real_array("mask", mask)
+        if mask.dtype != bool:
+            raise TypeError(f"mask must be boolean, got dtype {mask.dtype}.")
+        self._update(_reset(self.recurrence, self.parameters, self.state, mask))
+
+    def _update(self, state: State) -> None:
+        for name, trace in zip(self.recurrence.traces, state.traces, strict=True):
+            getattr(self, name).set_value(trace)
+        self.rng.count.set_value(state.noise.steps)
+
+
+def _read(variable: nnx.Variable[Array]) -> Array:
+    """The array in a variable; a plain one without the tree traversal of `get_value`."""
+    value = variable.get_raw_value()
+    return value if isinstance(value, jax.Array) else variable.get_value()
+
+
+def _keywords(cls: type) -> list[str]:
+    """Names of all arguments of a constructor, those that it passes on included."""
+    names: dict[str, None] = {}
+    for base in cls.__mro__:
+        if issubclass(base, BaseTracer):
+            for parameter in inspect.signature(base.__init__).parameters.values():
+                if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
+                    names[parameter.name] = None
+    return [name for name in names if name != "self"]
+
+
+# One compiled program per recurrence, shapes and dtypes, whichever module calls it.
+@functools.partial(jax.jit, static_argnums=0)
+def _step(
+    recurrence: Recurrence[Any], parameters: Any, state: State, x: Array
+) -> tuple[State, Array]:
+    return recurrence.step(parameters, state, x)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _reset(recurrence: Recurrence[Any], parameters: Any, state: State, mask: Array) -> State:
+    return recurrence.reset(parameters, state, mask)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _scan(
+    recurrence: Recurrence[Any], parameters: Any, state: State, xs: Array
+) -> tuple[State, Array]:
+    return recurrence.scan(parameters, state, xs)

@@ -1,0 +1,255 @@
+"""Double exponential traces, cascades of two stages: `DoubleTracer`, `SaturableDoubleTracer`."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from flax import nnx
+from jaxtyping import Array, Float
+
+from .arguments import as_bounds, one_of
+from .base import BaseTracer, TraceState
+from .coefficients import INTEGRATORS, Integrator, Parameter, complement, coupling, decay
+from .recurrence import Recurrence, Relaxation, Traces
+
+
+class DoubleExponentialParameters(NamedTuple):
+    """Parameters of `DoubleExponential`; each a scalar or broadcastable to the state.
+
+    Attributes:
+        tau_1: Time constant of stage 1, in the unit of `dt`.
+        tau_2: Time constant of stage 2.
+        scale_1: What an input of 1 adds to stage 1.
+        scale_2: What a deviation of 1 in stage 1 adds to stage 2 per unit of time; with the Euler
+            integrator, per step.
+        base_1: Value of stage 1 at rest.
+        base_2: Value of stage 2 at rest.
+    """
+
+    tau_1: Parameter
+    tau_2: Parameter
+    scale_1: Parameter = 1.0
+    scale_2: Parameter = 1.0
+    base_1: Parameter = 0.0
+    base_2: Parameter = 0.0
+
+
+class _Stage(NamedTuple):
+    complement: Array
+    gain: Parameter
+    base: Parameter
+
+
+@dataclasses.dataclass(frozen=True)
+class DoubleExponential(Recurrence[DoubleExponentialParameters]):
+    """The recurrence of a cascade: the input drives stage 1, stage 1 drives stage 2.
+
+    The pure counterpart of `DoubleTracer` and, with bounds, of `SaturableDoubleTracer`: `step` and
+    `scan` take `(parameters, state, x)` and return `(state, y)`.
+
+    Attributes:
+        dt: Time step, in the unit of the time constants.
+        integrator: `"exact"`, or `"euler"`, where stage 2 takes the updated stage 1 per step.
+        bounds: Range that both traces are clipped to after their update; None does not clip.
+    """
+
+    integrator: Integrator = "exact"
+    bounds: tuple[float, float] | None = None
+
+    parameters = DoubleExponentialParameters
+    time_constants = ("tau_1", "tau_2")
+    bases = ("base_1", "base_2")
+    traces = ("trace_1", "trace_2")
+
+    def rest(self, parameters: DoubleExponentialParameters) -> tuple[Parameter, ...]:
+        """The two bases."""
+        return parameters.base_1, parameters.base_2
+
+    def coefficients(self, parameters: DoubleExponentialParameters) -> tuple[_Stage, _Stage]:
+        """Complement of the decay, gain and base of each stage."""
+        p, gain = parameters, parameters.scale_2
+        if self.integrator == "exact":
+            gain = gain * coupling(p.tau_1, p.tau_2, self.dt)
+        return (
+            _Stage(complement(p.tau_1, self.dt, self.integrator), p.scale_1, p.base_1),
+            _Stage(complement(p.tau_2, self.dt, self.integrator), gain, p.base_2),
+        )
+
+    def relaxation(
+        self, stage: int, k: tuple[_Stage, _Stage], x: Array, before: Array, after: Array
+    ) -> Relaxation:
+        """Decay towards the base, and what drives the stage: the input, or stage 1."""
+        drive = x if stage == 0 else (before if self.integrator == "exact" else after) - k[0].base
+        return Relaxation(k[stage].complement, k[stage].gain * drive, k[stage].base)
+
+    def output(
+        self, k: tuple[_Stage, _Stage], x: Array, before: Traces, after: Traces, kept: Traces
+    ) -> Array:
+        """Stage 2, as kept."""
+        return kept[1]
+
+
+class DoubleTracer(BaseTracer):
+    r"""Multipurpose double exponential tracer.
+
+    A cascade: the input drives stage 1, stage 1 drives stage 2, and stage 2 is the value.
+
+    $$ \tau_1 \frac{du_1}{dt} = -u_1, \quad
+       u_1 \mathrel{+}= \mathrm{scale}_1 x \text{ at each input}, \qquad
+       \frac{du_2}{dt} = -\frac{u_2}{\tau_2} + \mathrm{scale}_2\, u_1, $$
+
+    with `trace_i = base_i + u_i`. An input of 1 gives, after a time `t`,
+
+    $$ u_2(t) = \mathrm{scale}_1 \mathrm{scale}_2
+       \frac{e^{-t/\tau_1} - e^{-t/\tau_2}}{1/\tau_2 - 1/\tau_1}, $$
+
+    the dual exponential, and with equal time constants the alpha function `t exp(-t/tau)`. The
+    values do not depend on `dt`.
+
+    With `integrator="euler"` stage 2 takes the updated stage 1 once per step, without the factor
+    `dt`: to compare, `scale_2(euler) = dt * scale_2(exact)`.
+
+    Attributes:
+        tau_1: Time constant of stage 1; a Flax variable, as are the other parameters.
+        tau_2: Time constant of stage 2.
+        scale_1: What an input of 1 adds to stage 1.
+        scale_2: What a deviation of 1 in stage 1 adds to stage 2 per unit of time.
+        base_1: Value of stage 1 at rest.
+        base_2: Value of stage 2 at rest.
+        decay_1: Part of a deviation of stage 1 that is left after one step; read-only.
+        decay_2: The same for stage 2.
+        trace_1: Stage 1, of shape `shape`; a Flax variable.
+        trace_2: Stage 2, likewise.
+
+    References:
+        Roth and van Rossum (2009), in De Schutter (ed.), Computational Modeling Methods for
+        Neuroscientists, ch. 6, eqs. 6.3 and 6.4: alpha function and dual exponential.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from spark.core.tracers import DoubleTracer
+        >>> tracer = DoubleTracer((1,), tau_1=2.0, tau_2=2.0, dtype=jnp.float32)
+        >>> impulse = jnp.zeros((4, 1)).at[0].set(1.0)
+        >>> tracer.scan(impulse)[:, 0]  # t exp(-t/2) at t = 0, 1, 2, 3
+        Array([0. ..., 0.6065..., 0.7357..., 0.6693...], dtype=float32)
+    """
+
+    tau_1: nnx.Variable[Array]
+    tau_2: nnx.Variable[Array]
+    scale_1: nnx.Variable[Array]
+    scale_2: nnx.Variable[Array]
+    base_1: nnx.Variable[Array]
+    base_2: nnx.Variable[Array]
+    trace_1: TraceState
+    trace_2: TraceState
+
+    def __init__(
+        self,
+        shape: int | Sequence[int],
+        tau_1: Parameter,
+        tau_2: Parameter,
+        scale_1: Parameter = 1,
+        scale_2: Parameter = 1,
+        base_1: Parameter = 0,
+        base_2: Parameter = 0,
+        *args: Any,
+        integrator: Integrator = "exact",
+        **kwargs: Any,
+    ) -> None:
+        """Create a double tracer at rest.
+
+        Args:
+            shape: Shape of the traces; an integer stands for one axis.
+            tau_1: Time constant of stage 1, in the unit of `dt` (ms by convention); finite and > 0.
+                Like the other parameters, a scalar or any array that broadcasts to `shape`.
+            tau_2: Time constant of stage 2.
+            scale_1: What an input of 1 adds to stage 1.
+            scale_2: What a deviation of 1 in stage 1 adds to stage 2 per unit of time; with the
+                Euler integrator, per step.
+            base_1: Value of stage 1 at rest.
+            base_2: Value of stage 2 at rest.
+            *args: `seed`, `dtype` and `dt`, as in `BaseTracer`.
+            integrator: `"exact"`, or `"euler"` to reproduce a model stepped by Euler's method.
+            **kwargs: `seed`, `dtype`, `dt`, `rounding` and `trainable`, as in `BaseTracer`.
+
+        Raises:
+            TypeError: If an argument has the wrong type, or a keyword is unknown.
+            ValueError: If an argument has a value or a shape that makes no sense; the message says
+                which, what came and what would do.
+        """
+        super().__init__(shape, *args, **kwargs)
+        self.integrator = one_of("integrator", integrator, INTEGRATORS)
+        self._define(
+            DoubleExponential(self.dt, integrator),
+            DoubleExponentialParameters(tau_1, tau_2, scale_1, scale_2, base_1, base_2),
+        )
+
+    @property
+    def decay_1(self) -> Float[Array, "..."]:
+        """Part of a deviation of stage 1 that is left after one step, of the shape of `tau_1`."""
+        return decay(self.tau_1.get_value(), self.dt, self.integrator)
+
+    @property
+    def decay_2(self) -> Float[Array, "..."]:
+        """Part of a deviation of stage 2 that is left after one step, of the shape of `tau_2`."""
+        return decay(self.tau_2.get_value(), self.dt, self.integrator)
+
+    @property
+    def value(self) -> Float[Array, "*shape"]:
+        """Stage 2."""
+        return self.trace_2.get_value()
+
+
+class SaturableDoubleTracer(DoubleTracer):
+    """Multipurpose saturable double exponential tracer.
+
+    A `DoubleTracer` whose two traces are clipped to `[minimum, maximum]` after each update; stage 2
+    is driven by the clipped stage 1. The clip acts at the steps, so here, and only here, the values
+    depend on `dt`. Its derivative is 1 inside and on the bounds, and 0 outside.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from spark.core.tracers import SaturableDoubleTracer
+        >>> tracer = SaturableDoubleTracer((1,), tau_1=10.0, tau_2=50.0, dtype=jnp.float32)
+        >>> tracer.scan(jnp.ones((4, 1)))[:, 0]
+        Array([0. ..., 0.9420..., 1. ..., 1. ...], dtype=float32)
+    """
+
+    def __init__(
+        self,
+        shape: int | Sequence[int],
+        tau_1: Parameter,
+        tau_2: Parameter,
+        scale_1: Parameter = 1,
+        scale_2: Parameter = 1,
+        base_1: Parameter = 0,
+        base_2: Parameter = 0,
+        *args: Any,
+        minimum: float = 0.0,
+        maximum: float = 1.0,
+        **kwargs: Any,
+    ) -> None:
+        """Create a saturable double tracer at rest.
+
+        Args:
+            shape: As in `DoubleTracer`, like the other parameters.
+            tau_1: Time constant of stage 1.
+            tau_2: Time constant of stage 2.
+            scale_1: What an input of 1 adds to stage 1.
+            scale_2: What a deviation of 1 in stage 1 adds to stage 2 per unit of time.
+            base_1: Value of stage 1 at rest, within the bounds.
+            base_2: Value of stage 2 at rest, within the bounds.
+            *args: `seed`, `dtype` and `dt`, as in `BaseTracer`.
+            minimum: Smallest value of the traces; finite.
+            maximum: Largest value of the traces; finite.
+            **kwargs: As in `DoubleTracer`.
+
+        Raises:
+            TypeError: As in `DoubleTracer`.
+            ValueError: As in `DoubleTracer`; and if a bound is not finite, if the range is empty,
+                or if a base lies outside it.
+        """
+        super().__init__(shape, tau_1, tau_2, scale_1, scale_2, base_1, base_2, *args, **kwargs)
+        self.minimum, self.maximum = self._saturate(as_bounds(minimum, maximum))

@@ -1,0 +1,269 @@
+"""The recurrence that every tracer is: one step, and many steps over time."""
+
+from __future__ import annotations
+
+import abc
+import dataclasses
+from typing import Any, ClassVar, Generic, NamedTuple, TypeAlias, TypeVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jaxtyping import Array, Bool, Float
+
+from .arguments import fit
+from .coefficients import Parameter
+from .rounding import Noise, arithmetic_dtype, limit, random_bits, round_to
+
+P = TypeVar("P", bound=tuple[Any, ...])
+"""Parameters of a recurrence: a named tuple of `Parameter`."""
+
+Traces: TypeAlias = tuple[Float[Array, "*shape"], ...]
+"""One array per stage."""
+
+# On a CPU, lax.scan before jax 0.12 stacks bfloat16 outputs in quadratic time, but not their bits.
+_STACK_BFLOAT16_BITS = jax.__version_info__ < (0, 12)
+
+
+class State(NamedTuple):
+    """What a recurrence carries from step to step.
+
+    Attributes:
+        traces: One array per stage, all of one shape and dtype.
+        noise: Where stochastic rounding draws from; counts the steps.
+    """
+
+    traces: Traces
+    noise: Noise
+
+
+class Relaxation(NamedTuple):
+    """One step of one stage as a map of its trace, `y -> y + offset - complement (y - base)`.
+
+    Attributes:
+        complement: Part of the deviation from base that is lost, `1 - decay`.
+        offset: What the step adds.
+        base: Where the trace relaxes to.
+    """
+
+    complement: Float[Array, "..."]
+    offset: Float[Array, "..."]
+    base: Float[Array, "..."] | float
+
+    def __call__(self, y: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+        """Take the step."""
+        # A change added to y: with no input, y = base stays exactly where it is.
+        return y + (self.offset - self.complement * (y - self.base))
+
+
+@jax.custom_jvp
+def clip(y: Float[Array, "*shape"], minimum: float, maximum: float) -> Float[Array, "*shape"]:
+    """Clip `y`; the derivative is 1 where `y` is inside or on the bounds, and 0 outside."""
+    return jnp.clip(y, minimum, maximum)
+
+
+@clip.defjvp
+def _clip_jvp(primals: tuple[Any, ...], tangents: tuple[Any, ...]) -> tuple[Array, Array]:
+    y, minimum, maximum = primals
+    inside = (minimum <= y) & (y <= maximum)
+    return clip(*primals), jnp.where(inside, tangents[0], jnp.zeros_like(tangents[0]))
+
+
+@dataclasses.dataclass(frozen=True)
+class Recurrence(abc.ABC, Generic[P]):
+    """A chain of stages, each relaxing to its base, driven by the input or by the stage before.
+
+    A recurrence holds no arrays: it hashes by its options, and its methods are pure. A kind of
+    tracer says what its coefficients are, how each stage moves and what comes out; how a step is
+    taken, how it is rounded and how steps are run over time is written here, once.
+
+    Attributes:
+        dt: Time step, in the unit of the time constants.
+    """
+
+    dt: float
+
+    parameters: ClassVar[type[Any]]
+    """The named tuple of the parameters."""
+
+    time_constants: ClassVar[tuple[str, ...]]
+    """Which parameters are time constants."""
+
+    bases: ClassVar[tuple[str, ...]] = ()
+    """Which parameters are values at rest."""
+
+    traces: ClassVar[tuple[str, ...]]
+    """Name of the trace of each stage."""
+
+    natural_range: ClassVar[tuple[float, float] | None] = None
+    """Range that the exact recurrence never leaves, and that rounding is not allowed to leave."""
+
+    @property
+    @abc.abstractmethod
+    def bounds(self) -> tuple[float, float] | None:
+        """Range that each trace is clipped to after its update; None does not clip."""
+
+    @abc.abstractmethod
+    def rest(self, parameters: P) -> tuple[Parameter, ...]:
+        """Value at rest of each trace, broadcastable to the state."""
+
+    @abc.abstractmethod
+    def coefficients(self, parameters: P) -> Any:
+        """Coefficients of a step.
+
+        Args:
+            parameters: Arrays of rank 0 or of the rank of the state, in the arithmetic dtype.
+        """
+
+    @abc.abstractmethod
+    def relaxation(self, stage: int, k: Any, x: Array, before: Any, after: Any) -> Relaxation:
+        """The map that takes a stage through a step.
+
+        Args:
+            stage: Number of the stage, from 0.
+            k: The coefficients.
+            x: Input, in the arithmetic dtype, broadcastable to the state.
+            before: Trace of the stage before this one, at the start of the step.
+            after: The same, at the end of the step.
+        """
+
+    @abc.abstractmethod
+    def output(self, k: Any, x: Array, before: Traces, after: Traces, kept: Traces) -> Array:
+        """What a step returns.
+
+        Args:
+            k: The coefficients.
+            x: Input, in the arithmetic dtype.
+            before: Traces at the start of the step, one per stage.
+            after: Traces at its end.
+            kept: The latter, as rounded into the state.
+        """
+
+    def range(self, dtype: jnp.dtype) -> tuple[float, float]:
+        """Smallest and largest value that a state of `dtype` can take."""
+        largest = float(jnp.finfo(dtype).max)
+        low, high = self.bounds or self.natural_range or (-largest, largest)
+        return float(np.asarray(low).astype(dtype)), float(np.asarray(high).astype(dtype))
+
+    def init(
+        self,
+        parameters: P,
+        shape: tuple[int, ...],
+        dtype: Any = jnp.float32,
+        key: Array | None = None,
+    ) -> State:
+        """The state at rest.
+
+        Args:
+            parameters: Arrays broadcastable to `shape`.
+            shape: Shape of each trace.
+            dtype: Storage dtype of the traces.
+            key: JAX PRNG key for stochastic rounding; None rounds to nearest.
+        """
+        traces = tuple(jnp.empty(shape, dtype) for _ in self.traces)
+        state = State(traces, Noise(key, jnp.zeros((), jnp.uint32)))
+        return self.reset(parameters, state, jnp.ones((), bool))
+
+    def reset(self, parameters: P, state: State, mask: Bool[Array, "..."]) -> State:
+        """Put every trace to its value at rest where `mask` is true.
+
+        Args:
+            parameters: Arrays broadcastable to the shape of the state.
+            state: The state; its noise goes on.
+            mask: Boolean, broadcastable to the shape of the state.
+        """
+        shape = state.traces[0].shape
+        mask = fit("mask", mask, shape)
+        traces = tuple(
+            jnp.where(mask, fit("base", jnp.asarray(rest, trace.dtype), shape), trace)
+            for rest, trace in zip(self.rest(parameters), state.traces, strict=True)
+        )
+        return state._replace(traces=traces)
+
+    def step(self, parameters: P, state: State, x: Array) -> tuple[State, Float[Array, "*shape"]]:
+        """Take one step.
+
+        Args:
+            parameters: Arrays broadcastable to the shape of the state.
+            state: Traces, of shape `*shape` and any storage dtype, and noise.
+            x: Input; boolean, integer or floating, broadcastable to `*shape`.
+
+        Returns:
+            The state after the step, and the output of shape `*shape` in the dtype of the state.
+        """
+        dtype, k, traces = self._prepare(parameters, state)
+        traces, y = self._advance(k, dtype, traces, state.noise, x)
+        return self._finish(state, traces, dtype, steps=1), y.astype(dtype)
+
+    def scan(
+        self, parameters: P, state: State, xs: Array
+    ) -> tuple[State, Float[Array, "time *shape"]]:
+        """Take one step per leading entry of `xs`: bit for bit what the single steps give.
+
+        Args:
+            parameters: Arrays broadcastable to the shape of the state.
+            state: Traces, of shape `*shape` and any storage dtype, and noise.
+            xs: Inputs, time first; each broadcastable to `*shape`.
+
+        Returns:
+            The state after the last step, and the outputs of all steps in the dtype of the state.
+        """
+        dtype, k, traces = self._prepare(parameters, state)
+        as_bits = dtype == jnp.bfloat16 and _STACK_BFLOAT16_BITS
+
+        def body(carry: tuple[Traces, Array], x: Array) -> tuple[tuple[Traces, Array], Array]:
+            traces, steps = carry
+            traces, y = self._advance(k, dtype, traces, state.noise._replace(steps=steps), x)
+            y = y.astype(dtype)
+            y = lax.bitcast_convert_type(y, jnp.uint16) if as_bits else y
+            return (traces, steps + np.uint32(1)), y
+
+        (traces, _), ys = lax.scan(body, (traces, state.noise.steps), xs)
+        ys = lax.bitcast_convert_type(ys, dtype) if as_bits else ys
+        return self._finish(state, traces, dtype, steps=len(xs)), ys
+
+    def _prepare(self, parameters: P, state: State) -> tuple[jnp.dtype, Any, Traces]:
+        """Storage dtype, coefficients, and traces in the arithmetic dtype.
+
+        In that dtype the traces travel from step to step, though their values are values of the
+        storage dtype: so gradients travel back at full precision.
+        """
+        shape, dtype = state.traces[0].shape, state.traces[0].dtype
+        wide = arithmetic_dtype(dtype)
+        fitted = {
+            name: fit(name, jnp.asarray(value), shape).astype(wide)
+            for name, value in zip(self.parameters._fields, parameters, strict=True)
+        }
+        for name in self.bases:
+            # Where a trace can rest: a base that is no value of the dtype would never be reached.
+            fitted[name] = round_to(dtype, fitted[name])
+        k = self.coefficients(self.parameters(**fitted))
+        return dtype, k, tuple(trace.astype(wide) for trace in state.traces)
+
+    def _advance(
+        self, k: Any, dtype: jnp.dtype, traces: Traces, noise: Noise, x: Array
+    ) -> tuple[Traces, Array]:
+        """One step on traces in the arithmetic dtype; returns the traces kept and the output."""
+        wide = traces[0].dtype
+        limits = self.range(dtype)
+        cause = fit("x", x, traces[0].shape)
+        drive = cause.astype(wide)
+        after: list[Array] = []
+        kept: list[Array] = []
+        for stage, trace in enumerate(traces):
+            previous = (traces[stage - 1], after[stage - 1]) if stage else (None, None)
+            y = self.relaxation(stage, k, drive, *previous)(trace)
+            y = limit(y, limits, cause) if self.bounds is None else clip(y, *limits)
+            stochastic = noise.key is not None and dtype != wide
+            bits = random_bits(noise, stage, y.shape) if stochastic else None
+            after.append(y)
+            kept.append(round_to(dtype, y, bits))
+            cause = y
+        y = self.output(k, drive, traces, tuple(after), tuple(kept))
+        return tuple(kept), y
+
+    @staticmethod
+    def _finish(state: State, traces: Traces, dtype: jnp.dtype, steps: int) -> State:
+        noise = state.noise._replace(steps=state.noise.steps + np.uint32(steps))
+        return State(tuple(trace.astype(dtype) for trace in traces), noise)

@@ -1,0 +1,160 @@
+"""From the dtype of the arithmetic to the dtype of the stored state: range and rounding."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Literal, NamedTuple, get_args
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jaxtyping import Array, Float, UInt32
+
+Rounding = Literal["nearest", "stochastic"]
+"""How the stored state is rounded where it has fewer digits than the arithmetic."""
+
+ROUNDINGS = get_args(Rounding)
+
+STORAGE_DTYPES = ("float16", "bfloat16", "float32", "float64")
+
+
+def arithmetic_dtype(dtype: jnp.dtype) -> jnp.dtype:
+    """The dtype to compute in for a state stored in `dtype`: at least float32."""
+    return jnp.dtype("float64" if dtype == jnp.float64 else "float32")
+
+
+class Noise(NamedTuple):
+    """Where the random bits of stochastic rounding come from.
+
+    Attributes:
+        key: A JAX PRNG key, or None to round to nearest.
+        steps: Steps taken so far; uint32, scalar. Each step has its own bits.
+        element: Global index of each element, uint32, broadcastable to the state; None numbers the
+            elements of the state in row-major order. Give it where a function sees a part of a
+            state, as under `jax.shard_map`, so that the part draws what the whole would have.
+    """
+
+    key: Array | None
+    steps: UInt32[Array, ""]
+    element: UInt32[Array, "..."] | None = None
+
+
+def random_bits(noise: Noise, stream: int, shape: tuple[int, ...]) -> UInt32[Array, "*shape"]:
+    """Random bits that depend on key, step, stream and global element, and on nothing else.
+
+    One integer hash per element: cheaper than `jax.random.bits` by a factor of 15 on a CPU, and
+    the same on every backend. For rounding, not for cryptography.
+
+    Args:
+        noise: Key, steps and elements; the key is not None.
+        stream: Tells apart the arrays that are rounded in one step.
+        shape: Shape of the result.
+
+    References:
+        The mixing function is the two-round xorshift-multiply hash "lowbias32" found by
+        C. Wellons' hash-prospector (2018).
+    """
+    assert noise.key is not None
+    words = jax.random.key_data(noise.key)
+    first = _mix((words[0] ^ noise.steps) + np.uint32(0x9E3779B9))
+    second = _mix((words[1] ^ first) + np.uint32(0x85EBCA6B * (stream + 1) & 0xFFFFFFFF))
+    element = _row_major_index(shape) if noise.element is None else noise.element
+    return jnp.broadcast_to(_mix(element ^ second, first), shape)
+
+
+def _mix(x: UInt32[Array, "..."], salt: UInt32[Array, ""] | int = 0) -> UInt32[Array, "..."]:
+    """A bijection of 32-bit integers in which every input bit reaches every output bit."""
+    x = (x ^ (x >> 16)) * np.uint32(0x7FEB352D) + jnp.uint32(salt)
+    x = (x ^ (x >> 15)) * np.uint32(0x846CA68B)
+    return x ^ (x >> 16)
+
+
+def _row_major_index(shape: tuple[int, ...]) -> UInt32[Array, "*shape"]:
+    """Index of each element; iotas and products, so that a sharded array needs no gather."""
+    index = jnp.zeros(shape, jnp.uint32)
+    stride = 1
+    for axis in reversed(range(len(shape))):
+        index = index + lax.broadcasted_iota(jnp.uint32, shape, axis) * np.uint32(stride)
+        stride = stride * shape[axis] & 0xFFFFFFFF
+    return index
+
+
+def _straight_through(function: Callable[..., Array]) -> Callable[..., Array]:
+    """Differentiate a function as if it returned its first argument."""
+    wrapped = jax.custom_jvp(function)
+    wrapped.defjvp(lambda primals, tangents: (function(*primals), tangents[0]))
+    return wrapped
+
+
+def limit(
+    y: Float[Array, "*shape"], limits: tuple[float, float], cause: Array
+) -> Float[Array, "*shape"]:
+    """Keep `y` within limits, infinity included, unless what drove it was infinite or NaN itself.
+
+    Under differentiation this function is the identity (straight-through).
+
+    Args:
+        y: Values in the arithmetic dtype.
+        limits: Smallest and largest value.
+        cause: What drove `y`, broadcastable to it. Where it is not finite, `y` is let through, so
+            that the fault stays visible.
+    """
+    if jnp.issubdtype(cause.dtype, jnp.floating):
+        sound = jnp.broadcast_to(jnp.isfinite(cause), y.shape)
+        return _straight_through(lambda y, sound: jnp.where(sound, jnp.clip(y, *limits), y))(
+            y, sound
+        )
+    return _straight_through(lambda y: jnp.clip(y, *limits))(y)
+
+
+def round_to(
+    dtype: jnp.dtype, y: Float[Array, "*shape"], bits: UInt32[Array, "*shape"] | None = None
+) -> Float[Array, "*shape"]:
+    """Round `y` to values of a narrower dtype.
+
+    The result keeps the dtype of `y`, so that derivatives keep their digits; converting it to
+    `dtype` is exact. Under differentiation this function is the identity (straight-through).
+
+    Args:
+        dtype: The dtype whose values to take.
+        y: Values in the arithmetic dtype, within the range of `dtype`.
+        bits: Random bits for stochastic rounding, without bias also for subnormal values. None
+            rounds to nearest, ties to even.
+    """
+    if dtype == y.dtype:
+        return y
+    if bits is None:
+        return _straight_through(functools.partial(_nearest, dtype))(y)
+    return _straight_through(functools.partial(_stochastic, dtype))(y, bits)
+
+
+def _nearest(dtype: jnp.dtype, y: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+    # Not y.astype(dtype).astype(y.dtype): XLA may drop such a pair.
+    info = jnp.finfo(dtype)
+    normal = lax.reduce_precision(y, info.nexp, info.nmant)
+    if info.minexp == jnp.finfo(y.dtype).minexp:
+        return normal
+    ulp = float(info.smallest_subnormal)
+    return jnp.where(jnp.abs(y) < float(info.tiny), jnp.round(y / ulp) * ulp, normal)
+
+
+def _stochastic(
+    dtype: jnp.dtype, y: Float[Array, "*shape"], bits: UInt32[Array, "*shape"]
+) -> Float[Array, "*shape"]:
+    info, wide = jnp.finfo(dtype), jnp.finfo(y.dtype)
+    # Sign and magnitude: adding to the dropped bits carries away from zero
+    # as often as their value says.
+    dropped = np.uint32((1 << (wide.nmant - info.nmant)) - 1)
+    pattern = lax.bitcast_convert_type(y, jnp.uint32) + (bits & dropped)
+    kept = lax.bitcast_convert_type(pattern & ~dropped, y.dtype)
+    if info.minexp != wide.minexp:
+        # Below the smallest normal value the spacing no longer shrinks.
+        ulp = float(info.smallest_subnormal)
+        magnitude = jnp.abs(y) / ulp
+        below = jnp.floor(magnitude)
+        uniform = (bits >> 8).astype(y.dtype) * 2.0**-24
+        steps = below + (uniform < magnitude - below).astype(y.dtype)
+        kept = jnp.where(jnp.abs(y) < float(info.tiny), jnp.copysign(steps * ulp, y), kept)
+    return jnp.where(jnp.isfinite(y), kept, y)

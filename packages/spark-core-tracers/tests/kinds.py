@@ -1,0 +1,69 @@
+"""The tracer classes with parameters that exercise them, for facts that hold for all."""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import pytest
+
+from spark.core import tracers
+
+
+@dataclasses.dataclass(frozen=True)
+class Kind:
+    """A class, its arguments after the shape, and the value at rest of each of its traces."""
+
+    name: str
+    cls: type[tracers.BaseTracer]
+    arguments: dict[str, Any]
+    rest: dict[str, float]
+
+    def make(self, shape, **kwargs):
+        return self.cls(shape, **{**self.arguments, **kwargs})
+
+    def traces(self, tracer):
+        return {name: np.asarray(getattr(tracer, name)[...]) for name in self.rest}
+
+
+_DOUBLE = {
+    "tau_1": 3.0,
+    "tau_2": 8.0,
+    "scale_1": 0.5,
+    "scale_2": 0.2,
+    "base_1": 0.125,
+    "base_2": 0.25,
+}
+_DOUBLE_REST = {"trace_1": 0.125, "trace_2": 0.25}
+
+KINDS = [
+    Kind("tracer", tracers.Tracer, {"tau": 7.0, "scale": 0.5, "base": 0.25}, {"trace": 0.25}),
+    Kind(
+        "tracer-euler",
+        tracers.Tracer,
+        {"tau": 7.0, "scale": 0.5, "base": 0.25, "integrator": "euler"},
+        {"trace": 0.25},
+    ),
+    Kind(
+        "saturable",
+        tracers.SaturableTracer,
+        {"tau": 7.0, "scale": 0.5, "base": 0.25},
+        {"trace": 0.25},
+    ),
+    Kind("double", tracers.DoubleTracer, _DOUBLE, _DOUBLE_REST),
+    Kind("double-euler", tracers.DoubleTracer, {**_DOUBLE, "integrator": "euler"}, _DOUBLE_REST),
+    Kind("saturable-double", tracers.SaturableDoubleTracer, _DOUBLE, _DOUBLE_REST),
+    Kind(
+        "resource-usage",
+        tracers.RUTracer,
+        {"R_tau": 40.0, "U_tau": 15.0, "scale_U": 0.4},
+        {"trace_R": 1.0, "trace_U": 0.0},
+    ),
+]
+
+every_kind = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+every_dtype = pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32"])
+
+
+def spikes(seed, shape, rate=0.2):
+    """Bernoulli spikes."""
+    return np.random.default_rng(seed).random(shape) < rate

@@ -1,0 +1,121 @@
+"""The half-precision law: the mean of a trace is right at every time constant."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy.signal import lfilter
+
+from spark.core.tracers import DoubleTracer, RUTracer, SaturableTracer, Tracer
+
+TAUS = np.array([1.0, 10.0, 100.0, 1000.0, 5000.0, 20_000.0])
+STEPS, ELEMENTS = 10_000, 512
+# The law of the specification, for the mean over time and at least 256 elements.
+LAW = {"float16": 0.002, "bfloat16": 0.01, "float32": 1e-5}
+every_dtype = pytest.mark.parametrize("dtype", LAW)
+
+
+@pytest.fixture(scope="module")
+def train():
+    return np.random.default_rng(0).random((STEPS, 1, ELEMENTS)) < 0.02
+
+
+def means(tracer, train):
+    """Mean over time and elements for each time constant, stepped one call at a time."""
+    total = np.zeros(len(TAUS))
+    for x in train:
+        total += np.asarray(tracer(x), np.float64).mean(axis=1)
+    return total / len(train)
+
+
+@every_dtype
+def test_tracer_keeps_the_law_step_by_step(dtype, train):
+    tracer = Tracer((len(TAUS), ELEMENTS), TAUS[:, None], dtype=dtype)
+    found = means(tracer, train)
+    x = train[:, 0].astype(float)
+    expected = [lfilter([1], [1, -np.exp(-1 / tau)], x, axis=0).mean() for tau in TAUS]
+    np.testing.assert_allclose(found, expected, rtol=LAW[dtype])
+
+
+@every_dtype
+def test_scan_keeps_the_law(dtype, train):
+    tracer = Tracer((len(TAUS), ELEMENTS), TAUS[:, None], dtype=dtype)
+    total = np.zeros(len(TAUS))
+    for part in np.split(train, 10):
+        total += np.asarray(tracer.scan(part), np.float64).mean(axis=2).sum(axis=0)
+    x = train[:, 0].astype(float)
+    expected = [lfilter([1], [1, -np.exp(-1 / tau)], x, axis=0).mean() for tau in TAUS]
+    np.testing.assert_allclose(total / STEPS, expected, rtol=LAW[dtype])
+
+
+@every_dtype
+@pytest.mark.parametrize("tau", [5000.0, 20_000.0])
+def test_a_pulse_decays_at_every_time_constant(dtype, tau):
+    tracer = Tracer(ELEMENTS, tau, dtype=dtype)
+    tracer(True)
+    tracer.scan(np.zeros((10_000, 1), bool))
+    expected = np.exp(-10_000 / tau)
+    # Five standard errors of 512 elements; rounding each step to a relative spacing of
+    # at most eps adds up to a variance of eps * (log of the decay) at most.
+    eps = float(jnp.finfo(dtype).eps) if dtype != "float32" else 0.0
+    tolerance = 5 * np.sqrt(eps * (10_000 / tau) / ELEMENTS) + 1e-5
+    assert np.asarray(tracer.value, np.float64).mean() == pytest.approx(expected, rel=tolerance)
+
+
+def test_nearest_is_right_where_it_is_allowed(train):
+    tracer = Tracer(ELEMENTS, 100.0, dtype="float16", rounding="nearest")
+    found = np.asarray(tracer.scan(train[:, 0]), np.float64).mean()
+    expected = lfilter([1], [1, -np.exp(-1 / 100)], train[:, 0].astype(float), axis=0).mean()
+    # Rounding to nearest is biased towards what is stored: 0.5 spacings per 100 steps' decay.
+    assert found == pytest.approx(expected, rel=0.02)
+    assert found != pytest.approx(expected, rel=1e-6)
+
+
+@every_dtype
+def test_double_tracer_keeps_the_law(dtype, train):
+    tracer = DoubleTracer(ELEMENTS, 5.0, 2000.0, scale_2=0.01, dtype=dtype)
+    found = sum(
+        np.asarray(tracer.scan(part[:, 0]), np.float64).mean(axis=1).sum()
+        for part in np.split(train, 10)
+    )
+    d1, d2 = np.exp(-1 / 5), np.exp(-1 / 2000)
+    gain = 0.01 * (d1 - d2) / (1 / 2000 - 1 / 5)
+    u1 = lfilter([1], [1, -d1], train[:, 0].astype(float), axis=0)
+    expected = lfilter([0, gain], [1, -d2], u1, axis=0).mean()
+    assert found / STEPS == pytest.approx(expected, rel=LAW[dtype])
+
+
+@every_dtype
+def test_saturable_tracer_keeps_the_law(dtype, train):
+    tracer = SaturableTracer(ELEMENTS, 5000.0, scale=0.05, dtype=dtype)
+    found = np.asarray(tracer.scan(train[:, 0]), np.float64).mean()
+    y, total, decay = np.zeros(ELEMENTS), 0.0, np.exp(-1 / 5000)
+    for x in train[:, 0]:
+        y = np.clip(decay * y + 0.05 * x, 0, 1)
+        total += y.mean()
+    # Above the bound the clip takes the noise away on one side only: twice the linear law.
+    assert found == pytest.approx(total / STEPS, rel=2 * LAW[dtype] + 1e-5)
+
+
+@every_dtype
+def test_resource_usage_keeps_the_law(dtype, train):
+    tracer = RUTracer(ELEMENTS, 5000.0, 1000.0, 0.05, dtype=dtype)
+    found = np.asarray(tracer.scan(train[:, 0]), np.float64).mean()
+    u, r, total = np.zeros(ELEMENTS), np.ones(ELEMENTS), 0.0
+    for x in train[:, 0]:
+        u *= np.exp(-1 / 1000)
+        r = 1 - (1 - r) * np.exp(-1 / 5000)
+        u += 0.05 * (1 - u) * x
+        total += (u * r).mean()
+        r -= u * r * x
+    # The product of two traces, each within the law.
+    assert found == pytest.approx(total / STEPS, rel=2 * LAW[dtype] + 1e-5)
+
+
+def test_noise_of_one_element_is_as_documented():
+    # float16, tau = 5000 dt: about 1 %.
+    tracer = Tracer(2000, 5000.0, dtype="float16")
+    train = np.random.default_rng(1).random((10_000, 1)) < 0.02
+    for part in np.split(train, 10):
+        tracer.scan(part)
+    values = np.asarray(tracer.value, np.float64)
+    assert 0.002 < values.std() / values.mean() < 0.015

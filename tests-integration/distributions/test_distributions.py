@@ -1,0 +1,94 @@
+"""What is built: the exact files of each wheel, and each wheel and editable install on its own."""
+
+import subprocess
+import sys
+import venv
+import zipfile
+from pathlib import Path
+
+import pytest
+
+PACKAGES = Path(__file__).parents[2] / "packages"
+SMOKE = {
+    "spark-core-tracers": (
+        "import spark, spark.core.tracers as t; assert spark.__file__ is None; "
+        "print(t.__version__, t.Tracer(1, 5.0)(1.0))"
+    ),
+}
+every_package = pytest.mark.parametrize("package", SMOKE)
+
+
+def run(*command, cwd=None):
+    result = subprocess.run(command, capture_output=True, text=True, check=False, cwd=cwd)
+    assert result.returncode == 0, result.stdout + result.stderr
+    return result.stdout.strip()
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    """A folder with the sdist of every package, and the wheel built from it."""
+    folder = tmp_path_factory.mktemp("dist")
+    for package in SMOKE:
+        run(sys.executable, "-m", "build", "--outdir", folder, PACKAGES / package)
+    return folder
+
+
+def archive(built, package, suffix):
+    (found,) = built.glob(f"{package.replace('-', '_')}-*{suffix}")
+    return found
+
+
+def test_every_package_is_tested():
+    assert {path.parent.name for path in PACKAGES.glob("*/pyproject.toml")} == set(SMOKE)
+
+
+@every_package
+def test_wheel_holds_the_sources_and_nothing_else(built, package):
+    wheel = archive(built, package, ".whl")
+    information = "-".join(wheel.name.split("-")[:2]) + ".dist-info/"
+    source = PACKAGES / package / "src"
+    expected = {
+        path.relative_to(source).as_posix()
+        for path in source.rglob("*")
+        if path.suffix == ".py" or path.name == "py.typed"
+    }
+    assert any(name.endswith("/__init__.py") for name in expected)
+    assert any(name.endswith("/py.typed") for name in expected)
+    expected |= {information + name for name in ("METADATA", "WHEEL", "RECORD", "licenses/LICENSE")}
+    if "[project.scripts]" in (PACKAGES / package / "pyproject.toml").read_text():
+        expected.add(information + "entry_points.txt")
+    with zipfile.ZipFile(wheel) as opened:
+        assert set(opened.namelist()) == expected
+
+
+@every_package
+def test_nothing_above_a_leaf_is_a_regular_package(package):
+    source = PACKAGES / package / "src"
+    for marker in source.rglob("py.typed"):
+        for folder in marker.relative_to(source).parents:
+            is_leaf = folder == marker.parent.relative_to(source)
+            assert (source / folder / "__init__.py").exists() == is_leaf
+
+
+@every_package
+def test_metadata_bounds_jax_from_below_only(built, package):
+    with zipfile.ZipFile(archive(built, package, ".whl")) as opened:
+        (name,) = [name for name in opened.namelist() if name.endswith("METADATA")]
+        lines = opened.read(name).decode().splitlines()
+    assert "License-Expression: Apache-2.0" in lines
+    assert "Requires-Python: >=3.11" in lines
+    for line in lines:
+        if line.startswith(("Requires-Dist: jax", "Requires-Dist: flax")):
+            assert ">=" in line
+            assert "<" not in line
+
+
+@every_package
+@pytest.mark.parametrize("kind", ["wheel", "editable"])
+def test_installs_alone_into_a_fresh_environment(built, package, kind, tmp_path):
+    venv.create(tmp_path / "env", with_pip=True)
+    python = tmp_path / "env" / "bin" / "python"
+    what = [archive(built, package, ".whl")] if kind == "wheel" else ["-e", PACKAGES / package]
+    run(python, "-m", "pip", "install", "-q", "--find-links", built, *what)
+    version = run(sys.executable, "-m", "hatch", "version", cwd=PACKAGES / package)
+    assert run(python, "-W", "error", "-c", SMOKE[package], cwd=tmp_path).startswith(version)

@@ -1,0 +1,27 @@
+"""The code in every README runs as it stands there."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+READMES = [ROOT / "README.md", *sorted(ROOT.glob("packages/*/README.md"))]
+
+
+@pytest.mark.parametrize("readme", READMES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_code_runs(readme):
+    blocks = re.findall(r"```python\n(.*?)```", readme.read_text(), re.DOTALL)
+    assert blocks
+    for block in blocks:
+        exec(compile(block, str(readme), "exec"), {})
+
+
+def test_ci_runs_the_command_of_the_readme():
+    commands = [line for line in READMES[0].read_text().splitlines() if "nox -s" in line]
+    assert sum("nox -s demo" in line for line in commands) == 1
+    assert sum("nox -s tests" in line for line in commands) == 1
+    for line in commands:
+        if ".venv/bin/nox" in line:
+            assert "pip install" in line
+    assert "grep -m1 'nox -s tests' README.md" in (ROOT / ".ci" / "run").read_text()
