@@ -43,7 +43,7 @@ def install(session, *packages, jax="newest", backend="cpu", group="test"):
 
 
 @nox.session
-@nox.parametrize("jax", JAX)
+@nox.parametrize("jax", list(JAX))
 def tests(session, jax):
     """Run all tests on the CPU with this Python, at both ends of the range of JAX."""
     install(session, *PACKAGES, jax=jax)
@@ -51,9 +51,9 @@ def tests(session, jax):
 
 
 @nox.session(python=PYTHONS)
-@nox.parametrize("jax", JAX)
-@nox.parametrize("backend", BACKENDS)
-@nox.parametrize("package", PACKAGES)
+@nox.parametrize("jax", list(JAX))
+@nox.parametrize("backend", list(BACKENDS))
+@nox.parametrize("package", list(PACKAGES))
 def matrix(session, package, backend, jax):
     """Run the tests of one package on one Python, backend and JAX."""
     if backend == "gpu" and shutil.which("nvidia-smi") is None:
@@ -83,7 +83,7 @@ def types(session):
 @nox.session
 def build(session):
     """Build wheels and sdists, test what is in them, and install each alone."""
-    session.install("build", "hatch", "pytest>=9")
+    session.install("build", "hatchling", "pytest>=9")
     session.run("pytest", "tests-integration/distributions", *session.posargs)
 
 

@@ -90,5 +90,5 @@ def test_installs_alone_into_a_fresh_environment(built, package, kind, tmp_path)
     python = tmp_path / "env" / "bin" / "python"
     what = [archive(built, package, ".whl")] if kind == "wheel" else ["-e", PACKAGES / package]
     run(python, "-m", "pip", "install", "-q", "--find-links", built, *what)
-    version = run(sys.executable, "-m", "hatch", "version", cwd=PACKAGES / package)
+    version = run(sys.executable, "-m", "hatchling", "version", cwd=PACKAGES / package)
     assert run(python, "-W", "error", "-c", SMOKE[package], cwd=tmp_path).startswith(version)
