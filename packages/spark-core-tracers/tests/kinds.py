@@ -60,6 +60,14 @@ KINDS = [
     ),
 ]
 
+NEAREST = Kind(
+    "tracer-nearest",
+    tracers.Tracer,
+    {"tau": 7.0, "scale": 0.5, "base": 0.25, "rounding": "nearest"},
+    {"trace": 0.25},
+)
+KINDS.append(NEAREST)
+
 every_kind = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
 every_dtype = pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32"])
 

@@ -7,7 +7,9 @@ import pytest
 
 from spark.core.tracers import (
     BaseTracer,
+    DoubleExponential,
     DoubleTracer,
+    Exponential,
     RUTracer,
     SaturableDoubleTracer,
     SaturableTracer,
@@ -19,9 +21,9 @@ from .kinds import every_kind, spikes
 REFUSED = [
     (lambda: Tracer(2, 0.0), ValueError, r"tau must be > 0 in float32, got 0"),
     (lambda: Tracer(2, -3.0), ValueError, r"tau must be > 0 in float32, got -3"),
-    (lambda: Tracer(2, np.nan), ValueError, r"tau must be finite, got nan"),
-    (lambda: Tracer(2, np.inf), ValueError, r"tau must be finite, got inf"),
-    (lambda: Tracer(2, 1e-60), ValueError, r"tau must be > 0 in float32, got 0"),
+    (lambda: Tracer(2, np.nan), ValueError, r"tau must be finite in float32, got nan"),
+    (lambda: Tracer(2, np.inf), ValueError, r"tau must be finite in float32, got inf"),
+    (lambda: Tracer(2, 1e-60), ValueError, r"tau must be > 0 in float32, got 1e-60"),
     (lambda: Tracer(2, [5.0, -1.0]), ValueError, r"tau must be > 0 .* got -1.0 at index \(1,\)"),
     (lambda: DoubleTracer(2, 5.0, 0.0), ValueError, r"tau_2 must be > 0"),
     (lambda: RUTracer(2, -1.0, 5.0, 0.5), ValueError, r"R_tau must be > 0"),
@@ -45,7 +47,7 @@ REFUSED = [
     (
         lambda: Tracer(2, 5.0, 1, 1e6),
         ValueError,
-        r"base must be within the range of float16, got inf",
+        r"base must lie within \[-65504, 65504\], got 1000000.0",
     ),
     (
         lambda: Tracer(2, 5.0 + 1j),
@@ -62,22 +64,22 @@ REFUSED = [
     (
         lambda: SaturableTracer(2, 5.0, base=1.5),
         ValueError,
-        r"base must lie within \[minimum, maximum\]",
+        r"base must lie within \[0, 1\], got 1.5",
     ),
     (
         lambda: SaturableDoubleTracer(2, 5.0, 5.0, base_2=-0.5),
         ValueError,
-        r"base_2 must lie within \[minimum, maximum\] = \[0, 1\], got -0.5",
+        r"base_2 must lie within \[0, 1\], got -0.5",
     ),
     (
         lambda: SaturableTracer(2, 5.0, maximum=np.inf),
         ValueError,
-        r"maximum must be finite, got inf",
+        r"maximum must be finite in float64, got inf",
     ),
     (
         lambda: SaturableTracer(2, 5.0, minimum=np.nan),
         ValueError,
-        r"minimum must be finite, got nan",
+        r"minimum must be finite in float64, got nan",
     ),
     (lambda: SaturableTracer(2, 5.0, minimum=2.0), ValueError, r"minimum must be below maximum"),
     (
@@ -109,12 +111,12 @@ REFUSED = [
     (
         lambda: Tracer(2, 3000.0, rounding="nearest"),
         ValueError,
-        r"tau must be at most 2048 to decay in float16 .*stochastic.* got 3000",
+        r"tau must be at most 2047.5 to decay in float16 .*stochastic.* got 3000",
     ),
     (
         lambda: Tracer(2, 300.0, rounding="nearest", dtype=jnp.bfloat16),
         ValueError,
-        r"tau must be at most 256 to decay in bfloat16",
+        r"tau must be at most 255.5 to decay in bfloat16",
     ),
     (
         lambda: Tracer(2, 1e9, dtype=jnp.float32),
@@ -139,6 +141,11 @@ REFUSED = [
         ValueError,
         r"trainable must be one of 'tau', 'scale'",
     ),
+    (lambda: Tracer(2, 5.0, trainable=None), TypeError, r"trainable must be a sequence of names"),
+    (lambda: Tracer(2, 5.0, seed=2**64), ValueError, r"seed must fit in 64 bits"),
+    (lambda: Exponential(-1.0), ValueError, r"dt must be finite and > 0, got -1.0"),
+    (lambda: DoubleExponential(1.0, "Exact"), ValueError, r"integrator must be one of"),
+    (lambda: Exponential(1.0, bounds=(1.0, 0.0)), ValueError, r"minimum must be below maximum"),
     (lambda: Tracer(-2, 5.0), ValueError, r"shape must have no negative size, got -2"),
     (
         lambda: Tracer((2, 2.5), 5.0),
@@ -152,6 +159,22 @@ REFUSED = [
 def test_constructor_refuses(make, error, message):
     with pytest.raises(error, match=message):
         make()
+
+
+# Before the transform's own values, whatever is concrete is checked under it as well.
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: Tracer(1, -5.0),
+        lambda: Tracer(1, np.nan),
+        lambda: Tracer(1, 0.5, integrator="euler"),
+        lambda: RUTracer(1, 5.0, 5.0, 1.5),
+        lambda: SaturableTracer(1, 5.0, base=2.0),
+    ],
+)
+def test_concrete_parameters_are_checked_under_jit_too(make):
+    with pytest.raises(ValueError, match="must"):
+        jax.jit(lambda x: make()(x))(1.0)
 
 
 def test_known_keywords_are_named():
@@ -198,7 +221,8 @@ BAD_CALLS = [
     ),
     (lambda t: t(1.0, mask=1), TypeError, r"unknown 'mask'"),
     (lambda t: t.scan(1.0), ValueError, r"xs must have time as its leading axis"),
-    (lambda t: t.scan(np.ones((4, 3))), ValueError, r"x of shape \(3,\) does not broadcast"),
+    (lambda t: t.scan(np.ones((4, 3))), ValueError, r"xs\[t\] of shape \(3,\) does not broadcast"),
+    (lambda t: t.scan(np.ones((4, 2)), "fast"), ValueError, r"method must be one of 'auto'"),
     (lambda t: t.scan(np.array(["a"])), TypeError, r"xs must be boolean, integer or floating"),
     (lambda t: t.masked_reset(np.ones(2)), TypeError, r"mask must be boolean, got dtype float64"),
     (

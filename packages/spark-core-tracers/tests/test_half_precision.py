@@ -92,8 +92,7 @@ def test_saturable_tracer_keeps_the_law(dtype, train):
     for x in train[:, 0]:
         y = np.clip(decay * y + 0.05 * x, 0, 1)
         total += y.mean()
-    # Above the bound the clip takes the noise away on one side only: twice the linear law.
-    assert found == pytest.approx(total / STEPS, rel=2 * LAW[dtype] + 1e-5)
+    assert found == pytest.approx(total / STEPS, rel=LAW[dtype])
 
 
 @every_dtype
@@ -107,8 +106,8 @@ def test_resource_usage_keeps_the_law(dtype, train):
         u += 0.05 * (1 - u) * x
         total += (u * r).mean()
         r -= u * r * x
-    # The product of two traces, each within the law.
-    assert found == pytest.approx(total / STEPS, rel=2 * LAW[dtype] + 1e-5)
+    # The product of two traces: in float32 each is within the law.
+    assert found == pytest.approx(total / STEPS, rel=max(LAW[dtype], 2e-5))
 
 
 def test_noise_of_one_element_is_as_documented():

@@ -21,7 +21,9 @@ def test_types_are_announced():
 def test_every_public_name_has_a_docstring():
     for name in tracers.__all__:
         if not name.startswith("__"):
-            assert getattr(tracers, name).__doc__, name
+            # Dataclasses and named tuples write one of their own: it begins with their name.
+            doc = getattr(tracers, name).__doc__ or name
+            assert not doc.startswith(name), name
 
 
 def test_nothing_above_the_leaf_is_a_regular_package():

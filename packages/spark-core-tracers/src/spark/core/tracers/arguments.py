@@ -5,12 +5,13 @@ from __future__ import annotations
 import functools
 import math
 import operator
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax import nnx
 from jaxtyping import Array
 
 from .rounding import STORAGE_DTYPES, arithmetic_dtype
@@ -23,15 +24,19 @@ def _is_real(dtype: Any) -> bool:
     )
 
 
-def real_array(name: str, value: Any) -> Array:
-    """`value` as an array of booleans, integers or floats.
+def real_array(name: str, value: Any) -> Any:
+    """`value` as a NumPy or JAX array of booleans, integers or floats.
 
     Raises:
         TypeError: If it is anything else.
     """
+    if isinstance(value, nnx.Variable):
+        value = value.get_value()
     if not isinstance(value, (jax.Array, np.ndarray)):
         try:
             value = np.asarray(value)
+        except jax.errors.TracerArrayConversionError:
+            value = jnp.asarray(value)
         except ValueError as error:
             raise TypeError(f"{name} must be an array of numbers, got {value!r}.") from error
     if not _is_real(value.dtype):
@@ -41,20 +46,44 @@ def real_array(name: str, value: Any) -> Array:
     return value
 
 
+def as_input(name: str, value: Any) -> Array:
+    """An input as an array of booleans, integers or floats that JAX takes without wrapping.
+
+    Raises:
+        TypeError: If it is anything else.
+    """
+    array = real_array(name, value)
+    if array.dtype.itemsize < 8 or jax.dtypes.canonicalize_dtype(array.dtype) == array.dtype:
+        return array
+    # A 64-bit number that 32 bits cannot hold saturates, where JAX would wrap it.
+    largest = np.finfo(np.float32).max
+    bounded = np.clip(array.astype(np.float64), -largest, largest)
+    return np.where(np.isinf(array), array, bounded).astype(np.float32)
+
+
+def require_fit(name: str, given: tuple[int, ...], shape: tuple[int, ...]) -> None:
+    """Refuse a shape that does not broadcast to `shape`.
+
+    Raises:
+        ValueError: If it does not.
+    """
+    trailing = shape[max(0, len(shape) - len(given)) :]
+    if len(given) > len(shape) or any(
+        n not in (1, size) for n, size in zip(given, trailing, strict=True)
+    ):
+        raise ValueError(
+            f"{name} of shape {given} does not broadcast to shape {shape}; "
+            "each trailing axis must have the same size or size 1."
+        )
+
+
 def fit(name: str, value: Array, shape: tuple[int, ...]) -> Array:
     """`value` with leading axes of size 1 up to the rank of `shape`; a scalar stays a scalar.
 
     Raises:
         ValueError: If it does not broadcast to `shape`.
     """
-    trailing = shape[len(shape) - value.ndim :] if value.ndim <= len(shape) else None
-    if trailing is None or any(
-        n not in (1, size) for n, size in zip(value.shape, trailing, strict=True)
-    ):
-        raise ValueError(
-            f"{name} of shape {value.shape} does not broadcast to shape {shape}; "
-            "each trailing axis must have the same size or size 1."
-        )
+    require_fit(name, value.shape, shape)
     if value.ndim in (0, len(shape)):
         return value
     return jnp.expand_dims(value, tuple(range(len(shape) - value.ndim)))
@@ -127,34 +156,56 @@ def as_key(seed: Any) -> int | Array:
 
     Raises:
         TypeError: If it is neither an integer nor a JAX PRNG key.
+        ValueError: If it does not fit in 64 bits.
     """
     if seed is None:
         return 0
     if isinstance(seed, jax.Array) and jnp.issubdtype(seed.dtype, jax.dtypes.prng_key):
         return seed
     try:
-        return operator.index(seed)
+        number = operator.index(seed)
     except TypeError:
         raise TypeError(f"seed must be an integer or a JAX PRNG key, got {seed!r}.") from None
+    if not -(2**63) <= number < 2**63:
+        raise ValueError(f"seed must fit in 64 bits with a sign, got {number}.")
+    return number
 
 
-def as_bounds(minimum: Any, maximum: Any) -> tuple[float, float]:
-    """The range of a saturating trace.
+def as_names(name: str, value: Any, options: Sequence[str]) -> tuple[str, ...]:
+    """One or several of the options.
+
+    Raises:
+        TypeError: If it is neither a string nor a sequence of strings.
+        ValueError: If it names something else.
+    """
+    names = (value,) if isinstance(value, str) else value
+    if not isinstance(names, Sequence) or not all(isinstance(each, str) for each in names):
+        raise TypeError(f"{name} must be a sequence of names, got {value!r}.")
+    return tuple(one_of(name, each, options) for each in names)
+
+
+def as_bounds(minimum: Any, maximum: Any, dtype: Any = np.float64) -> tuple[float, float]:
+    """The range of a saturating trace, as values of a dtype.
 
     Raises:
         TypeError: If a bound is not a number.
-        ValueError: If a bound is not finite, or the range is empty.
+        ValueError: If a bound is not finite in `dtype`, or the range is empty in it.
     """
     bounds = []
     for name, bound in (("minimum", minimum), ("maximum", maximum)):
         try:
-            bounds.append(float(bound))
+            exact = float(bound)
         except (TypeError, ValueError):
             raise TypeError(f"{name} must be a number, got {bound!r}.") from None
-        if not math.isfinite(bounds[-1]):
-            raise ValueError(f"{name} must be finite, got {bound!r}; Tracer has no bounds.")
+        if not abs(exact) <= float(jnp.finfo(dtype).max):
+            raise ValueError(
+                f"{name} must be finite in {jnp.dtype(dtype)}, got {bound!r}; Tracer has no bounds."
+            )
+        bounds.append(float(np.asarray(exact).astype(dtype)))
     if bounds[0] >= bounds[1]:
-        raise ValueError(f"minimum must be below maximum, got {minimum!r} and {maximum!r}.")
+        raise ValueError(
+            f"minimum must be below maximum in {jnp.dtype(dtype)}, got {minimum!r} and {maximum!r}."
+        )
     return bounds[0], bounds[1]
 
 
@@ -169,7 +220,39 @@ def one_of(name: str, value: Any, options: Sequence[str]) -> Any:
     return value
 
 
-def as_parameter(name: str, value: Any, shape: tuple[int, ...], dtype: jnp.dtype) -> Array:
+class Checked(NamedTuple):
+    """A parameter as it came and as it is kept.
+
+    Attributes:
+        name: Name of the argument.
+        given: What came, as an array.
+        kept: The same in the arithmetic dtype; a NumPy array, unless it is traced by JAX.
+    """
+
+    name: str
+    given: Any
+    kept: Any
+
+    def require(self, holds: Callable[[Any], Any], what: str) -> None:
+        """Refuse it by its values; one that is traced by a JAX transform is taken as it is.
+
+        Args:
+            holds: Function from the kept array to booleans, true where a value is right.
+            what: Ends the sentence "name must ...".
+
+        Raises:
+            ValueError: If `holds` is false for a value; the message names the first.
+        """
+        if isinstance(self.kept, jax.core.Tracer):
+            return
+        wrong = ~np.broadcast_to(holds(self.kept), self.kept.shape)
+        if wrong.any():
+            where = tuple(int(i) for i in np.argwhere(wrong)[0])
+            at = f" at index {where}" if where else ""
+            raise ValueError(f"{self.name} must {what}, got {np.asarray(self.given)[where]}{at}.")
+
+
+def as_parameter(name: str, value: Any, shape: tuple[int, ...], dtype: jnp.dtype) -> Checked:
     """A parameter in the arithmetic dtype that belongs to a state of `shape` and `dtype`.
 
     Raises:
@@ -177,29 +260,11 @@ def as_parameter(name: str, value: Any, shape: tuple[int, ...], dtype: jnp.dtype
         ValueError: If it does not broadcast to `shape`, or has a NaN or infinite value.
     """
     array = real_array(name, value)
-    fit(name, array, shape)
-    parameter = jnp.asarray(array, arithmetic_dtype(dtype))
-    require(name, parameter, np.isfinite, "be finite")
-    return parameter
-
-
-def require(name: str, value: Array, holds: Any, what: str) -> None:
-    """Refuse a parameter by its values; a value traced by a JAX transform is taken as it is.
-
-    Args:
-        name: Name of the argument.
-        value: Its value.
-        holds: Function from a NumPy array to booleans, true where a value is right.
-        what: Ends the sentence "name must ...".
-
-    Raises:
-        ValueError: If `holds` is false for a value; the message names the first.
-    """
-    if isinstance(value, jax.core.Tracer):
-        return
-    concrete = np.asarray(value)
-    wrong = ~np.broadcast_to(holds(concrete), concrete.shape)
-    if wrong.any():
-        where = tuple(int(i) for i in np.argwhere(wrong)[0])
-        at = f" at index {where}" if where else ""
-        raise ValueError(f"{name} must {what}, got {concrete[where]}{at}.")
+    require_fit(name, array.shape, shape)
+    wide = arithmetic_dtype(dtype)
+    if isinstance(array, jax.core.Tracer):
+        return Checked(name, array, array.astype(wide))
+    with np.errstate(over="ignore", under="ignore"):
+        checked = Checked(name, array, np.asarray(array).astype(wide))
+    checked.require(np.isfinite, f"be finite in {wide}")
+    return checked

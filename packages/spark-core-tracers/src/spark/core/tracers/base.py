@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import abc
-import dataclasses
 import functools
 import inspect
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,17 +15,20 @@ from flax import nnx
 from jaxtyping import Array, ArrayLike, Float
 
 from .arguments import (
+    Checked,
     as_dt,
+    as_input,
     as_key,
+    as_names,
     as_parameter,
     as_shape,
     as_storage_dtype,
     one_of,
     real_array,
-    require,
 )
 from .recurrence import Recurrence, State
 from .rounding import ROUNDINGS, Noise, Rounding, arithmetic_dtype
+from .ways import METHODS, Method
 
 
 class TraceState(nnx.Variable[Array]):
@@ -45,9 +48,10 @@ class BaseTracer(nnx.Module, abc.ABC):
 
     Attributes:
         shape: Shape of the trace.
-        dt: Time step.
+        dt: Time step, in the unit of the time constants.
         dtype: Dtype of the stored traces. Arithmetic is at least float32.
         rounding: How a half-precision trace is rounded.
+        trainable: Names of the parameters that are `nnx.Param`.
         recurrence: The pure recurrence that the tracer runs; static.
         rng: Random stream for stochastic rounding; its count advances by one per step.
     """
@@ -90,63 +94,56 @@ class BaseTracer(nnx.Module, abc.ABC):
         self.dt = as_dt(dt)
         self.dtype = as_storage_dtype(dtype)
         self.rounding = one_of("rounding", rounding, ROUNDINGS)
-        self.trainable = (trainable,) if isinstance(trainable, str) else tuple(trainable)
+        self.trainable = trainable
         self.rng = nnx.RngStream(as_key(seed), tag="rounding")
 
-    def _define(self, recurrence: Recurrence[Any], parameters: Any) -> None:
-        """Keep recurrence and checked parameters, and set every trace to rest."""
-        for name in self.trainable:
-            one_of("trainable", name, parameters._fields)
-        for name, value in parameters._asdict().items():
-            kind = nnx.Param if name in self.trainable else Constant
-            setattr(self, name, kind(as_parameter(name, value, self.shape, self.dtype)))
+    def _define(self, recurrence: Recurrence[Any], given: Any) -> None:
+        """Keep a recurrence and its parameters, once checked, and put every trace to rest.
+
+        Args:
+            recurrence: What the tracer runs.
+            given: The parameters as they came, a named tuple of the recurrence's kind.
+        """
+        self.trainable = as_names("trainable", self.trainable, given._fields)
         self.recurrence = recurrence
+        checked = {
+            name: as_parameter(name, value, self.shape, self.dtype)
+            for name, value in given._asdict().items()
+        }
         for name in recurrence.time_constants:
-            self._require_time_constant(name)
-        self._require_bases_within(
-            recurrence.range(self.dtype), f"be within the range of {self.dtype}"
-        )
+            self._require_time_constant(checked[name])
+        limits = recurrence.range(self.dtype)
+        low, high = recurrence.bounds or limits
+        for name in recurrence.bases:
+            what = f"lie within [{low:g}, {high:g}]"
+            checked[name].require(lambda base: (low <= base) & (base <= high), what)
+        for name in recurrence.probabilities:
+            checked[name].require(lambda p: (p >= 0) & (p <= 1), "lie in [0, 1]")
+
+        for name, parameter in checked.items():
+            kind = nnx.Param if name in self.trainable else Constant
+            setattr(self, name, kind(jnp.asarray(parameter.kept)))
         state = recurrence.init(self.parameters, self.shape, self.dtype)
         for name, trace in zip(recurrence.traces, state.traces, strict=True):
             setattr(self, name, TraceState(trace))
 
-    def _require_time_constant(self, name: str) -> None:
-        tau = getattr(self, name).get_value()
+    def _require_time_constant(self, tau: Checked) -> None:
         wide = jnp.finfo(arithmetic_dtype(self.dtype))
-        require(name, tau, lambda tau: tau >= wide.tiny, f"be > 0 in {wide.dtype}")
-        if getattr(self, "integrator", "exact") == "euler":
-            require(
-                name, tau, lambda tau: tau >= self.dt, f"be at least dt = {self.dt:g} for Euler"
-            )
-        # A change smaller than half an epsilon is rounded away.
-        step = jnp.finfo(self.dtype) if self.rounding == "nearest" else wide
-        longest = self.dt / float(step.eps / 2)
-        remedy = (
-            "use rounding='stochastic', a wider dtype or a longer dt"
-            if step.dtype != wide.dtype
-            else "use a wider dtype or a longer dt"
-        )
-        require(
-            name,
-            tau,
+        tau.require(lambda tau: tau >= wide.tiny, f"be > 0 in {wide.dtype}")
+        euler = getattr(self.recurrence, "integrator", "exact") == "euler"
+        if euler:
+            tau.require(lambda tau: tau >= self.dt, f"be at least dt = {self.dt:g} for Euler")
+        # A change of less than half an epsilon is rounded away.
+        kept = jnp.finfo(self.dtype) if self.rounding == "nearest" else wide
+        half = float(kept.eps) / 2
+        longest = self.dt / (half if euler else -math.log1p(-half))
+        remedy = "a wider dtype or a longer dt"
+        if kept.dtype != wide.dtype:
+            remedy = f"rounding='stochastic', {remedy}"
+        tau.require(
             lambda tau: tau <= longest,
-            f"be at most {longest:g} to decay in {step.dtype} rounded to nearest ({remedy})",
+            f"be at most {longest:.6g} to decay in {kept.dtype} rounded to nearest (use {remedy})",
         )
-
-    def _saturate(self, bounds: tuple[float, float]) -> tuple[float, float]:
-        """Clip every stage from now on; a base outside the bounds is refused."""
-        recurrence: Any = self.recurrence
-        self.recurrence = dataclasses.replace(recurrence, bounds=bounds)
-        self._require_bases_within(
-            self.recurrence.range(self.dtype),
-            f"lie within [minimum, maximum] = [{bounds[0]:g}, {bounds[1]:g}]",
-        )
-        return bounds
-
-    def _require_bases_within(self, limits: tuple[float, float], what: str) -> None:
-        for name in self.recurrence.bases:
-            base = getattr(self, name).get_value().astype(self.dtype)
-            require(name, base, lambda base: (limits[0] <= base) & (base <= limits[1]), what)
 
     @property
     @abc.abstractmethod
@@ -185,28 +182,33 @@ class BaseTracer(nnx.Module, abc.ABC):
             raise TypeError(
                 f"a tracer's call takes x alone, got an unknown {next(iter(kwargs))!r}."
             )
-        x = real_array("x", x)
-        state, y = _step(self.recurrence, self.parameters, self.state, x)
+        checked = as_input("x", x)
+        state, y = _step(self.recurrence, self.parameters, self.state, checked)
         self._update(state)
         return y
 
-    def scan(self, xs: ArrayLike) -> Float[Array, "time *shape"]:
-        """Take one step per leading entry of `xs`: bit for bit what single calls give.
+    def scan(self, xs: ArrayLike, method: Method = "auto") -> Float[Array, "time *shape"]:
+        """Take one step per leading entry of `xs`.
 
         Args:
             xs: Inputs, time as the leading axis; `xs[t]` broadcasts to `shape`.
+            method: `"sequential"` gives, bit for bit, what single calls give. `"parallel"` composes
+                steps in a tree over time, and agrees to the rounding of the arithmetic dtype.
+                `"auto"` takes the one that is faster by measurement on this device.
 
         Returns:
             The value after each step, of shape `(time, *shape)` and dtype `dtype`.
 
         Raises:
             TypeError: If `xs` is not an array of real numbers.
-            ValueError: If `xs` has no time axis, or `xs[t]` does not broadcast to `shape`.
+            ValueError: If `xs` has no time axis, `xs[t]` does not broadcast to `shape`, or the
+                method is unknown.
         """
-        xs = real_array("xs", xs)
-        if xs.ndim == 0:
+        checked = as_input("xs", xs)
+        if checked.ndim == 0:
             raise ValueError("xs must have time as its leading axis, got a scalar.")
-        state, ys = _scan(self.recurrence, self.parameters, self.state, xs)
+        one_of("method", method, METHODS)
+        state, ys = _scan(self.recurrence, method, self.parameters, self.state, checked)
         self._update(state)
         return ys
 
@@ -224,10 +226,10 @@ class BaseTracer(nnx.Module, abc.ABC):
             TypeError: If `mask` is not boolean.
             ValueError: If `mask` does not broadcast to `shape`.
         """
-        mask = real_array("mask", mask)
-        if mask.dtype != bool:
-            raise TypeError(f"mask must be boolean, got dtype {mask.dtype}.")
-        self._update(_reset(self.recurrence, self.parameters, self.state, mask))
+        checked = real_array("mask", mask)
+        if checked.dtype != bool:
+            raise TypeError(f"mask must be boolean, got dtype {checked.dtype}.")
+        self._update(_reset(self.recurrence, self.parameters, self.state, checked))
 
     def _update(self, state: State) -> None:
         for name, trace in zip(self.recurrence.traces, state.traces, strict=True):
@@ -265,8 +267,8 @@ def _reset(recurrence: Recurrence[Any], parameters: Any, state: State, mask: Arr
     return recurrence.reset(parameters, state, mask)
 
 
-@functools.partial(jax.jit, static_argnums=0)
+@functools.partial(jax.jit, static_argnums=(0, 1))
 def _scan(
-    recurrence: Recurrence[Any], parameters: Any, state: State, xs: Array
+    recurrence: Recurrence[Any], method: Method, parameters: Any, state: State, xs: Array
 ) -> tuple[State, Array]:
-    return recurrence.scan(parameters, state, xs)
+    return recurrence.scan(parameters, state, xs, method)

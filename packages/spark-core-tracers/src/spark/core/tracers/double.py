@@ -12,7 +12,9 @@ from jaxtyping import Array, Float
 from .arguments import as_bounds, one_of
 from .base import BaseTracer, TraceState
 from .coefficients import INTEGRATORS, Integrator, Parameter, complement, coupling, decay
-from .recurrence import Recurrence, Relaxation, Traces
+from .maps import Relaxation
+from .over_time import Traces
+from .recurrence import Recurrence
 
 
 class DoubleExponentialParameters(NamedTuple):
@@ -63,6 +65,13 @@ class DoubleExponential(Recurrence[DoubleExponentialParameters]):
     bases = ("base_1", "base_2")
     traces = ("trace_1", "trace_2")
 
+    def __post_init__(self) -> None:
+        """Refuse options that make no sense."""
+        super().__post_init__()
+        one_of("integrator", self.integrator, INTEGRATORS)
+        if self.bounds is not None:
+            as_bounds(*self.bounds)
+
     def rest(self, parameters: DoubleExponentialParameters) -> tuple[Parameter, ...]:
         """The two bases."""
         return parameters.base_1, parameters.base_2
@@ -84,11 +93,9 @@ class DoubleExponential(Recurrence[DoubleExponentialParameters]):
         drive = x if stage == 0 else (before if self.integrator == "exact" else after) - k[0].base
         return Relaxation(k[stage].complement, k[stage].gain * drive, k[stage].base)
 
-    def output(
-        self, k: tuple[_Stage, _Stage], x: Array, before: Traces, after: Traces, kept: Traces
-    ) -> Array:
+    def output(self, k: tuple[_Stage, _Stage], before: Traces, after: Traces) -> Array:
         """Stage 2, as kept."""
-        return kept[1]
+        return after[1]
 
 
 class DoubleTracer(BaseTracer):
@@ -144,6 +151,7 @@ class DoubleTracer(BaseTracer):
     base_2: nnx.Variable[Array]
     trace_1: TraceState
     trace_2: TraceState
+    _bounds: tuple[float, float] | None = None
 
     def __init__(
         self,
@@ -180,9 +188,9 @@ class DoubleTracer(BaseTracer):
                 which, what came and what would do.
         """
         super().__init__(shape, *args, **kwargs)
-        self.integrator = one_of("integrator", integrator, INTEGRATORS)
+        self.integrator = integrator
         self._define(
-            DoubleExponential(self.dt, integrator),
+            DoubleExponential(self.dt, integrator, self._bounds),
             DoubleExponentialParameters(tau_1, tau_2, scale_1, scale_2, base_1, base_2),
         )
 
@@ -251,5 +259,5 @@ class SaturableDoubleTracer(DoubleTracer):
             ValueError: As in `DoubleTracer`; and if a bound is not finite, if the range is empty,
                 or if a base lies outside it.
         """
+        self._bounds = self.minimum, self.maximum = as_bounds(minimum, maximum)
         super().__init__(shape, tau_1, tau_2, scale_1, scale_2, base_1, base_2, *args, **kwargs)
-        self.minimum, self.maximum = self._saturate(as_bounds(minimum, maximum))

@@ -12,7 +12,9 @@ from jaxtyping import Array, Float
 from .arguments import as_bounds, one_of
 from .base import BaseTracer, TraceState
 from .coefficients import INTEGRATORS, Integrator, Parameter, complement, decay
-from .recurrence import Recurrence, Relaxation, Traces
+from .maps import Relaxation
+from .over_time import Traces
+from .recurrence import Recurrence
 
 
 class ExponentialParameters(NamedTuple):
@@ -56,6 +58,13 @@ class Exponential(Recurrence[ExponentialParameters]):
     bases = ("base",)
     traces = ("trace",)
 
+    def __post_init__(self) -> None:
+        """Refuse options that make no sense."""
+        super().__post_init__()
+        one_of("integrator", self.integrator, INTEGRATORS)
+        if self.bounds is not None:
+            as_bounds(*self.bounds)
+
     def rest(self, parameters: ExponentialParameters) -> tuple[Parameter, ...]:
         """The base."""
         return (parameters.base,)
@@ -72,11 +81,9 @@ class Exponential(Recurrence[ExponentialParameters]):
         """Decay towards the base, and the scaled input."""
         return Relaxation(k.complement, k.scale * x, k.base)
 
-    def output(
-        self, k: _Coefficients, x: Array, before: Traces, after: Traces, kept: Traces
-    ) -> Array:
+    def output(self, k: _Coefficients, before: Traces, after: Traces) -> Array:
         """The trace, as kept."""
-        return kept[0]
+        return after[0]
 
 
 class Tracer(BaseTracer):
@@ -109,6 +116,7 @@ class Tracer(BaseTracer):
     scale: nnx.Variable[Array]
     base: nnx.Variable[Array]
     trace: TraceState
+    _bounds: tuple[float, float] | None = None
 
     def __init__(
         self,
@@ -137,8 +145,9 @@ class Tracer(BaseTracer):
                 which, what came and what would do.
         """
         super().__init__(shape, **kwargs)
-        self.integrator = one_of("integrator", integrator, INTEGRATORS)
-        self._define(Exponential(self.dt, integrator), ExponentialParameters(tau, scale, base))
+        self.integrator = integrator
+        recurrence = Exponential(self.dt, integrator, self._bounds)
+        self._define(recurrence, ExponentialParameters(tau, scale, base))
 
     @property
     def decay(self) -> Float[Array, "..."]:
@@ -197,5 +206,5 @@ class SaturableTracer(Tracer):
             ValueError: As in `Tracer`; and if a bound is not finite, if the range is empty, or if
                 the base lies outside it.
         """
+        self._bounds = self.minimum, self.maximum = as_bounds(minimum, maximum)
         super().__init__(shape, tau, scale, base, **kwargs)
-        self.minimum, self.maximum = self._saturate(as_bounds(minimum, maximum))

@@ -4,26 +4,22 @@ from __future__ import annotations
 
 import abc
 import dataclasses
-from typing import Any, ClassVar, Generic, NamedTuple, TypeAlias, TypeVar
+import math
+from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
 
-import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import lax
 from jaxtyping import Array, Bool, Float
 
-from .arguments import fit
+from .arguments import as_bounds, as_dt, fit, require_fit
 from .coefficients import Parameter
-from .rounding import Noise, arithmetic_dtype, limit, random_bits, round_to
+from .maps import Relaxation, clip
+from .over_time import Plan, Traces, run
+from .rounding import Noise, arithmetic_dtype, limit, round_state, round_to
+from .ways import Method, choose
 
 P = TypeVar("P", bound=tuple[Any, ...])
 """Parameters of a recurrence: a named tuple of `Parameter`."""
-
-Traces: TypeAlias = tuple[Float[Array, "*shape"], ...]
-"""One array per stage."""
-
-# On a CPU, lax.scan before jax 0.12 stacks bfloat16 outputs in quadratic time, but not their bits.
-_STACK_BFLOAT16_BITS = jax.__version_info__ < (0, 12)
 
 
 class State(NamedTuple):
@@ -36,38 +32,6 @@ class State(NamedTuple):
 
     traces: Traces
     noise: Noise
-
-
-class Relaxation(NamedTuple):
-    """One step of one stage as a map of its trace, `y -> y + offset - complement (y - base)`.
-
-    Attributes:
-        complement: Part of the deviation from base that is lost, `1 - decay`.
-        offset: What the step adds.
-        base: Where the trace relaxes to.
-    """
-
-    complement: Float[Array, "..."]
-    offset: Float[Array, "..."]
-    base: Float[Array, "..."] | float
-
-    def __call__(self, y: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
-        """Take the step."""
-        # A change added to y: with no input, y = base stays exactly where it is.
-        return y + (self.offset - self.complement * (y - self.base))
-
-
-@jax.custom_jvp
-def clip(y: Float[Array, "*shape"], minimum: float, maximum: float) -> Float[Array, "*shape"]:
-    """Clip `y`; the derivative is 1 where `y` is inside or on the bounds, and 0 outside."""
-    return jnp.clip(y, minimum, maximum)
-
-
-@clip.defjvp
-def _clip_jvp(primals: tuple[Any, ...], tangents: tuple[Any, ...]) -> tuple[Array, Array]:
-    y, minimum, maximum = primals
-    inside = (minimum <= y) & (y <= maximum)
-    return clip(*primals), jnp.where(inside, tangents[0], jnp.zeros_like(tangents[0]))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,6 +54,9 @@ class Recurrence(abc.ABC, Generic[P]):
     time_constants: ClassVar[tuple[str, ...]]
     """Which parameters are time constants."""
 
+    probabilities: ClassVar[tuple[str, ...]] = ()
+    """Which parameters lie in [0, 1]."""
+
     bases: ClassVar[tuple[str, ...]] = ()
     """Which parameters are values at rest."""
 
@@ -98,6 +65,10 @@ class Recurrence(abc.ABC, Generic[P]):
 
     natural_range: ClassVar[tuple[float, float] | None] = None
     """Range that the exact recurrence never leaves, and that rounding is not allowed to leave."""
+
+    def __post_init__(self) -> None:
+        """Refuse a time step that is none."""
+        as_dt(self.dt)
 
     @property
     @abc.abstractmethod
@@ -129,22 +100,19 @@ class Recurrence(abc.ABC, Generic[P]):
         """
 
     @abc.abstractmethod
-    def output(self, k: Any, x: Array, before: Traces, after: Traces, kept: Traces) -> Array:
+    def output(self, k: Any, before: Traces, after: Traces) -> Array:
         """What a step returns.
 
         Args:
             k: The coefficients.
-            x: Input, in the arithmetic dtype.
             before: Traces at the start of the step, one per stage.
-            after: Traces at its end.
-            kept: The latter, as rounded into the state.
+            after: Traces at its end, as rounded into the state.
         """
 
     def range(self, dtype: jnp.dtype) -> tuple[float, float]:
         """Smallest and largest value that a state of `dtype` can take."""
         largest = float(jnp.finfo(dtype).max)
-        low, high = self.bounds or self.natural_range or (-largest, largest)
-        return float(np.asarray(low).astype(dtype)), float(np.asarray(high).astype(dtype))
+        return as_bounds(*(self.bounds or self.natural_range or (-largest, largest)), dtype)
 
     def init(
         self,
@@ -193,35 +161,60 @@ class Recurrence(abc.ABC, Generic[P]):
             The state after the step, and the output of shape `*shape` in the dtype of the state.
         """
         dtype, k, traces = self._prepare(parameters, state)
-        traces, y = self._advance(k, dtype, traces, state.noise, x)
+        traces, y = self.advance(k, dtype, traces, state.noise, x)
         return self._finish(state, traces, dtype, steps=1), y.astype(dtype)
 
     def scan(
-        self, parameters: P, state: State, xs: Array
+        self, parameters: P, state: State, xs: Array, method: Method = "auto"
     ) -> tuple[State, Float[Array, "time *shape"]]:
-        """Take one step per leading entry of `xs`: bit for bit what the single steps give.
+        """Take one step per leading entry of `xs`.
 
         Args:
             parameters: Arrays broadcastable to the shape of the state.
             state: Traces, of shape `*shape` and any storage dtype, and noise.
             xs: Inputs, time first; each broadcastable to `*shape`.
+            method: `"sequential"` gives, bit for bit, what the single steps give. `"parallel"`
+                composes steps in a tree over time, and agrees to the rounding of the arithmetic
+                dtype; what it returns is rounded to the storage dtype, what it carries is not.
+                `"auto"` takes the one that is faster by measurement on this device.
 
         Returns:
             The state after the last step, and the outputs of all steps in the dtype of the state.
         """
         dtype, k, traces = self._prepare(parameters, state)
-        as_bits = dtype == jnp.bfloat16 and _STACK_BFLOAT16_BITS
-
-        def body(carry: tuple[Traces, Array], x: Array) -> tuple[tuple[Traces, Array], Array]:
-            traces, steps = carry
-            traces, y = self._advance(k, dtype, traces, state.noise._replace(steps=steps), x)
-            y = y.astype(dtype)
-            y = lax.bitcast_convert_type(y, jnp.uint16) if as_bits else y
-            return (traces, steps + np.uint32(1)), y
-
-        (traces, _), ys = lax.scan(body, (traces, state.noise.steps), xs)
-        ys = lax.bitcast_convert_type(ys, dtype) if as_bits else ys
+        shape = traces[0].shape
+        require_fit("xs[t]", xs.shape[1:], shape)
+        parallel = choose(method, len(xs), math.prod(shape))
+        traces, (ys,) = run(Plan(self, dtype, parallel), k, traces, state.noise, xs)
         return self._finish(state, traces, dtype, steps=len(xs)), ys
+
+    def advance(
+        self, k: Any, dtype: jnp.dtype, traces: Traces, noise: Noise, x: Array
+    ) -> tuple[Traces, Array]:
+        """Take one step on traces in the arithmetic dtype.
+
+        Args:
+            k: The coefficients.
+            dtype: Storage dtype of the traces.
+            traces: Traces, in the arithmetic dtype.
+            noise: Where stochastic rounding draws from.
+            x: Input, broadcastable to the traces.
+
+        Returns:
+            The traces after the step, values of the storage dtype, and the output; both still in
+            the arithmetic dtype.
+        """
+        limits = self.range(dtype)
+        cause = fit("x", x, traces[0].shape)
+        drive = cause.astype(traces[0].dtype)
+        kept: tuple[Array, ...] = ()
+        for stage, trace in enumerate(traces):
+            previous = (traces[stage - 1], kept[stage - 1]) if stage else (None, None)
+            y = self.relaxation(stage, k, drive, *previous)(trace)
+            y = limit(y, limits, cause) if self.bounds is None else clip(y, *limits)
+            kept += (round_state(y, dtype, noise, stage),)
+            cause = y
+        return kept, self.output(k, traces, kept)
 
     def _prepare(self, parameters: P, state: State) -> tuple[jnp.dtype, Any, Traces]:
         """Storage dtype, coefficients, and traces in the arithmetic dtype.
@@ -240,28 +233,6 @@ class Recurrence(abc.ABC, Generic[P]):
             fitted[name] = round_to(dtype, fitted[name])
         k = self.coefficients(self.parameters(**fitted))
         return dtype, k, tuple(trace.astype(wide) for trace in state.traces)
-
-    def _advance(
-        self, k: Any, dtype: jnp.dtype, traces: Traces, noise: Noise, x: Array
-    ) -> tuple[Traces, Array]:
-        """One step on traces in the arithmetic dtype; returns the traces kept and the output."""
-        wide = traces[0].dtype
-        limits = self.range(dtype)
-        cause = fit("x", x, traces[0].shape)
-        drive = cause.astype(wide)
-        after: list[Array] = []
-        kept: list[Array] = []
-        for stage, trace in enumerate(traces):
-            previous = (traces[stage - 1], after[stage - 1]) if stage else (None, None)
-            y = self.relaxation(stage, k, drive, *previous)(trace)
-            y = limit(y, limits, cause) if self.bounds is None else clip(y, *limits)
-            stochastic = noise.key is not None and dtype != wide
-            bits = random_bits(noise, stage, y.shape) if stochastic else None
-            after.append(y)
-            kept.append(round_to(dtype, y, bits))
-            cause = y
-        y = self.output(k, drive, traces, tuple(after), tuple(kept))
-        return tuple(kept), y
 
     @staticmethod
     def _finish(state: State, traces: Traces, dtype: jnp.dtype, steps: int) -> State:

@@ -10,10 +10,11 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
-from .arguments import require
 from .base import BaseTracer, TraceState
 from .coefficients import Parameter, complement, decay
-from .recurrence import Recurrence, Relaxation, Traces
+from .maps import Relaxation, clip
+from .over_time import Traces
+from .recurrence import Recurrence
 
 
 class ResourceUsageParameters(NamedTuple):
@@ -51,6 +52,7 @@ class ResourceUsage(Recurrence[ResourceUsageParameters]):
     natural_range = (0.0, 1.0)
     parameters = ResourceUsageParameters
     time_constants = ("R_tau", "U_tau")
+    probabilities = ("scale_U",)
     traces = ("trace_U", "trace_R")
 
     def rest(self, parameters: ResourceUsageParameters) -> tuple[Parameter, ...]:
@@ -69,7 +71,7 @@ class ResourceUsage(Recurrence[ResourceUsageParameters]):
         self, stage: int, k: _Coefficients, x: Array, before: Array, after: Array
     ) -> Relaxation:
         """Usage, then resources: relaxation over the step, then the jump at its end."""
-        x = jnp.clip(x, 0, 1)
+        x = clip(x, 0.0, 1.0)
         if stage == 0:  # U -> (1 - c) U, then U + gain (1 - U)
             gain = k.scale_U * x
             return Relaxation(k.complement_U + gain * (1 - k.complement_U), gain, 0.0)
@@ -78,9 +80,7 @@ class ResourceUsage(Recurrence[ResourceUsageParameters]):
             k.complement_R + released * (1 - k.complement_R), k.complement_R * (1 - released), 0.0
         )
 
-    def output(
-        self, k: _Coefficients, x: Array, before: Traces, after: Traces, kept: Traces
-    ) -> Array:
+    def output(self, k: _Coefficients, before: Traces, after: Traces) -> Array:
         """The efficacy: usage after facilitation, resources before depletion."""
         usage, resources = after[0], before[1]
         return usage * (resources + k.complement_R * (1 - resources))
@@ -157,8 +157,6 @@ class RUTracer(BaseTracer):
         """
         super().__init__(shape, **kwargs)
         self._define(ResourceUsage(self.dt), ResourceUsageParameters(R_tau, U_tau, scale_U))
-        scale = self.scale_U.get_value()
-        require("scale_U", scale, lambda scale: (scale >= 0) & (scale <= 1), "lie in [0, 1]")
 
     @property
     def decay_R(self) -> Float[Array, "..."]:

@@ -130,6 +130,22 @@ def round_to(
     return _straight_through(functools.partial(_stochastic, dtype))(y, bits)
 
 
+def round_state(
+    y: Float[Array, "*shape"], dtype: jnp.dtype, noise: Noise, stream: int
+) -> Float[Array, "*shape"]:
+    """Round one trace of a state of `dtype`, as its noise says.
+
+    Args:
+        y: The trace in the arithmetic dtype, within the range of `dtype`.
+        dtype: Storage dtype.
+        noise: Where the random bits come from, if there is a key.
+        stream: Tells apart the traces that are rounded in one step.
+    """
+    if noise.key is None or dtype == y.dtype:
+        return round_to(dtype, y)
+    return round_to(dtype, y, random_bits(noise, stream, y.shape))
+
+
 def _nearest(dtype: jnp.dtype, y: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
     # Not y.astype(dtype).astype(y.dtype): XLA may drop such a pair.
     info = jnp.finfo(dtype)

@@ -1,0 +1,35 @@
+"""Which way to run a recurrence over time: one table, and the measurement behind it."""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+import jax
+
+Method = Literal["auto", "sequential", "parallel"]
+"""How to run over time: step by step, in a tree, or whichever was measured faster."""
+
+METHODS = get_args(Method)
+
+# Shortest sequence and largest number of elements from which on, and up to which, the parallel way
+# wins on a platform; absent where it never does, or where nobody has measured yet.
+#
+# CPU: the sequential scan wins at every length and width (`nox -s measure`; see the changelog).
+_PARALLEL_WINS: dict[str, tuple[int, int]] = {}
+
+CHUNK = 1 << 20
+"""Elements x steps that the parallel way composes at a time, which bounds its memory."""
+
+
+def choose(method: Method, time: int, elements: int) -> bool:
+    """Whether to run in parallel over time.
+
+    Args:
+        method: What the caller asks for.
+        time: Number of steps.
+        elements: Number of elements of the state.
+    """
+    if method != "auto":
+        return method == "parallel"
+    shortest, widest = _PARALLEL_WINS.get(jax.default_backend(), (time + 1, 0))
+    return time >= shortest and elements <= widest

@@ -1,0 +1,306 @@
+"""Every way to run, for every class: equal values, equal final states, equal gradients."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax import lax
+
+from spark.core.tracers import over_time, ways
+
+from .kinds import KINDS, every_kind, spikes
+
+SHAPE = (3, 2)
+METHODS = ["sequential", "parallel"]
+# What is carried is rounded at every step or not at all: a few roundings of float32 or float64; in
+# half precision a few spacings of a trace of size 1.
+TOLERANCE = {"float64": 1e-14, "float32": 2e-6, "float16": 4e-3, "bfloat16": 3e-2}
+every_way = pytest.mark.parametrize("method", METHODS)
+every_dtype = pytest.mark.parametrize("dtype", TOLERANCE)
+
+
+def inputs(time, seed=0):
+    """Graded spikes, some of them negative: traces reach both bounds."""
+    rng = np.random.default_rng(seed)
+    return np.where(spikes(seed, (time, *SHAPE), 0.3), rng.normal(0.3, 1, (time, *SHAPE)), 0)
+
+
+@every_kind
+@every_dtype
+def test_ways_agree_in_values_and_final_state(x64, kind, dtype):
+    xs = inputs(100)
+    tracers = {method: kind.make(SHAPE, dtype=dtype) for method in METHODS}
+    ys = {m: np.asarray(t.scan(xs, method=m), np.float64) for m, t in tracers.items()}
+    np.testing.assert_allclose(ys["parallel"], ys["sequential"], rtol=0, atol=TOLERANCE[dtype])
+    for name, trace in kind.traces(tracers["sequential"]).items():
+        found = kind.traces(tracers["parallel"])[name]
+        assert found.dtype == trace.dtype
+        np.testing.assert_allclose(
+            found.astype(float), trace.astype(float), rtol=0, atol=TOLERANCE[dtype]
+        )
+    assert int(tracers["parallel"].rng.count[...]) == 100
+
+
+@every_kind
+@pytest.mark.parametrize("dtype", ["float64", "float16"])
+@pytest.mark.parametrize("ways_taken", [("sequential", "parallel"), ("parallel", "sequential")])
+def test_one_way_continues_where_the_other_stopped(x64, kind, dtype, ways_taken):
+    xs = inputs(60)
+    whole = np.asarray(kind.make(SHAPE, dtype=dtype).scan(xs, "sequential"), float)
+    tracer = kind.make(SHAPE, dtype=dtype)
+    parts = [tracer.scan(part, way) for part, way in zip(np.split(xs, 2), ways_taken, strict=True)]
+    found = np.concatenate([np.asarray(part, float) for part in parts])
+    np.testing.assert_allclose(found, whole, rtol=0, atol=TOLERANCE[dtype])
+
+
+@every_kind
+def test_chunks_change_nothing(x64, kind, monkeypatch):
+    xs = inputs(50)
+    whole = np.asarray(kind.make(SHAPE, dtype="float64").scan(xs, "parallel"))
+    for steps in (1, 7):
+        monkeypatch.setattr(over_time, "CHUNK", steps * 6)
+        jax.clear_caches()
+        found = np.asarray(kind.make(SHAPE, dtype="float64").scan(xs, "parallel"))
+        np.testing.assert_allclose(found, whole, rtol=0, atol=TOLERANCE["float64"])
+    monkeypatch.undo()
+    jax.clear_caches()
+
+
+@every_kind
+@every_way
+@pytest.mark.parametrize("x_shape", [(), (2,), (3, 1)])
+def test_inputs_broadcast_over_time(kind, method, x_shape):
+    xs = np.random.default_rng(1).random((20, *x_shape)).astype(np.float32)
+    full = np.broadcast_to(xs.reshape(20, *(1,) * (2 - len(x_shape)), *x_shape), (20, *SHAPE))
+    found = kind.make(SHAPE, dtype="float32").scan(xs, method)
+    expected = kind.make(SHAPE, dtype="float32").scan(full, method)
+    np.testing.assert_allclose(np.asarray(found), np.asarray(expected), rtol=0, atol=1e-6)
+
+
+@every_kind
+@every_way
+@pytest.mark.parametrize(("time", "shape"), [(0, (2,)), (3, (0,)), (3, ()), (0, (2, 0))])
+def test_empty_shapes_and_times(kind, method, time, shape):
+    tracer = kind.make(shape, dtype="float16")
+    assert tracer.scan(np.ones((time, *shape), bool), method).shape == (time, *shape)
+    assert tracer.value.shape == shape
+
+
+@every_kind
+def test_rest_stays_at_rest_in_parallel(kind):
+    tracer = kind.make(SHAPE, dtype="float32")
+    before = kind.traces(tracer)
+    tracer.scan(np.zeros((300, *SHAPE)), "parallel")
+    for name, trace in kind.traces(tracer).items():
+        # A clipped map carries base and bounds as deviations: one rounding.
+        np.testing.assert_allclose(trace, before[name], rtol=1e-7)
+
+
+@every_kind
+def test_nan_stays_in_its_own_element_in_parallel(kind):
+    xs = inputs(30).astype(np.float32)
+    xs[10, 1, 1] = np.nan
+    wrong = np.isnan(np.asarray(kind.make(SHAPE, dtype="float32").scan(xs, "parallel")))
+    assert wrong[11:, 1, 1].all()
+    wrong[10:, 1, 1] = False
+    assert not wrong.any()
+
+
+@every_kind
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32"])
+def test_a_finite_input_never_makes_infinity_in_parallel(kind, dtype):
+    tracer = kind.make(4, dtype=dtype)
+    ys = tracer.scan(np.full((9, 4), np.finfo(np.float32).max), "parallel")
+    assert np.isfinite(np.asarray(ys, np.float32)).all()
+
+
+def test_parallel_noise_is_that_of_the_steps():
+    # One step of one stage carries nothing: both ways round the same number with the same bits.
+    x = np.random.default_rng(0).random((1, 50, 20)).astype(np.float32)
+    one, other = KINDS[0].make((50, 20)), KINDS[0].make((50, 20))
+    np.testing.assert_array_equal(
+        np.asarray(one.scan(x, "sequential")), np.asarray(other.scan(x, "parallel"))
+    )
+
+
+def test_auto_follows_the_table(monkeypatch):
+    assert ways.choose("sequential", 10, 10) is False
+    assert ways.choose("parallel", 10, 10) is True
+    monkeypatch.setattr(ways, "_PARALLEL_WINS", {"cpu": (100, 1000)})
+    monkeypatch.setattr(jax, "default_backend", lambda: "cpu")
+    assert ways.choose("auto", 100, 1000) is True
+    assert ways.choose("auto", 99, 1000) is False
+    assert ways.choose("auto", 100, 1001) is False
+    monkeypatch.setattr(jax, "default_backend", lambda: "other")
+    assert ways.choose("auto", 10**6, 1) is False
+
+
+# Gradients ------------------------------------------------------------------------------------
+
+
+def loss_of(kind, dtype, method, weights, start):
+    """A loss of outputs and final state, as a function of parameters, start and input."""
+    recurrence, state = kind.make(SHAPE, dtype=dtype).recurrence, start
+
+    def loss(parameters, traces, xs):
+        here = state._replace(traces=traces)
+        if method == "steps":
+
+            def body(here, x):
+                return recurrence.step(parameters, here, x)
+
+            final, ys = lax.scan(body, here, xs)
+        else:
+            final, ys = recurrence.scan(parameters, here, xs, method)
+        wide = weights.dtype
+        total = (ys.astype(wide) * weights).sum()
+        return total + sum((trace.astype(wide) ** 2).sum() for trace in final.traces)
+
+    return loss
+
+
+def gradients(kind, dtype, method, xs, wide):
+    tracer = kind.make(SHAPE, dtype=dtype)
+    weights = jnp.asarray(np.random.default_rng(2).normal(size=xs.shape), wide)
+    loss = loss_of(kind, dtype, method, weights, tracer.state)
+    found = jax.jit(jax.grad(loss, argnums=(0, 1, 2)))(
+        tracer.parameters, tracer.state.traces, jnp.asarray(xs, wide)
+    )
+    return [np.asarray(leaf, np.float64) for leaf in jax.tree.leaves(found)]
+
+
+@every_kind
+def test_gradients_against_finite_differences(x64, kind):
+    # Away from the corners of the clips, where a difference has no meaning.
+    xs = np.random.default_rng(3).uniform(0.02, 0.3, (12, *SHAPE))
+    found = gradients(kind, "float64", "sequential", xs, jnp.float64)
+    tracer = kind.make(SHAPE, dtype="float64")
+    weights = jnp.asarray(np.random.default_rng(2).normal(size=xs.shape))
+    loss = jax.jit(loss_of(kind, "float64", "steps", weights, tracer.state))
+    arguments = (tracer.parameters, tracer.state.traces, jnp.asarray(xs))
+    leaves, tree = jax.tree.flatten(arguments)
+    for i, leaf in enumerate(leaves):
+        for index in [(0,) * leaf.ndim, tuple(n - 1 for n in leaf.shape)]:
+            h = 1e-6
+
+            def moved(by, i=i, index=index, leaf=leaf):
+                changed = [*leaves[:i], leaf.at[index].add(by), *leaves[i + 1 :]]
+                return float(loss(*jax.tree.unflatten(tree, changed)))
+
+            expected = (moved(h) - moved(-h)) / (2 * h)
+            # A central difference: rounding 1e-16/h and truncation h^2, times the loss of order 10.
+            assert found[i][index] == pytest.approx(expected, rel=1e-6, abs=3e-8)
+
+
+@every_kind
+def test_gradients_are_equal_between_the_ways(x64, kind):
+    xs = inputs(30)  # traces go over both bounds
+    expected = gradients(kind, "float64", "steps", xs, jnp.float64)
+    for method in METHODS:
+        found = gradients(kind, "float64", method, xs, jnp.float64)
+        for one, other in zip(found, expected, strict=True):
+            # Thirty steps of rounding, on either way.
+            size = np.abs(other).max() + 1
+            np.testing.assert_allclose(one, other, rtol=0, atol=1e-13 * size)
+
+
+@every_kind
+@pytest.mark.parametrize(("dtype", "method"), [("float16", "sequential"), ("bfloat16", "parallel")])
+def test_half_precision_gradients_equal_those_of_float32(kind, dtype, method):
+    xs = spikes(4, (24, *SHAPE)).astype(np.float32) * 0.3
+    expected = gradients(kind, "float32", method, xs, jnp.float32)
+    found = gradients(kind, dtype, method, xs, jnp.float32)
+    eps = float(jnp.finfo(dtype).eps)
+    values = [np.asarray(value, np.float64) for value in kind.make(SHAPE).parameters]
+    values += [1.0] * (len(found) - len(values))
+    for one, other, value in zip(found, expected, values, strict=True):
+        # In units of the parameter: cotangents of 24 outputs, each rounded to half precision.
+        np.testing.assert_allclose(
+            one * value, other * value, rtol=0, atol=20 * eps * (np.abs(other * value).max() + 1)
+        )
+        assert np.any(one) or not np.any(other)
+
+
+@every_kind
+@every_way
+def test_forward_mode_equals_reverse_mode(x64, kind, method):
+    xs = jnp.asarray(inputs(9))
+    tracer = kind.make(SHAPE, dtype="float64")
+    recurrence, state = tracer.recurrence, tracer.state
+
+    def outputs(parameters):
+        return recurrence.scan(parameters, state, xs, method)[1].sum(axis=0)
+
+    forward = jax.jit(jax.jacfwd(outputs))(tracer.parameters)
+    reverse = jax.jit(jax.jacrev(outputs))(tracer.parameters)
+    for one, other in zip(forward, reverse, strict=True):
+        np.testing.assert_allclose(np.asarray(one), np.asarray(other), rtol=1e-10, atol=1e-12)
+
+
+@every_way
+def test_second_derivative(x64, method):
+    tracer = KINDS[0].make((1,), dtype="float64")
+    xs = jnp.eye(5, 1, dtype="float64")
+
+    def last(tau):
+        parameters = tracer.parameters._replace(tau=tau)
+        return tracer.recurrence.scan(parameters, tracer.state, xs, method)[1][-1, 0]
+
+    # scale exp(-4/tau), and its second derivative.
+    tau = 7.0
+    expected = 0.5 * np.exp(-4 / tau) * (16 / tau**4 - 8 / tau**3)
+    for second in (jax.grad(jax.grad(last)), jax.jacfwd(jax.jacrev(last))):
+        assert float(jax.jit(second)(jnp.float64(tau))) == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize("method", ["sequential", "parallel", "steps"])
+def test_a_trace_at_rest_on_its_bound_has_a_gradient(method):
+    kind = next(kind for kind in KINDS if kind.name == "saturable")
+    tracer = kind.cls(1, 5.0, dtype="float32")  # base 0 is the lower bound
+    recurrence, state, parameters = tracer.recurrence, tracer.state, tracer.parameters
+
+    def last(x):
+        xs = jnp.stack([x, jnp.zeros_like(x)])
+        if method == "steps":
+            return lax.scan(functools.partial(recurrence.step, parameters), state, xs)[1][-1, 0]
+        return recurrence.scan(parameters, state, xs, method)[1][-1, 0]
+
+    decay = np.exp(-1 / 5)
+    for x, expected in [(0.0, decay), (0.5, decay), (1.0, decay), (1.1, 0.0), (-0.1, 0.0)]:
+        assert float(jax.jit(jax.grad(last))(jnp.full(1, x))[0]) == pytest.approx(
+            expected, rel=1e-6
+        )
+
+
+@every_way
+def test_spikes_of_short_term_plasticity_have_the_whole_gradient(method):
+    # x = 1, a spike, is the bound of the clip: its derivative is the one-sided one.
+    kind = next(kind for kind in KINDS if kind.name == "resource-usage")
+    tracer = kind.make(1, dtype="float32")
+
+    def total(xs):
+        return tracer.recurrence.scan(tracer.parameters, tracer.state, xs, method)[1].sum()
+
+    gradient = jax.jit(jax.grad(total))
+    at, below = gradient(jnp.ones((3, 1))), gradient(jnp.full((3, 1), 1 - 1e-6))
+    np.testing.assert_allclose(np.asarray(at), np.asarray(below), rtol=1e-4, atol=1e-6)
+
+
+@every_kind
+@every_way
+def test_a_reverse_pass_stores_the_traces_and_nothing_else_over_time(kind, method):
+    time, elements = 200, 32
+    tracer = kind.make(elements)
+    xs = jnp.asarray(spikes(0, (time, elements)))
+
+    def outputs(parameters):
+        return tracer.recurrence.scan(parameters, tracer.state, xs, method)[1]
+
+    ys, pullback = jax.vjp(outputs, tracer.parameters)
+    stored = [leaf for leaf in jax.tree.leaves(pullback) if leaf.size >= time]
+    floating = [leaf for leaf in stored if leaf.dtype != bool]
+    # One trace is the outputs; two stages have two. The input is kept as it came.
+    assert sum(leaf.nbytes for leaf in floating) == len(kind.rest) * ys.nbytes
+    assert sum(leaf.nbytes for leaf in stored) <= len(kind.rest) * ys.nbytes + xs.nbytes
