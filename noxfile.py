@@ -19,13 +19,15 @@ JAX = {
 }
 BACKENDS = {
     "cpu": "",
-    "gpu": "[cuda13]",
+    "cuda12": "[cuda12]",
+    "cuda13": "[cuda13]",
 }
 DEMO = ["matplotlib", "nitime", "rich", "scikit-learn"]
 
 nox.needs_version = ">=2025.2.9"
 nox.options.default_venv_backend = "uv|virtualenv"
 nox.options.download_python = "never"
+nox.options.error_on_missing_interpreters = True
 nox.options.sessions = ["tests", "lint", "types", "build"]
 
 
@@ -56,10 +58,10 @@ def tests(session, jax):
 @nox.parametrize("package", list(PACKAGES))
 def matrix(session, package, backend, jax):
     """Run the tests of one package on one Python, backend and JAX."""
-    if backend == "gpu" and shutil.which("nvidia-smi") is None:
+    if backend != "cpu" and shutil.which("nvidia-smi") is None:
         session.skip("no NVIDIA GPU on this machine")
     install(session, package, jax=jax, backend=backend)
-    session.env["JAX_PLATFORMS"] = {"cpu": "cpu", "gpu": "cuda"}[backend]
+    session.env["JAX_PLATFORMS"] = "cpu" if backend == "cpu" else "cuda"
     workers = ["-n", "auto"] if backend == "cpu" else []
     session.run("pytest", *workers, f"packages/{package}", *session.posargs)
 

@@ -7,6 +7,7 @@ time and warm-up apart. Sizes and references are named in what is printed.
 from __future__ import annotations
 
 import argparse
+import functools
 import platform
 import statistics
 import time
@@ -117,6 +118,65 @@ def sequential_scan(rounds: int, steps: int = 50, elements: int = 10**6) -> None
             )
 
 
+def ways(rounds: int) -> None:
+    """Time and memory of each way to run, over lengths and widths."""
+    print("\nWays to run over time, float32 (ms; MB beside inputs and outputs)")
+    grid = [(10, 1), (10**3, 1), (10**5, 1), (10**6, 1)]
+    grid += [(10, 100), (10**3, 100), (10**5, 100), (10, 10**4), (10**3, 10**4)]
+    for name, (cls, parameters) in TRACERS.items():
+        for steps, elements in grid:
+            xs = jnp.asarray(np.random.default_rng(0).random((steps, elements)) < 0.02)
+            tracer = cls(elements, *parameters, dtype="float32")
+            recurrence, held = tracer.recurrence, (tracer.parameters, tracer.state, xs)
+            runs, memory = {}, {}
+            for method in ("sequential", "parallel"):
+                compiled = (
+                    jax.jit(functools.partial(recurrence.scan, method=method))
+                    .lower(*held)
+                    .compile()
+                )
+                memory[method] = compiled.memory_analysis().temp_size_in_bytes / 1e6
+                runs[method] = functools.partial(compiled, *held)
+            found = interleaved(runs, rounds, calls=1)
+            print(
+                f"  {name:22} T {steps:8} N {elements:6}"
+                f"  sequential {found['sequential']:8.2f} ({memory['sequential']:5.1f})"
+                f"  parallel {found['parallel']:8.2f} ({memory['parallel']:5.1f})"
+                f"  {found['parallel'] / found['sequential']:5.1f}x"
+            )
+
+
+def gradient(rounds: int, steps: int = 2000, elements: int = 512) -> None:
+    """Gradient of a scan: time against the scan, and what waits for the backward pass."""
+    print(f"\nGradient by tau of a scan, {steps} x {elements}, float32")
+    xs = jnp.asarray(np.random.default_rng(0).random((steps, elements)) < 0.02)
+    for name, (cls, parameters) in TRACERS.items():
+        tracer = cls(elements, *parameters, dtype="float32")
+        recurrence, state = tracer.recurrence, tracer.state
+
+        def scan(parameters, recurrence=recurrence, state=state):
+            return recurrence.scan(parameters, state, xs, "sequential")[1]
+
+        def by_steps(parameters, recurrence=recurrence, state=state):
+            step = functools.partial(recurrence.step, parameters)
+            return jax.lax.scan(step, state, xs)[1]
+
+        stored, runs = {}, {"forward": functools.partial(jax.jit(scan), tracer.parameters)}
+        for kind, function in (("scan", scan), ("steps", by_steps)):
+            ys, pullback = jax.vjp(function, tracer.parameters)
+            leaves = [leaf for leaf in jax.tree.leaves(pullback) if leaf.size >= steps]
+            floating = sum(leaf.nbytes for leaf in leaves if leaf.dtype != bool)
+            stored[kind] = floating / ys.nbytes
+            loss = jax.jit(jax.grad(lambda p, f=function: (f(p) ** 2).sum()))
+            runs[kind] = functools.partial(loss, tracer.parameters)
+        found = interleaved(runs, rounds, calls=1)
+        print(
+            f"  {name:22} scan {found['forward']:6.1f} ms, gradient {found['scan']:6.1f} ms; "
+            f"through single steps {found['steps']:6.1f} ms;"
+            f" stored / outputs {stored['scan']:.2f}, through single steps {stored['steps']:.2f}"
+        )
+
+
 def main() -> None:
     """Print every figure."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -126,6 +186,8 @@ def main() -> None:
     print(f"jax {jax.__version__}, {device.device_kind}, Python {platform.python_version()}")
     eager_call(rounds)
     sequential_scan(rounds)
+    ways(rounds)
+    gradient(rounds)
 
 
 if __name__ == "__main__":

@@ -33,7 +33,14 @@ def main() -> None:
     )
 
     decoded = Table(title="Stimulus read from the spikes, on the part that was not fitted")
-    for column in ("recording", "spikes", "method", "correlation", "explained variance"):
+    for column in (
+        "recording",
+        "spikes",
+        "method",
+        "waits, ms",
+        "correlation",
+        "explained",
+    ):
         decoded.add_column(
             column, justify="right" if column not in ("recording", "method") else "left"
         )
@@ -49,7 +56,7 @@ def main() -> None:
         rows = [
             decoding.read_out(spikes, "single traces", traces.single),
             decoding.read_out(spikes, "double traces", traces.double),
-            decoding.read_out(spikes, "single and double", both),
+            decoding.read_out(spikes, "both", both),
             decoding.wiener(spikes),
         ]
         for row in rows:
@@ -57,6 +64,7 @@ def main() -> None:
                 spikes.name,
                 str(len(spikes.spike_times)),
                 row.method,
+                f"{row.delay:g}",
                 f"{row.correlation:.3f}",
                 f"{row.explained_variance:.3f}",
             )
@@ -65,8 +73,8 @@ def main() -> None:
             spikes.name,
             f"{len(spikes.spikes)}",
             f"{both.shape[1]}",
-            f"{traces.compile_ms:.0f}",
-            f"{traces.run_ms:.0f}",
+            f"{traces.first_ms:.0f}",
+            f"{traces.later_ms:.0f}",
         )
         shown[spikes.name] = [rows[2], rows[3]]
         if number == 1:
@@ -79,8 +87,7 @@ def main() -> None:
     console.print(decoded)
     console.print(timing)
     console.print(
-        "The Wiener filter sees spikes before and after; the readout waits "
-        f"{decoding.DELAY:g} ms and sees only what came before."
+        "Each method sees all spikes up to the time that it waits after the stimulus it estimates."
     )
     for path in sorted(output.glob("*.png")):
         console.print(f"wrote {path}")

@@ -130,8 +130,8 @@ def as_storage_dtype(dtype: Any) -> jnp.dtype:
     return storage
 
 
-def as_dt(dt: Any) -> float:
-    """A time step.
+def as_dt(dt: Any, name: str = "dt") -> float:
+    """A time step, or another length of time.
 
     Raises:
         TypeError: If it is not a concrete number.
@@ -139,15 +139,15 @@ def as_dt(dt: Any) -> float:
     """
     if isinstance(dt, jax.core.Tracer):
         raise TypeError(
-            "dt must be a concrete number, got a value traced by a JAX transform; vary the time "
-            "constants instead: only dt/tau matters."
+            f"{name} must be a concrete number, got a value traced by a JAX transform; vary the "
+            "time constants instead: only dt/tau matters."
         )
     try:
         step = float(dt)
     except (TypeError, ValueError):
-        raise TypeError(f"dt must be a number, got {dt!r}.") from None
+        raise TypeError(f"{name} must be a number, got {dt!r}.") from None
     if not (math.isfinite(step) and step > 0):
-        raise ValueError(f"dt must be finite and > 0, got {dt!r}.")
+        raise ValueError(f"{name} must be finite and > 0, got {dt!r}.")
     return step
 
 
@@ -207,6 +207,54 @@ def as_bounds(minimum: Any, maximum: Any, dtype: Any = np.float64) -> tuple[floa
             f"minimum must be below maximum in {jnp.dtype(dtype)}, got {minimum!r} and {maximum!r}."
         )
     return bounds[0], bounds[1]
+
+
+def as_event_steps(times: Any, duration: Any, dt: float) -> tuple[Array, Array]:
+    """Steps that event times fall in, and the number of steps in a duration.
+
+    `(t, t + dt]` is a step, so that a time falls in `ceil(time/dt) - 1`; one within 1e-9 steps of a
+    multiple of `dt` counts as that multiple.
+
+    Raises:
+        TypeError: If an argument is no array of real numbers.
+        ValueError: If times are not in one row, do not ascend or lie outside `(0, duration]`, or
+            the duration has no step or 2^31 steps and more.
+    """
+    row = np.asarray(real_array("times", times), np.float64)
+    if row.ndim != 1:
+        raise ValueError(f"times must have one axis, got shape {row.shape}.")
+    end = as_dt(duration, "duration")
+    ratio = np.append(row, end) / dt
+    nearest = np.round(ratio)
+    on_grid = np.abs(ratio - nearest) <= 1e-9 * np.maximum(1, nearest)
+    steps = np.where(on_grid, nearest, np.ceil(ratio)) - 1
+    if steps[-1] >= 2**31 - 1:
+        raise ValueError(f"duration must be less than 2^31 steps of {dt:g}, got {duration!r}.")
+    if not np.all((row > 0) & (steps[:-1] <= steps[-1])):
+        bad = row[~((row > 0) & (steps[:-1] <= steps[-1]))][0]
+        raise ValueError(f"times must lie in (0, duration] = (0, {end:g}], got {bad}.")
+    if np.any(np.diff(row) < 0):
+        at = int(np.argmax(np.diff(row) < 0))
+        raise ValueError(f"times must ascend, got {row[at]} before {row[at + 1]}; sort them.")
+    return jnp.asarray(steps[:-1].astype(np.int32)), jnp.asarray(np.int32(steps[-1] + 1))
+
+
+def as_elements(elements: Any, events: int, size: int) -> Array:
+    """Which element each event arrives at.
+
+    Raises:
+        TypeError: If they are no integers.
+        ValueError: If there is not one for each event, or one does not exist.
+    """
+    row = np.asarray(real_array("elements", elements))
+    if row.size and not np.issubdtype(row.dtype, np.integer):
+        raise TypeError(f"elements must be integers, got dtype {row.dtype}.")
+    if row.shape != (events,):
+        raise ValueError(f"elements must have shape ({events},), as times, got {row.shape}.")
+    wrong = (row < 0) | (row >= size)
+    if wrong.any():
+        raise ValueError(f"elements must lie in [0, {size}), got {row[wrong][0]}.")
+    return jnp.asarray(row.astype(np.int32))
 
 
 def one_of(name: str, value: Any, options: Sequence[str]) -> Any:

@@ -17,6 +17,8 @@ from jaxtyping import Array, ArrayLike, Float
 from .arguments import (
     Checked,
     as_dt,
+    as_elements,
+    as_event_steps,
     as_input,
     as_key,
     as_names,
@@ -25,6 +27,7 @@ from .arguments import (
     as_storage_dtype,
     one_of,
     real_array,
+    require_fit,
 )
 from .recurrence import Recurrence, State
 from .rounding import ROUNDINGS, Noise, Rounding, arithmetic_dtype
@@ -212,6 +215,47 @@ class BaseTracer(nnx.Module, abc.ABC):
         self._update(state)
         return ys
 
+    def jump(
+        self, times: ArrayLike, elements: ArrayLike, duration: float, x: ArrayLike = 1.0
+    ) -> Float[Array, " events"]:
+        """Go from event to event, by the closed form of the silence between them.
+
+        The state afterwards, and the values, are those of a scan over `duration` with these events;
+        time and memory grow with the number of events and of elements, not with that of steps.
+
+        Args:
+            times: Time of each event from now on, in the unit of `dt`, ascending. One at time `t`
+                arrives with the step `ceil(t/dt) - 1`.
+            elements: Which element it arrives at: an index into the flattened trace.
+            duration: How long to go, in the same unit; the last event lies within.
+            x: Input of each event, or of all. Events of one step and element add up.
+
+        Returns:
+            What the step of each event returned for its element, of shape `(events,)` and dtype
+            `dtype`.
+
+        Raises:
+            TypeError: If an argument is no array of real numbers, `elements` are no integers, or
+                the tracer is a `SaturableDoubleTracer`, which has no closed form.
+            ValueError: If times do not ascend or lie outside `(0, duration]`, an element does not
+                exist, or the lengths differ.
+        """
+        steps, count = as_event_steps(times, duration, self.dt)
+        where = as_elements(elements, len(steps), math.prod(self.shape))
+        inputs = as_input("x", x)
+        require_fit("x", inputs.shape, steps.shape)
+        state, ys = _jump(
+            self.recurrence,
+            self.parameters,
+            self.state,
+            steps,
+            where,
+            jnp.broadcast_to(inputs, steps.shape),
+            count,
+        )
+        self._update(state)
+        return ys
+
     def reset(self) -> None:
         """Put every trace to its value at rest. The random stream goes on."""
         self.masked_reset(jnp.ones((), bool))
@@ -265,6 +309,19 @@ def _step(
 @functools.partial(jax.jit, static_argnums=0)
 def _reset(recurrence: Recurrence[Any], parameters: Any, state: State, mask: Array) -> State:
     return recurrence.reset(parameters, state, mask)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _jump(
+    recurrence: Recurrence[Any],
+    parameters: Any,
+    state: State,
+    steps: Array,
+    elements: Array,
+    x: Array,
+    duration: Array,
+) -> tuple[State, Array]:
+    return recurrence.jump(parameters, state, steps, elements, x, duration)
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))

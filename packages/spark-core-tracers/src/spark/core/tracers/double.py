@@ -11,7 +11,16 @@ from jaxtyping import Array, Float
 
 from .arguments import as_bounds, one_of
 from .base import BaseTracer, TraceState
-from .coefficients import INTEGRATORS, Integrator, Parameter, complement, coupling, decay
+from .coefficients import (
+    INTEGRATORS,
+    Integrator,
+    Parameter,
+    Steps,
+    complement,
+    coupling,
+    decay,
+    euler_coupling,
+)
 from .maps import Relaxation
 from .over_time import Traces
 from .recurrence import Recurrence
@@ -40,7 +49,8 @@ class DoubleExponentialParameters(NamedTuple):
 
 class _Stage(NamedTuple):
     complement: Array
-    gain: Parameter
+    gain_before: Any  # of what drives it, as it was at the start of the step, or None
+    gain_after: Any  # and as it is at the end, or None
     base: Parameter
 
 
@@ -76,22 +86,40 @@ class DoubleExponential(Recurrence[DoubleExponentialParameters]):
         """The two bases."""
         return parameters.base_1, parameters.base_2
 
-    def coefficients(self, parameters: DoubleExponentialParameters) -> tuple[_Stage, _Stage]:
-        """Complement of the decay, gain and base of each stage."""
-        p, gain = parameters, parameters.scale_2
+    def coefficients(
+        self, parameters: DoubleExponentialParameters, steps: Steps = 1
+    ) -> tuple[_Stage, _Stage]:
+        """Complement of the decay, gains and base of each stage."""
+        p = parameters
+        before: Parameter | None
+        after: Parameter | None
         if self.integrator == "exact":
-            gain = gain * coupling(p.tau_1, p.tau_2, self.dt)
+            before, after = p.scale_2 * coupling(p.tau_1, p.tau_2, self.dt * steps), None
+        elif isinstance(steps, int) and steps == 1:
+            before, after = None, p.scale_2
+        else:
+            lagged = euler_coupling(p.tau_1, p.tau_2, self.dt, steps)
+            before, after = p.scale_2 * lagged, p.scale_2
+        lost_1 = complement(p.tau_1, self.dt, self.integrator, steps)
+        lost_2 = complement(p.tau_2, self.dt, self.integrator, steps)
         return (
-            _Stage(complement(p.tau_1, self.dt, self.integrator), p.scale_1, p.base_1),
-            _Stage(complement(p.tau_2, self.dt, self.integrator), gain, p.base_2),
+            _Stage(lost_1, None, p.scale_1, p.base_1),
+            _Stage(lost_2, before, after, p.base_2),
         )
 
     def relaxation(
         self, stage: int, k: tuple[_Stage, _Stage], x: Array, before: Array, after: Array
     ) -> Relaxation:
         """Decay towards the base, and what drives the stage: the input, or stage 1."""
-        drive = x if stage == 0 else (before if self.integrator == "exact" else after) - k[0].base
-        return Relaxation(k[stage].complement, k[stage].gain * drive, k[stage].base)
+        here = k[stage]
+        if stage == 0:
+            return Relaxation(here.complement, here.gain_after * x, here.base)
+        offset: Any = 0.0
+        if here.gain_before is not None:
+            offset = offset + here.gain_before * (before - k[0].base)
+        if here.gain_after is not None:
+            offset = offset + here.gain_after * (after - k[0].base)
+        return Relaxation(here.complement, offset, here.base)
 
     def output(self, k: tuple[_Stage, _Stage], before: Traces, after: Traces) -> Array:
         """Stage 2, as kept."""

@@ -11,7 +11,7 @@ from jaxtyping import Array, Float
 
 from .arguments import as_bounds, one_of
 from .base import BaseTracer, TraceState
-from .coefficients import INTEGRATORS, Integrator, Parameter, complement, decay
+from .coefficients import INTEGRATORS, Integrator, Parameter, Steps, complement, decay
 from .maps import Relaxation
 from .over_time import Traces
 from .recurrence import Recurrence
@@ -69,11 +69,10 @@ class Exponential(Recurrence[ExponentialParameters]):
         """The base."""
         return (parameters.base,)
 
-    def coefficients(self, parameters: ExponentialParameters) -> _Coefficients:
+    def coefficients(self, parameters: ExponentialParameters, steps: Steps = 1) -> _Coefficients:
         """Complement of the decay, scale and base."""
-        return _Coefficients(
-            complement(parameters.tau, self.dt, self.integrator), parameters.scale, parameters.base
-        )
+        lost = complement(parameters.tau, self.dt, self.integrator, steps)
+        return _Coefficients(lost, parameters.scale, parameters.base)
 
     def relaxation(
         self, stage: int, k: _Coefficients, x: Array, before: Array, after: Array

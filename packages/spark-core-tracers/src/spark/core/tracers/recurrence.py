@@ -9,10 +9,11 @@ from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Int
 
+from . import events
 from .arguments import as_bounds, as_dt, fit, require_fit
-from .coefficients import Parameter
+from .coefficients import Parameter, Steps
 from .maps import Relaxation, clip
 from .over_time import Plan, Traces, run
 from .rounding import Noise, arithmetic_dtype, limit, round_state, round_to
@@ -80,11 +81,12 @@ class Recurrence(abc.ABC, Generic[P]):
         """Value at rest of each trace, broadcastable to the state."""
 
     @abc.abstractmethod
-    def coefficients(self, parameters: P) -> Any:
-        """Coefficients of a step.
+    def coefficients(self, parameters: P, steps: Steps = 1) -> Any:
+        """Coefficients of a step, or of several with no input before the end of the last.
 
         Args:
             parameters: Arrays of rank 0 or of the rank of the state, in the arithmetic dtype.
+            steps: Number of steps, broadcastable against the parameters.
         """
 
     @abc.abstractmethod
@@ -188,6 +190,47 @@ class Recurrence(abc.ABC, Generic[P]):
         traces, (ys,) = run(Plan(self, dtype, parallel), k, traces, state.noise, xs)
         return self._finish(state, traces, dtype, steps=len(xs)), ys
 
+    def resting_on(self, dtype: jnp.dtype, parameters: dict[str, Array]) -> dict[str, Array]:
+        """Parameters by name, with bases that a state of `dtype` can rest on exactly."""
+        bases = {name: round_to(dtype, parameters[name]) for name in self.bases}
+        return parameters | bases
+
+    def jump(
+        self,
+        parameters: P,
+        state: State,
+        steps: Int[Array, " events"],
+        elements: Int[Array, " events"],
+        x: Float[Array, " events"],
+        duration: Int[Array, ""],
+    ) -> tuple[State, Float[Array, " events"]]:
+        """Go from event to event, by the closed form of the silence between them.
+
+        Time and memory grow with the number of events and of elements, not with that of steps.
+
+        Args:
+            parameters: Arrays broadcastable to the shape of the state.
+            state: Traces, of shape `*shape` and any storage dtype, and noise.
+            steps: The step, from 0, at whose end each event arrives; in any order.
+            elements: Which element it arrives at: an index into the flattened state.
+            x: Input of each event. Events of one step and element add up.
+            duration: Number of steps in all, beyond the last event.
+
+        Returns:
+            The state after `duration` steps, and what the step of each event returned for its
+            element; of shape `(events,)`, in the dtype of the state.
+
+        Raises:
+            TypeError: If there are bounds and more than one stage: a second stage that saturates
+                has no closed form.
+        """
+        if self.bounds is not None and len(self.traces) > 1:
+            raise TypeError(
+                "a saturating double trace cannot jump from event to event: between events its "
+                "second stage meets the bounds at times that have no closed form; use scan."
+            )
+        return events.jump(self, parameters, state, steps, elements, x, duration)
+
     def advance(
         self, k: Any, dtype: jnp.dtype, traces: Traces, noise: Noise, x: Array
     ) -> tuple[Traces, Array]:
@@ -228,10 +271,7 @@ class Recurrence(abc.ABC, Generic[P]):
             name: fit(name, jnp.asarray(value), shape).astype(wide)
             for name, value in zip(self.parameters._fields, parameters, strict=True)
         }
-        for name in self.bases:
-            # Where a trace can rest: a base that is no value of the dtype would never be reached.
-            fitted[name] = round_to(dtype, fitted[name])
-        k = self.coefficients(self.parameters(**fitted))
+        k = self.coefficients(self.parameters(**self.resting_on(dtype, fitted)))
         return dtype, k, tuple(trace.astype(wide) for trace in state.traces)
 
     @staticmethod

@@ -11,7 +11,7 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from .base import BaseTracer, TraceState
-from .coefficients import Parameter, complement, decay
+from .coefficients import Parameter, Steps, complement, decay
 from .maps import Relaxation, clip
 from .over_time import Traces
 from .recurrence import Recurrence
@@ -59,11 +59,11 @@ class ResourceUsage(Recurrence[ResourceUsageParameters]):
         """No usage, full resources."""
         return jnp.zeros(()), jnp.ones(())
 
-    def coefficients(self, parameters: ResourceUsageParameters) -> _Coefficients:
+    def coefficients(self, parameters: ResourceUsageParameters, steps: Steps = 1) -> _Coefficients:
         """Complements of the two decays, and `scale_U`."""
         return _Coefficients(
-            complement(parameters.R_tau, self.dt, "exact"),
-            complement(parameters.U_tau, self.dt, "exact"),
+            complement(parameters.R_tau, self.dt, "exact", steps),
+            complement(parameters.U_tau, self.dt, "exact", steps),
             parameters.scale_U,
         )
 

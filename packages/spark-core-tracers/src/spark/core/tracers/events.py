@@ -1,0 +1,128 @@
+"""From event to event: a recurrence driven by few spikes, without visiting the silent steps."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Float, Int
+
+from .arguments import fit
+from .maps import Relaxation, run_parallel
+from .over_time import Traces
+from .rounding import Noise, arithmetic_dtype, round_state
+
+if TYPE_CHECKING:
+    from .recurrence import Recurrence, State
+
+
+def jump(
+    recurrence: Recurrence[Any],
+    parameters: Any,
+    state: State,
+    steps: Int[Array, " events"],
+    elements: Int[Array, " events"],
+    x: Float[Array, " events"],
+    duration: Int[Array, ""],
+) -> tuple[State, Float[Array, " events"]]:
+    """See `Recurrence.jump`."""
+    dtype, shape = state.traces[0].dtype, state.traces[0].shape
+    wide, limits = arithmetic_dtype(dtype), recurrence.range(dtype)
+    flat = {
+        name: _flat(fit(name, jnp.asarray(value), shape).astype(wide), shape)
+        for name, value in zip(recurrence.parameters._fields, parameters, strict=True)
+    }
+    flat = recurrence.resting_on(dtype, flat)
+    starts = tuple(trace.astype(wide).reshape(-1) for trace in state.traces)
+    numbers = state.noise.element
+    if numbers is None:
+        numbers = jnp.arange(math.prod(shape), dtype=jnp.uint32).reshape(shape)
+    numbers = jnp.broadcast_to(numbers, shape).reshape(-1)
+
+    if len(steps):
+        # Events of one element side by side, in order of time; those of one step act as one.
+        order = jnp.lexsort((steps, elements))
+        s, e = steps[order], elements[order]
+        first = jnp.concatenate([jnp.ones(1, bool), e[1:] != e[:-1]])
+        before_s = jnp.where(first, -1, jnp.roll(s, 1))
+        head = first | (s != before_s)
+        head_at = lax.cummax(jnp.where(head, jnp.arange(len(s)), 0))
+        together = jax.ops.segment_sum(x.astype(wide)[order], head_at, len(s))[head_at]
+
+        gap = jnp.where(head, s - before_s, 1)
+        local = {name: value[e] if value.ndim else value for name, value in flat.items()}
+        k = recurrence.coefficients(recurrence.parameters(**local), gap.astype(wide))
+        before: Traces = ()
+        after: Traces = ()
+        for stage, start in enumerate(starts):
+            previous = (before[-1], after[-1]) if stage else (None, None)
+            move = recurrence.relaxation(stage, k, together, *previous)
+            y = _segmented(move, start[e], first, head, recurrence.bounds and limits)
+            y = jnp.clip(y, *limits)
+            before += (jnp.where(first, start[e], jnp.roll(y, 1)),)
+            after += (y,)
+        kept = tuple(
+            _rounded(y, dtype, state.noise, s, numbers[e], stage) for stage, y in enumerate(after)
+        )
+        ys = recurrence.output(k, before, kept).astype(dtype)[head_at]
+        ys = jnp.empty_like(ys).at[order].set(ys)
+
+        ends = jnp.where(jnp.concatenate([first[1:], jnp.ones(1, bool)]), e, len(starts[0]))
+        last = jnp.full(len(starts[0]), -1, s.dtype).at[ends].set(s, mode="drop")
+        starts = tuple(
+            start.at[ends].set(y, mode="drop") for start, y in zip(starts, after, strict=True)
+        )
+    else:
+        last = jnp.full(len(starts[0]), -1, steps.dtype)
+        ys = jnp.empty(0, dtype)
+
+    # The silence after the last event of each element.
+    gap = duration.astype(last.dtype) - 1 - last
+    k = recurrence.coefficients(recurrence.parameters(**flat), jnp.maximum(gap, 1).astype(wide))
+    ended: Traces = ()
+    for stage, start in enumerate(starts):
+        previous = (starts[stage - 1], ended[stage - 1]) if stage else (None, None)
+        move = recurrence.relaxation(stage, k, jnp.zeros((), wide), *previous)
+        ended += (jnp.clip(jnp.where(gap > 0, move(start), start), *limits),)
+    when = jnp.broadcast_to(duration - 1, last.shape)
+    traces = tuple(
+        _rounded(y, dtype, state.noise, when, numbers, stage).astype(dtype).reshape(shape)
+        for stage, y in enumerate(ended)
+    )
+    noise = state.noise._replace(steps=state.noise.steps + duration.astype(jnp.uint32))
+    return state._replace(traces=traces, noise=noise), ys
+
+
+def _segmented(
+    move: Relaxation,
+    start: Float[Array, " events"],
+    first: Array,
+    head: Array,
+    bounds: tuple[float, float] | None,
+) -> Float[Array, " events"]:
+    """The trace after each event; the first one of an element forgets the element before."""
+    anew = move(start) - move.base
+    complement = jnp.where(first, 1.0, jnp.where(head, move.complement, 0.0))
+    offset = jnp.where(first, anew, jnp.where(head, move.offset, 0.0))
+    return run_parallel(
+        Relaxation(complement, offset, move.base), jnp.zeros((), start.dtype), bounds
+    )
+
+
+def _rounded(
+    y: Array, dtype: jnp.dtype, noise: Noise, steps: Array, elements: Array, stage: int
+) -> Array:
+    """Each value rounded with the bits of its own step and element."""
+
+    def one(y: Array, step: Array, element: Array) -> Array:
+        here = noise._replace(steps=noise.steps + step.astype(jnp.uint32), element=element)
+        return round_state(y, dtype, here, stage)
+
+    return jax.vmap(one)(y, steps, elements)
+
+
+def _flat(value: Array, shape: tuple[int, ...]) -> Array:
+    return jnp.broadcast_to(value, shape).reshape(-1) if value.ndim else value

@@ -1,0 +1,179 @@
+"""From event to event: the values and the state of a scan over every step."""
+
+import time
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from spark.core.tracers import SaturableDoubleTracer, Tracer
+
+from .kinds import KINDS
+
+JUMPING = [kind for kind in KINDS if kind.cls is not SaturableDoubleTracer]
+every_jumping_kind = pytest.mark.parametrize("kind", JUMPING, ids=lambda kind: kind.name)
+# Relative to traces of size 1: the closed form of a gap against as many rounded steps.
+TOLERANCE = {"float64": 1e-13, "float32": 5e-6, "float16": 4e-3}
+
+
+def events(seed, count=60, steps=200, shape=(3, 2), dt=0.5):
+    """Times, elements and inputs, some events alone and some together; and the same, dense."""
+    rng = np.random.default_rng(seed)
+    at = np.sort(rng.integers(0, steps - 20, count))
+    element = rng.integers(0, np.prod(shape) - 1, count)  # the last one stays silent
+    x = rng.uniform(0.1, 0.9, count)
+    dense = np.zeros((steps, *shape))
+    np.add.at(dense.reshape(steps, -1), (at, element), x)
+    # Anywhere within the step, its end included.
+    times = dt * (at + rng.choice([1.0, 0.3, 1e-3], count))
+    order = np.argsort(times, kind="stable")
+    return times[order], element[order], x[order], at[order], dense, steps * dt
+
+
+@every_jumping_kind
+@pytest.mark.parametrize("dtype", TOLERANCE)
+def test_jump_equals_scan(x64, kind, dtype):
+    times, element, x, at, dense, duration = events(0)
+    scanned, jumped = (kind.make((3, 2), dtype=dtype, dt=0.5) for _ in range(2))
+    ys = np.asarray(scanned.scan(dense), float).reshape(len(dense), -1)[at, element]
+    found = jumped.jump(times, element, duration, x)
+    assert found.dtype == dtype
+    np.testing.assert_allclose(np.asarray(found, float), ys, rtol=0, atol=TOLERANCE[dtype])
+    for name, trace in kind.traces(scanned).items():
+        np.testing.assert_allclose(
+            kind.traces(jumped)[name].astype(float),
+            trace.astype(float),
+            rtol=0,
+            atol=TOLERANCE[dtype],
+        )
+    assert int(jumped.rng.count[...]) == len(dense)
+
+
+@every_jumping_kind
+def test_jumps_follow_one_another(x64, kind):
+    times, element, x, _, _, duration = events(1)
+    whole, parts = (kind.make((3, 2), dtype="float64", dt=0.5) for _ in range(2))
+    expected = np.asarray(whole.jump(times, element, duration, x))
+    early = times <= 40.0
+    found = [
+        parts.jump(times[early], element[early], 40.0, x[early]),
+        parts.jump(times[~early] - 40.0, element[~early], duration - 40.0, x[~early]),
+    ]
+    np.testing.assert_allclose(np.concatenate(found), expected, rtol=1e-12, atol=1e-14)
+    for name, trace in kind.traces(whole).items():
+        np.testing.assert_allclose(kind.traces(parts)[name], trace, rtol=1e-12, atol=1e-14)
+
+
+@every_jumping_kind
+def test_silence_alone(x64, kind):
+    jumped, scanned = (kind.make(4, dtype="float64") for _ in range(2))
+    for tracer in (jumped, scanned):
+        tracer(np.array([1.0, 0.5, 0.0, 0.2]))
+    assert jumped.jump([], np.array([], int), 300.0).shape == (0,)
+    scanned.scan(np.zeros((300, 1)))
+    for name, trace in kind.traces(scanned).items():
+        np.testing.assert_allclose(kind.traces(jumped)[name], trace, rtol=1e-12, atol=1e-15)
+
+
+@every_jumping_kind
+def test_parameters_of_each_element(x64, kind):
+    times, element, x, at, dense, duration = events(2)
+    factors = np.linspace(0.6, 1, 6).reshape(3, 2)
+    arguments = {
+        name: value * factors
+        for name, value in kind.arguments.items()
+        if not isinstance(value, str)
+    }
+    scanned, jumped = (kind.make((3, 2), dtype="float64", dt=0.5, **arguments) for _ in range(2))
+    ys = np.asarray(scanned.scan(dense)).reshape(len(dense), -1)[at, element]
+    np.testing.assert_allclose(
+        np.asarray(jumped.jump(times, element, duration, x)), ys, rtol=1e-12, atol=1e-14
+    )
+
+
+@pytest.mark.parametrize("tau", [1.0, 1.5])
+def test_euler_at_its_limit(x64, tau):
+    # tau = dt decays within a step.
+    kind = next(kind for kind in KINDS if kind.name == "double-euler")
+    arguments = {"tau_1": tau, "tau_2": 1.0, "dtype": "float64"}
+    scanned, jumped = kind.make(1, **arguments), kind.make(1, **arguments)
+    at = np.array([3, 4, 9])
+    dense = np.zeros((15, 1))
+    dense[at] = 1
+    ys = np.asarray(scanned.scan(dense))[at, 0]
+    np.testing.assert_allclose(np.asarray(jumped.jump(at + 1.0, at * 0, 15.0)), ys, atol=1e-14)
+    np.testing.assert_allclose(np.asarray(jumped.value), np.asarray(scanned.value), atol=1e-14)
+
+
+@every_jumping_kind
+def test_gradients_of_a_jump(x64, kind):
+    _, element, x, at, dense, _ = events(3)
+    tracer = kind.make((3, 2), dtype="float64")
+    recurrence, state = tracer.recurrence, tracer.state
+
+    def by_jump(parameters):
+        return recurrence.jump(
+            parameters, state, jnp.asarray(at), jnp.asarray(element), jnp.asarray(x), jnp.int64(200)
+        )[1].sum()
+
+    def by_scan(parameters):
+        ys = recurrence.scan(parameters, state, jnp.asarray(dense))[1]
+        return ys.reshape(200, -1)[at, element].sum()
+
+    found = jax.jit(jax.grad(by_jump))(tracer.parameters)
+    expected = jax.jit(jax.grad(by_scan))(tracer.parameters)
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_allclose(np.asarray(one), np.asarray(other), rtol=1e-10, atol=1e-11)
+
+
+def test_ten_million_steps_are_no_work(x64):
+    times = np.sort(np.random.default_rng(0).integers(1, 10**7, 1000)).astype(float)
+    tracer = Tracer(1, 1e5, dtype="float64")
+    start = time.perf_counter()
+    ys = np.asarray(tracer.jump(times, np.zeros(1000, int), 1e7))
+    assert (
+        time.perf_counter() - start < 60
+    )  # a scan of 10^7 steps would not compile and run so soon
+    expected, last, y = [], 0.0, 0.0
+    for t in times:
+        y = y * np.exp(-(t - last) / 1e5) + 1
+        last = t
+        expected.append(y)
+    unique = np.append(times[1:] != times[:-1], True)  # events of one step act as one
+    np.testing.assert_allclose(ys[unique], np.array(expected)[unique], rtol=1e-11)
+    assert float(tracer.value[0]) == pytest.approx(y * np.exp(-(1e7 - last) / 1e5), rel=1e-10)
+
+
+BAD = [
+    (([3.0, 2.0], [0, 0], 5.0), ValueError, r"times must ascend, got 3.0 before 2.0"),
+    (([0.0], [0], 5.0), ValueError, r"times must lie in \(0, duration\] = \(0, 5\], got 0.0"),
+    (([6.0], [0], 5.0), ValueError, r"times must lie in .* got 6.0"),
+    (([np.nan], [0], 5.0), ValueError, r"times must lie in .* got nan"),
+    (([[1.0]], [0], 5.0), ValueError, r"times must have one axis, got shape \(1, 1\)"),
+    (([1.0], [2], 5.0), ValueError, r"elements must lie in \[0, 2\), got 2"),
+    (([1.0], [-1], 5.0), ValueError, r"elements must lie in \[0, 2\), got -1"),
+    (([1.0], [0.5], 5.0), TypeError, r"elements must be integers, got dtype float64"),
+    (([1.0], [0, 1], 5.0), ValueError, r"elements must have shape \(1,\)"),
+    (([1.0], [0], -5.0), ValueError, r"duration must be finite and > 0, got -5.0"),
+    (([1.0], [0], 1e12), ValueError, r"duration must be less than 2\^31 steps"),
+    (([1.0], [0], 5.0, [1.0, 2.0]), ValueError, r"x of shape \(2,\) does not broadcast"),
+    (([1.0], [0], 5.0, "x"), TypeError, r"x must be boolean, integer or floating"),
+]
+
+
+@every_jumping_kind
+@pytest.mark.parametrize(("arguments", "error", "message"), BAD)
+def test_jump_refuses_and_leaves_the_state(kind, arguments, error, message):
+    tracer = kind.make(2)
+    before = kind.traces(tracer)
+    with pytest.raises(error, match=message):
+        tracer.jump(*arguments)
+    for name, trace in kind.traces(tracer).items():
+        np.testing.assert_array_equal(trace, before[name])
+    assert int(tracer.rng.count[...]) == 0
+
+
+def test_a_saturable_double_tracer_cannot_jump():
+    with pytest.raises(TypeError, match="cannot jump from event to event"):
+        SaturableDoubleTracer(1, 5.0, 5.0).jump([1.0], [0], 5.0)
