@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+import jax
 import pytest
 
 ROOT = Path(__file__).parents[1]
@@ -13,8 +14,10 @@ READMES = [ROOT / "README.md", *sorted(ROOT.glob("packages/*/README.md"))]
 def test_code_runs(readme):
     blocks = re.findall(r"```python\n(.*?)```", readme.read_text(), re.DOTALL)
     assert blocks
-    for block in blocks:
-        exec(compile(block, str(readme), "exec"), {})
+    # As in a session of the reader's, whatever the tests beside this one have set.
+    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+        for block in blocks:
+            exec(compile(block, str(readme), "exec"), {})
 
 
 def test_ci_runs_the_command_of_the_readme():

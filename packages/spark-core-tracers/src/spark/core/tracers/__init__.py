@@ -11,6 +11,7 @@ if getattr(_spark, "__file__", None) is not None:
 
 from .__about__ import __version__
 from .base import BaseTracer, Constant, TraceState
+from .coefficients import Integrator
 from .double import (
     DoubleExponential,
     DoubleExponentialParameters,
@@ -20,7 +21,8 @@ from .double import (
 from .exponential import Exponential, ExponentialParameters, SaturableTracer, Tracer
 from .recurrence import Recurrence, State
 from .resource_usage import ResourceUsage, ResourceUsageParameters, RUTracer
-from .rounding import Noise
+from .rounding import Noise, Rounding
+from .ways import Method
 
 __all__ = [
     "BaseTracer",
@@ -40,5 +42,8 @@ __all__ = [
     "Noise",
     "TraceState",
     "Constant",
+    "Integrator",
+    "Method",
+    "Rounding",
     "__version__",
 ]

@@ -195,9 +195,10 @@ class BaseTracer(nnx.Module, abc.ABC):
 
         Args:
             xs: Inputs, time as the leading axis; `xs[t]` broadcasts to `shape`.
-            method: `"sequential"` gives, bit for bit, what single calls give. `"parallel"` composes
-                steps in a tree over time, and agrees to the rounding of the arithmetic dtype.
-                `"auto"` takes the one that is faster by measurement on this device.
+            method: `"sequential"` takes the steps of single calls, with the same random bits.
+                `"parallel"` composes steps in a tree over time, and agrees to the rounding of the
+                arithmetic dtype. `"auto"` takes the one that is faster by measurement on this
+                device.
 
         Returns:
             The value after each step, of shape `(time, *shape)` and dtype `dtype`.

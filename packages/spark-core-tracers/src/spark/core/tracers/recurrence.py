@@ -175,7 +175,7 @@ class Recurrence(abc.ABC, Generic[P]):
             parameters: Arrays broadcastable to the shape of the state.
             state: Traces, of shape `*shape` and any storage dtype, and noise.
             xs: Inputs, time first; each broadcastable to `*shape`.
-            method: `"sequential"` gives, bit for bit, what the single steps give. `"parallel"`
+            method: `"sequential"` takes the single steps, with the same random bits. `"parallel"`
                 composes steps in a tree over time, and agrees to the rounding of the arithmetic
                 dtype; what it returns is rounded to the storage dtype, what it carries is not.
                 `"auto"` takes the one that is faster by measurement on this device.
