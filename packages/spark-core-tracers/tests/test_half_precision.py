@@ -48,6 +48,20 @@ def test_scan_keeps_the_law(dtype, train):
 
 
 @every_dtype
+def test_parallel_scan_keeps_the_law(dtype, train):
+    tracer = Tracer((2, 256), TAUS[-2:, None], dtype=dtype)
+    parts = np.split(train[:, :, :256], 4)
+    total = sum(
+        np.asarray(tracer.scan(part, "parallel"), np.float64).mean(axis=2).sum(axis=0)
+        for part in parts
+    )
+    x = train[:, 0, :256].astype(float)
+    expected = [lfilter([1], [1, -np.exp(-1 / tau)], x, axis=0).mean() for tau in TAUS[-2:]]
+    # In parallel float32 adds up thousands of terms in a tree: its rounding, 2^-24 a level.
+    np.testing.assert_allclose(total / STEPS, expected, rtol=LAW[dtype])
+
+
+@every_dtype
 @pytest.mark.parametrize("tau", [5000.0, 20_000.0])
 def test_a_pulse_decays_at_every_time_constant(dtype, tau):
     tracer = Tracer(ELEMENTS, tau, dtype=dtype)

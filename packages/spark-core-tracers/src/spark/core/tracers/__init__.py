@@ -19,7 +19,8 @@ from .double import (
     SaturableDoubleTracer,
 )
 from .exponential import Exponential, ExponentialParameters, SaturableTracer, Tracer
-from .recurrence import Recurrence, State
+from .law import Law, State
+from .recurrence import Recurrence
 from .resource_usage import ResourceUsage, ResourceUsageParameters, RUTracer
 from .rounding import Noise, Rounding
 from .ways import Method
@@ -32,6 +33,7 @@ __all__ = [
     "SaturableDoubleTracer",
     "RUTracer",
     "Recurrence",
+    "Law",
     "Exponential",
     "ExponentialParameters",
     "DoubleExponential",

@@ -29,7 +29,8 @@ from .arguments import (
     real_array,
     require_fit,
 )
-from .recurrence import Recurrence, State
+from .law import State
+from .recurrence import Recurrence
 from .rounding import ROUNDINGS, Noise, Rounding, arithmetic_dtype
 from .ways import METHODS, Method
 

@@ -21,8 +21,8 @@ from .coefficients import (
     decay,
     euler_coupling,
 )
+from .law import Traces
 from .maps import Relaxation
-from .over_time import Traces
 from .recurrence import Recurrence
 
 

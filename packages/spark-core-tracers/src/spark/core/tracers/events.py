@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float, Int
 
-from .arguments import fit
+from .law import Law, State, Traces
 from .maps import Relaxation, run_parallel
-from .over_time import Traces
 from .rounding import Noise, arithmetic_dtype, round_state
-
-if TYPE_CHECKING:
-    from .recurrence import Recurrence, State
 
 
 def jump(
-    recurrence: Recurrence[Any],
+    law: Law[Any],
     parameters: Any,
     state: State,
     steps: Int[Array, " events"],
@@ -30,12 +26,9 @@ def jump(
 ) -> tuple[State, Float[Array, " events"]]:
     """See `Recurrence.jump`."""
     dtype, shape = state.traces[0].dtype, state.traces[0].shape
-    wide, limits = arithmetic_dtype(dtype), recurrence.range(dtype)
-    flat = {
-        name: _flat(fit(name, jnp.asarray(value), shape).astype(wide), shape)
-        for name, value in zip(recurrence.parameters._fields, parameters, strict=True)
-    }
-    flat = recurrence.resting_on(dtype, flat)
+    wide, limits = arithmetic_dtype(dtype), law.range(dtype)
+    fitted = law.fitted(parameters, shape, dtype)
+    flat = {name: _flat(value, shape) for name, value in fitted.items()}
     starts = tuple(trace.astype(wide).reshape(-1) for trace in state.traces)
     numbers = state.noise.element
     if numbers is None:
@@ -54,20 +47,20 @@ def jump(
 
         gap = jnp.where(head, s - before_s, 1)
         local = {name: value[e] if value.ndim else value for name, value in flat.items()}
-        k = recurrence.coefficients(recurrence.parameters(**local), gap.astype(wide))
+        k = law.coefficients(law.parameters(**local), gap.astype(wide))
         before: Traces = ()
         after: Traces = ()
         for stage, start in enumerate(starts):
             previous = (before[-1], after[-1]) if stage else (None, None)
-            move = recurrence.relaxation(stage, k, together, *previous)
-            y = _segmented(move, start[e], first, head, recurrence.bounds and limits)
+            move = law.relaxation(stage, k, together, *previous)
+            y = _segmented(move, start[e], first, head, law.bounds and limits)
             y = jnp.clip(y, *limits)
             before += (jnp.where(first, start[e], jnp.roll(y, 1)),)
             after += (y,)
         kept = tuple(
             _rounded(y, dtype, state.noise, s, numbers[e], stage) for stage, y in enumerate(after)
         )
-        ys = recurrence.output(k, before, kept).astype(dtype)[head_at]
+        ys = law.output(k, before, kept).astype(dtype)[head_at]
         ys = jnp.empty_like(ys).at[order].set(ys)
 
         ends = jnp.where(jnp.concatenate([first[1:], jnp.ones(1, bool)]), e, len(starts[0]))
@@ -81,11 +74,11 @@ def jump(
 
     # The silence after the last event of each element.
     gap = duration.astype(last.dtype) - 1 - last
-    k = recurrence.coefficients(recurrence.parameters(**flat), jnp.maximum(gap, 1).astype(wide))
+    k = law.coefficients(law.parameters(**flat), jnp.maximum(gap, 1).astype(wide))
     ended: Traces = ()
     for stage, start in enumerate(starts):
         previous = (starts[stage - 1], ended[stage - 1]) if stage else (None, None)
-        move = recurrence.relaxation(stage, k, jnp.zeros((), wide), *previous)
+        move = law.relaxation(stage, k, jnp.zeros((), wide), *previous)
         ended += (jnp.clip(jnp.where(gap > 0, move(start), start), *limits),)
     when = jnp.broadcast_to(duration - 1, last.shape)
     traces = tuple(

@@ -12,8 +12,8 @@ from jaxtyping import Array, Float
 from .arguments import as_bounds, one_of
 from .base import BaseTracer, TraceState
 from .coefficients import INTEGRATORS, Integrator, Parameter, Steps, complement, decay
+from .law import Traces
 from .maps import Relaxation
-from .over_time import Traces
 from .recurrence import Recurrence
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -13,18 +13,13 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float
 
+from .law import Law, Traces
 from .maps import Relaxation, clip, linear_scan, run_parallel, within
 from .rounding import Noise, round_state
 from .ways import CHUNK
 
-if TYPE_CHECKING:
-    from .recurrence import Recurrence
-
-Traces: TypeAlias = tuple[Float[Array, "*shape"], ...]
-"""One array per stage."""
-
 Series: TypeAlias = tuple[Float[Array, "time *shape"], ...]
-"""The same at each step."""
+"""One array per stage, or per output."""
 
 # On a CPU, lax.scan before jax 0.12 stacks bfloat16 outputs in quadratic time, but not their bits.
 _STACK_BFLOAT16_BITS = jax.__version_info__ < (0, 12)
@@ -35,13 +30,13 @@ class Plan:
     """What is static in a run over time.
 
     Attributes:
-        recurrence: The recurrence.
+        law: The law.
         dtype: Storage dtype of the traces.
         parallel: Whether to compose the steps in a tree over time.
         every: Whether to return every trace at each step, instead of the output alone.
     """
 
-    recurrence: Recurrence[Any]
+    law: Law[Any]
     dtype: jnp.dtype
     parallel: bool
     every: bool = False
@@ -53,7 +48,7 @@ def run(plan: Plan, k: Any, traces: Traces, noise: Noise, xs: Array) -> tuple[Tr
 
     Args:
         plan: What to run, and how.
-        k: Coefficients of the recurrence.
+        k: Coefficients of the law.
         traces: Traces before the first step, in the arithmetic dtype.
         noise: Where stochastic rounding draws from.
         xs: Inputs, time first.
@@ -77,7 +72,7 @@ def _sequential(
     def body(carry: tuple[Traces, Array], x: Array) -> tuple[tuple[Traces, Array], Series]:
         traces, steps = carry
         here = noise._replace(steps=steps)
-        kept, y = plan.recurrence.advance(k, plan.dtype, traces, here, x)
+        kept, y = plan.law.advance(k, plan.dtype, traces, here, x)
         out = tuple(each.astype(plan.dtype) for each in (kept if plan.every else (y,)))
         if as_bits:
             out = tuple(lax.bitcast_convert_type(each, jnp.uint16) for each in out)
@@ -116,10 +111,10 @@ def _compose(
     plan: Plan, k: Any, traces: Traces, noise: Noise, xs: Array
 ) -> tuple[Traces, Traces, Series]:
     """Last traces, the same as rounded into the state, and the series of a chunk."""
-    recurrence, wide = plan.recurrence, traces[0].dtype
-    limits = recurrence.range(plan.dtype)
+    law, wide = plan.law, traces[0].dtype
+    limits = law.range(plan.dtype)
     x = _inputs(xs, traces[0].ndim).astype(wide)
-    if recurrence.bounds is None:
+    if law.bounds is None:
         # An infinite input shows as NaN: composition could not tell infinity from an overflow.
         x = jnp.where(jnp.isfinite(x), x, jnp.nan)
     over_time = _coefficients_over_time(k)
@@ -127,8 +122,8 @@ def _compose(
     after: Series = ()
     for stage, trace in enumerate(traces):
         previous = (before[-1], after[-1]) if stage else (None, None)
-        moves = recurrence.relaxation(stage, over_time, x, *previous)
-        y = jnp.clip(run_parallel(moves, trace, recurrence.bounds and limits), *limits)
+        moves = law.relaxation(stage, over_time, x, *previous)
+        y = jnp.clip(run_parallel(moves, trace, law.bounds and limits), *limits)
         before += (_shifted(trace, y),)
         after += (y,)
 
@@ -139,7 +134,7 @@ def _compose(
     kept = tuple(
         jax.vmap(functools.partial(rounded, stage))(y, steps) for stage, y in enumerate(after)
     )
-    out = kept if plan.every else (recurrence.output(over_time, before, kept),)
+    out = kept if plan.every else (law.output(over_time, before, kept),)
     return (
         tuple(y[-1] for y in after),
         tuple(y[-1] for y in kept),
@@ -166,12 +161,12 @@ def _tangents(
 ) -> tuple[Series, Traces, Series]:
     """Outputs, and tangents of last traces and of outputs, along the traces that were kept.
 
-    The tangents obey a linear recurrence, with the complements of the recurrence itself; JAX
-    transposes it to the reversed recurrence.
+    The tangents obey a linear recurrence, with the complements of the law itself; JAX
+    transposes it to the reversed law.
     """
     (k, traces, xs, kept), (dk, dtraces, dxs) = at, tangents
-    recurrence, wide = plan.recurrence, traces[0].dtype
-    limits = recurrence.range(plan.dtype)
+    law, wide = plan.law, traces[0].dtype
+    limits = law.range(plan.dtype)
     after = tuple(y.astype(wide) for y in kept)
     before = tuple(_shifted(start, y) for start, y in zip(traces, after, strict=True))
     x = _inputs(xs, traces[0].ndim).astype(wide)
@@ -184,18 +179,16 @@ def _tangents(
         dprevious = (dbefore[stage - 1], dafter[stage - 1]) if stage else ()
 
         def moves(k: Any, x: Array, *previous: Array, stage: int = stage) -> Relaxation:
-            return recurrence.relaxation(
-                stage, _coefficients_over_time(k), x, *(previous or (None, None))
-            )
+            return law.relaxation(stage, _coefficients_over_time(k), x, *(previous or (None, None)))
 
         def step(*arguments: Any, stage: int = stage, moves: Any = moves) -> Array:
             y: Array = moves(*arguments)(before[stage])
-            return y if recurrence.bounds is None else clip(y, *limits)
+            return y if law.bounds is None else clip(y, *limits)
 
         _, offset = jax.jvp(step, (k, x, *previous), (dk, dx, *dprevious))
         here = moves(k, x, *previous)
         complement = here.complement
-        if recurrence.bounds is not None:
+        if law.bounds is not None:
             # A clipped step forgets where it came from.
             inside = within(here(before[stage]), *limits)
             complement = jnp.where(inside, complement, jnp.ones_like(complement))
@@ -207,7 +200,7 @@ def _tangents(
     if plan.every:
         return kept, dlast, tuple(dy.astype(plan.dtype) for dy in dafter)
     y, dy = jax.jvp(
-        lambda k, before, after: recurrence.output(_coefficients_over_time(k), before, after),
+        lambda k, before, after: law.output(_coefficients_over_time(k), before, after),
         (k, before, after),
         (dk, dbefore, dafter),
     )

@@ -12,8 +12,8 @@ from jaxtyping import Array, Float
 
 from .base import BaseTracer, TraceState
 from .coefficients import Parameter, Steps, complement, decay
+from .law import Traces
 from .maps import Relaxation, clip
-from .over_time import Traces
 from .recurrence import Recurrence
 
 
