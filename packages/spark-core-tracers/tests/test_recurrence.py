@@ -65,3 +65,10 @@ def test_an_input_that_does_not_fit_is_refused_by_the_pure_step():
     state = recurrence.init(parameters, (2,))
     with pytest.raises(ValueError, match=r"x of shape \(3,\) does not broadcast to shape \(2,\)"):
         recurrence.step(parameters, state, jnp.ones(3))
+
+
+def test_an_unknown_method_is_refused_by_the_pure_scan():
+    recurrence = Exponential(dt=1.0)
+    parameters = ExponentialParameters(tau=jnp.float32(2))
+    with pytest.raises(ValueError, match="method must be one of 'auto'"):
+        recurrence.scan(parameters, recurrence.init(parameters, (2,)), jnp.ones((3, 2)), "paralel")

@@ -212,21 +212,29 @@ def as_bounds(minimum: Any, maximum: Any, dtype: Any = np.float64) -> tuple[floa
 def as_event_steps(times: Any, duration: Any, dt: float) -> tuple[Array, Array]:
     """Steps that event times fall in, and the number of steps in a duration.
 
-    `(t, t + dt]` is a step, so that a time falls in `ceil(time/dt) - 1`; one within 1e-9 steps of a
-    multiple of `dt` counts as that multiple.
+    `(t, t + dt]` is a step, so that a time falls in `ceil(time/dt) - 1`; one that is a multiple of
+    `dt` to the digits of its dtype counts as that multiple.
 
     Raises:
         TypeError: If an argument is no array of real numbers.
         ValueError: If times are not in one row, do not ascend or lie outside `(0, duration]`, or
             the duration has no step or 2^31 steps and more.
     """
-    row = np.asarray(real_array("times", times), np.float64)
+    given = real_array("times", times)
+    if isinstance(given, jax.core.Tracer):
+        raise TypeError(
+            "times must be concrete, got a value traced by a JAX transform; under one, use the "
+            "tracer's recurrence.jump, which takes steps."
+        )
+    row = np.asarray(given, np.float64)
     if row.ndim != 1:
         raise ValueError(f"times must have one axis, got shape {row.shape}.")
     end = as_dt(duration, "duration")
     ratio = np.append(row, end) / dt
     nearest = np.round(ratio)
-    on_grid = np.abs(ratio - nearest) <= 1e-9 * np.maximum(1, nearest)
+    # A time is known to the digits of its own dtype.
+    digits = float(jnp.finfo(given.dtype).eps) if jnp.issubdtype(given.dtype, jnp.floating) else 0.0
+    on_grid = np.abs(ratio - nearest) <= max(1e-9, 2 * digits) * np.maximum(1, nearest)
     steps = np.where(on_grid, nearest, np.ceil(ratio)) - 1
     if steps[-1] >= 2**31 - 1:
         raise ValueError(f"duration must be less than 2^31 steps of {dt:g}, got {duration!r}.")

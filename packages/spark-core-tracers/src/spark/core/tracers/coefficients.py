@@ -52,7 +52,11 @@ def complement(
 
 def _euler_rate(tau: Parameter, dt: float) -> Array:
     """The rate per step at which Euler's method decays: `exp(-rate) = 1 - dt/tau`."""
-    return jnp.minimum(-jnp.log1p(-jnp.divide(dt, tau)), _FASTEST)
+    lost = jnp.divide(dt, tau)
+    # At tau = dt the logarithm and its derivative are infinite: keep them out of the other branch.
+    decays = lost < 1
+    rate = -jnp.log1p(-jnp.where(decays, lost, 0.5))
+    return jnp.where(decays, jnp.minimum(rate, _FASTEST), _FASTEST)
 
 
 def decay(tau: Parameter, dt: float, integrator: Integrator) -> Float[Array, "..."]:

@@ -11,8 +11,8 @@ from jax import lax
 from jaxtyping import Array, Float, Int
 
 from .law import Law, State, Traces
-from .maps import Relaxation, run_parallel
-from .rounding import Noise, arithmetic_dtype, round_state
+from .maps import Relaxation, clip, run_parallel
+from .rounding import Noise, arithmetic_dtype, limit, round_state
 
 
 def jump(
@@ -25,6 +25,7 @@ def jump(
     duration: Int[Array, ""],
 ) -> tuple[State, Float[Array, " events"]]:
     """See `Recurrence.jump`."""
+    duration = jnp.asarray(duration)
     dtype, shape = state.traces[0].dtype, state.traces[0].shape
     wide, limits = arithmetic_dtype(dtype), law.range(dtype)
     fitted = law.fitted(parameters, shape, dtype)
@@ -43,7 +44,8 @@ def jump(
         before_s = jnp.where(first, -1, jnp.roll(s, 1))
         head = first | (s != before_s)
         head_at = lax.cummax(jnp.where(head, jnp.arange(len(s)), 0))
-        together = jax.ops.segment_sum(x.astype(wide)[order], head_at, len(s))[head_at]
+        drive = law.marked(x.astype(wide))[order]
+        together = jax.ops.segment_sum(drive, head_at, len(s))[head_at]
 
         gap = jnp.where(head, s - before_s, 1)
         local = {name: value[e] if value.ndim else value for name, value in flat.items()}
@@ -54,7 +56,7 @@ def jump(
             previous = (before[-1], after[-1]) if stage else (None, None)
             move = law.relaxation(stage, k, together, *previous)
             y = _segmented(move, start[e], first, head, law.bounds and limits)
-            y = jnp.clip(y, *limits)
+            y = _limited(y, law, limits)
             before += (jnp.where(first, start[e], jnp.roll(y, 1)),)
             after += (y,)
         kept = tuple(
@@ -79,7 +81,7 @@ def jump(
     for stage, start in enumerate(starts):
         previous = (starts[stage - 1], ended[stage - 1]) if stage else (None, None)
         move = law.relaxation(stage, k, jnp.zeros((), wide), *previous)
-        ended += (jnp.clip(jnp.where(gap > 0, move(start), start), *limits),)
+        ended += (_limited(jnp.where(gap > 0, move(start), start), law, limits),)
     when = jnp.broadcast_to(duration - 1, last.shape)
     traces = tuple(
         _rounded(y, dtype, state.noise, when, numbers, stage).astype(dtype).reshape(shape)
@@ -96,13 +98,18 @@ def _segmented(
     head: Array,
     bounds: tuple[float, float] | None,
 ) -> Float[Array, " events"]:
-    """The trace after each event; the first one of an element forgets the element before."""
-    anew = move(start) - move.base
+    """The trace after each event; the first event of an element begins from its own start."""
     complement = jnp.where(first, 1.0, jnp.where(head, move.complement, 0.0))
-    offset = jnp.where(first, anew, jnp.where(head, move.offset, 0.0))
-    return run_parallel(
-        Relaxation(complement, offset, move.base), jnp.zeros((), start.dtype), bounds
-    )
+    offset = jnp.where(first, move(start) - move.base, jnp.where(head, move.offset, 0.0))
+    nothing = jnp.zeros((), start.dtype)
+    return run_parallel(Relaxation(complement, offset, move.base), nothing, bounds, anew=first)
+
+
+def _limited(y: Array, law: Law[Any], limits: tuple[float, float]) -> Array:
+    """Within the range of the state; infinite inputs are NaN by now."""
+    if law.bounds is not None:
+        return clip(y, *limits)
+    return limit(y, limits, jnp.zeros((), bool))
 
 
 def _rounded(

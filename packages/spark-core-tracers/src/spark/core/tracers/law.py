@@ -114,6 +114,16 @@ class Law(abc.ABC, Generic[P]):
         largest = float(jnp.finfo(dtype).max)
         return as_bounds(*(self.bounds or self.natural_range or (-largest, largest)), dtype)
 
+    def marked(self, x: Array) -> Array:
+        """Inputs in the arithmetic dtype, for maps that are composed.
+
+        An infinite one shows as NaN: a composition could not tell it from an overflow. Where traces
+        are clipped, it is clipped with them.
+        """
+        if self.bounds is not None or self.natural_range is not None:
+            return x
+        return jnp.where(jnp.isfinite(x), x, jnp.nan)
+
     def fitted(
         self, parameters: P, shape: tuple[int, ...], dtype: jnp.dtype
     ) -> dict[str, Float[Array, "..."]]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from .coefficients import Parameter
 
@@ -39,9 +39,10 @@ def clip(y: Float[Array, "*shape"], minimum: float, maximum: float) -> Float[Arr
 
 @clip.defjvp
 def _clip_jvp(primals: tuple[Array, ...], tangents: tuple[Array, ...]) -> tuple[Array, Array]:
-    y, minimum, maximum = primals
-    inside = within(y, minimum, maximum)
-    return clip(*primals), jnp.where(inside, tangents[0], jnp.zeros_like(tangents[0]))
+    y, minimum, maximum = (jnp.asarray(primal, primals[0].dtype) for primal in primals)
+    dy, dminimum, dmaximum = (jnp.asarray(tangent, y.dtype) for tangent in tangents)
+    outside = jnp.where(y < minimum, dminimum, dmaximum)
+    return clip(*primals), jnp.where(within(y, minimum, maximum), dy, outside)
 
 
 def within(y: Array, minimum: float | Array, maximum: float | Array) -> Array:
@@ -60,12 +61,12 @@ class _Affine(NamedTuple):
             # 1 - (1 - c)(1 - c'), without the loss of digits near decay 1.
             self.complement + later.complement * (1 - self.complement),
             self.offset + (later.offset - later.complement * self.offset),
-        )
+        ).finite()
 
     def finite(self) -> _Affine:
         """The same with an offset that has not overflowed; NaN stays NaN."""
         largest = float(jnp.finfo(self.offset.dtype).max)
-        return self._replace(offset=jnp.clip(self.offset, -largest, largest))
+        return self._replace(offset=clip(self.offset, -largest, largest))
 
 
 class _Clipped(NamedTuple):
@@ -85,9 +86,9 @@ class _Clipped(NamedTuple):
 
         def moved(bound: Array) -> Array:
             moved = bound + (step.offset - step.complement * bound)
-            return jnp.clip(moved, later.low, later.high)
+            return clip(moved, later.low, later.high)
 
-        return _Clipped(self.affine.then(step).finite(), moved(self.low), moved(self.high))
+        return _Clipped(self.affine.then(step), moved(self.low), moved(self.high))
 
 
 def linear_scan(
@@ -120,7 +121,10 @@ def linear_scan(
 
 
 def run_parallel(
-    steps: Relaxation, start: Float[Array, "*shape"], bounds: tuple[float, float] | None
+    steps: Relaxation,
+    start: Float[Array, "*shape"],
+    bounds: tuple[float, float] | None,
+    anew: Bool[Array, "time *shape"] | None = None,
 ) -> Float[Array, "time *shape"]:
     """The trace after each step, with the maps of the steps composed in a tree over time.
 
@@ -129,6 +133,7 @@ def run_parallel(
             axis of size 1, stands for all steps alike.
         start: Trace before the first step.
         bounds: Range that the trace is clipped to after each step.
+        anew: Where a step begins again from `start`, whatever came before, a fault included.
 
     References:
         Blelloch (1990), Prefix sums and their applications, section 1.4: recurrences as scans.
@@ -137,12 +142,27 @@ def run_parallel(
     affine = _Affine(_repeated(_ranked(steps.complement, offset.ndim), offset), offset)
     deviation = start[None] - steps.base
     if bounds is None:
-        total = lax.associative_scan(lambda a, b: a.then(b).finite(), affine.finite())
+        total = _accumulated(affine.finite(), anew)
         return start[None] + (total.offset - total.complement * deviation)
     low, high = (jnp.broadcast_to(bound - steps.base, offset.shape) for bound in bounds)
-    total = lax.associative_scan(_Clipped.then, _Clipped(affine.finite(), low, high))
+    total = _accumulated(_Clipped(affine.finite(), low, high), anew)
     after = deviation + (total.affine.offset - total.affine.complement * deviation)
-    return jnp.clip(steps.base + jnp.clip(after, total.low, total.high), *bounds)
+    return clip(steps.base + clip(after, total.low, total.high), *bounds)
+
+
+def _accumulated(maps: Any, anew: Array | None) -> Any:
+    """Each map with all before it, back to the last that begins anew."""
+    if anew is None:
+        return lax.associative_scan(lambda earlier, later: earlier.then(later), maps)
+
+    def follow(earlier: tuple[Array, Any], later: tuple[Array, Any]) -> tuple[Array, Any]:
+        begins, after = later
+        both = jax.tree.map(
+            lambda one, two: jnp.where(begins, one, two), after, earlier[1].then(after)
+        )
+        return earlier[0] | begins, both
+
+    return lax.associative_scan(follow, (anew, maps))[1]
 
 
 def _ranked(a: Array, rank: int) -> Array:

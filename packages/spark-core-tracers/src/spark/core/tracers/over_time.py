@@ -114,9 +114,7 @@ def _compose(
     law, wide = plan.law, traces[0].dtype
     limits = law.range(plan.dtype)
     x = _inputs(xs, traces[0].ndim).astype(wide)
-    if law.bounds is None:
-        # An infinite input shows as NaN: composition could not tell infinity from an overflow.
-        x = jnp.where(jnp.isfinite(x), x, jnp.nan)
+    x = law.marked(x)
     over_time = _coefficients_over_time(k)
     before: Series = ()
     after: Series = ()

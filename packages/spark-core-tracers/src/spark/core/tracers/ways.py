@@ -6,6 +6,8 @@ from typing import Literal, get_args
 
 import jax
 
+from .arguments import one_of
+
 Method = Literal["auto", "sequential", "parallel"]
 """How to run over time: step by step, in a tree, or whichever was measured faster."""
 
@@ -28,7 +30,11 @@ def choose(method: Method, time: int, elements: int) -> bool:
         method: What the caller asks for.
         time: Number of steps.
         elements: Number of elements of the state.
+
+    Raises:
+        ValueError: If there is no such method.
     """
+    one_of("method", method, METHODS)
     if method != "auto":
         return method == "parallel"
     shortest, widest = _PARALLEL_WINS.get(jax.default_backend(), (time + 1, 0))
