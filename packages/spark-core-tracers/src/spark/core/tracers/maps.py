@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -61,7 +62,7 @@ class _Affine(NamedTuple):
             # 1 - (1 - c)(1 - c'), without the loss of digits near decay 1.
             self.complement + later.complement * (1 - self.complement),
             self.offset + (later.offset - later.complement * self.offset),
-        ).finite()
+        )
 
     def finite(self) -> _Affine:
         """The same with an offset that has not overflowed; NaN stays NaN."""
@@ -88,7 +89,7 @@ class _Clipped(NamedTuple):
             moved = bound + (step.offset - step.complement * bound)
             return clip(moved, later.low, later.high)
 
-        return _Clipped(self.affine.then(step), moved(self.low), moved(self.high))
+        return _Clipped(self.affine.then(step).finite(), moved(self.low), moved(self.high))
 
 
 def linear_scan(
@@ -142,23 +143,23 @@ def run_parallel(
     affine = _Affine(_repeated(_ranked(steps.complement, offset.ndim), offset), offset)
     deviation = start[None] - steps.base
     if bounds is None:
-        total = _accumulated(affine.finite(), anew)
+        total = _accumulated(affine.finite(), lambda one, two: one.then(two).finite(), anew)
         return start[None] + (total.offset - total.complement * deviation)
     low, high = (jnp.broadcast_to(bound - steps.base, offset.shape) for bound in bounds)
-    total = _accumulated(_Clipped(affine.finite(), low, high), anew)
+    total = _accumulated(_Clipped(affine.finite(), low, high), _Clipped.then, anew)
     after = deviation + (total.affine.offset - total.affine.complement * deviation)
     return clip(steps.base + clip(after, total.low, total.high), *bounds)
 
 
-def _accumulated(maps: Any, anew: Array | None) -> Any:
+def _accumulated(maps: Any, then: Callable[[Any, Any], Any], anew: Array | None) -> Any:
     """Each map with all before it, back to the last that begins anew."""
     if anew is None:
-        return lax.associative_scan(lambda earlier, later: earlier.then(later), maps)
+        return lax.associative_scan(then, maps)
 
     def follow(earlier: tuple[Array, Any], later: tuple[Array, Any]) -> tuple[Array, Any]:
         begins, after = later
         both = jax.tree.map(
-            lambda one, two: jnp.where(begins, one, two), after, earlier[1].then(after)
+            lambda one, two: jnp.where(begins, one, two), after, then(earlier[1], after)
         )
         return earlier[0] | begins, both
 
