@@ -56,7 +56,7 @@ def main() -> None:
         rows = [
             decoding.read_out(spikes, "single traces", traces.single),
             decoding.read_out(spikes, "double traces", traces.double),
-            decoding.read_out(spikes, "both", both),
+            decoding.read_out(spikes, "all traces", both),
             decoding.wiener(spikes),
         ]
         for row in rows:
