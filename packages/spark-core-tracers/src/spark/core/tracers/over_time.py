@@ -25,6 +25,13 @@ Series: TypeAlias = tuple[Float[Array, "time *shape"], ...]
 _STACK_BFLOAT16_BITS = jax.__version_info__ < (0, 12)
 
 
+STORES_TRACES_ALONE = jax.__version_info__ >= (0, 10)
+"""Whether a reverse pass stores the traces that were kept, and nothing else over time.
+
+jax 0.8.1 cannot transpose a scan under `jax.checkpoint`; there, and up to 0.10, more is stored.
+"""
+
+
 @dataclasses.dataclass(frozen=True)
 class Plan:
     """What is static in a run over time.
@@ -148,8 +155,9 @@ def _run_jvp(
     last, kept = run(dataclasses.replace(plan, every=True), k, traces, noise, xs)
     if not jnp.issubdtype(xs.dtype, jnp.floating):
         dxs = None
-    # Checkpointed: a reverse pass stores the traces that were kept, and nothing else over time.
-    differentiate = jax.checkpoint(functools.partial(_tangents, plan))
+    differentiate = functools.partial(_tangents, plan)
+    if STORES_TRACES_ALONE:
+        differentiate = jax.checkpoint(differentiate)
     out, dlast, dout = differentiate((k, traces, xs, kept), (dk, dtraces, dxs))
     return (last, out), (dlast, dout)
 
