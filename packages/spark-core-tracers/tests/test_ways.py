@@ -290,9 +290,6 @@ def test_spikes_of_short_term_plasticity_have_the_whole_gradient(method):
 
 @every_kind
 @every_way
-@pytest.mark.skipif(
-    not over_time.STORES_TRACES_ALONE, reason="this jax stores more: no scan under jax.checkpoint"
-)
 def test_a_reverse_pass_stores_the_traces_and_nothing_else_over_time(kind, method):
     time, elements = 200, 32
     tracer = kind.make(elements)

@@ -118,7 +118,13 @@ def linear_scan(
         return u, u
 
     constant = complement.shape[0] == 1
-    return lax.scan(body, start, (None if constant else complement, offset))[1]
+
+    def scan(start: Array, offset: Array) -> Array:
+        return lax.scan(body, start, (None if constant else complement, offset))[1]
+
+    # As a tangent of itself, which it is: jax 0.8 transposes no scan that it does not know as one.
+    at = jnp.zeros_like(start), jnp.zeros_like(offset)
+    return jax.jvp(scan, at, (start, offset))[1]
 
 
 def run_parallel(

@@ -25,13 +25,6 @@ Series: TypeAlias = tuple[Float[Array, "time *shape"], ...]
 _STACK_BFLOAT16_BITS = jax.__version_info__ < (0, 12)
 
 
-STORES_TRACES_ALONE = jax.__version_info__ >= (0, 10)
-"""Whether a reverse pass stores the traces that were kept, and nothing else over time.
-
-jax 0.8.1 cannot transpose a scan under `jax.checkpoint`; there, and up to 0.10, more is stored.
-"""
-
-
 @dataclasses.dataclass(frozen=True)
 class Plan:
     """What is static in a run over time.
@@ -155,9 +148,8 @@ def _run_jvp(
     last, kept = run(dataclasses.replace(plan, every=True), k, traces, noise, xs)
     if not jnp.issubdtype(xs.dtype, jnp.floating):
         dxs = None
-    differentiate = functools.partial(_tangents, plan)
-    if STORES_TRACES_ALONE:
-        differentiate = jax.checkpoint(differentiate)
+    # Checkpointed: a reverse pass stores the traces that were kept, and nothing else over time.
+    differentiate = jax.checkpoint(functools.partial(_tangents, plan))
     out, dlast, dout = differentiate((k, traces, xs, kept), (dk, dtraces, dxs))
     return (last, out), (dlast, dout)
 
