@@ -1,0 +1,1 @@
+"""Frozen, validated configurations that hold arrays and can be written to a file."""

@@ -1,0 +1,1 @@
+"""Kernels to start from: JAX's own, and sparse ones."""

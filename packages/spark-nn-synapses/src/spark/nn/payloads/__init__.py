@@ -1,0 +1,1 @@
+"""What travels between modules: spikes and currents."""
