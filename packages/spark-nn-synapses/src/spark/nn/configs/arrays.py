@@ -13,6 +13,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from .errors import show
+
 TAG = "$array"
 """Key that marks an array in a dictionary; no field can have this name."""
 
@@ -21,7 +23,8 @@ def hold(value: Any) -> Any:
     """An array as a read-only NumPy copy; anything else as it is.
 
     Raises:
-        ValueError: If it is traced by a JAX transform, and so has no values to keep.
+        ValueError: If it is traced by a JAX transform, and so has no values to keep, or holds no
+            numbers.
     """
     if isinstance(value, jax.core.Tracer):
         raise ValueError(
@@ -30,14 +33,17 @@ def hold(value: Any) -> Any:
         )
     if isinstance(value, jax.Array) and jnp.issubdtype(value.dtype, jax.dtypes.extended):
         return value
-    if isinstance(value, (np.ndarray, jax.Array)):
-        return read_only(value)
-    return value
+    if not isinstance(value, (np.ndarray, jax.Array)):
+        return value
+    if not (value.dtype == bool or jnp.issubdtype(value.dtype, jnp.number)):
+        raise ValueError(f"must hold numbers, got {show(value)}.")
+    return read_only(value)
 
 
 def read_only(value: Any) -> np.ndarray[Any, Any]:
-    """A copy of an array in NumPy, in row-major order, that cannot be written to."""
-    array = np.array(value, order="C", subok=False)
+    """A copy of an array in NumPy that cannot be written to, in row-major and native order."""
+    array = np.asarray(value)
+    array = np.array(array, array.dtype.newbyteorder("="), order="C")
     array.setflags(write=False)
     return array
 
@@ -49,13 +55,7 @@ def digest(array: np.ndarray[Any, Any]) -> tuple[str, tuple[int, ...], bytes]:
 
 
 def encode(array: np.ndarray[Any, Any]) -> dict[str, Any]:
-    """An array as a dictionary that JSON can hold.
-
-    Raises:
-        ValueError: If its dtype is not boolean, integer or floating.
-    """
-    if not (array.dtype == bool or jnp.issubdtype(array.dtype, jnp.number)):
-        raise ValueError(f"holds an array of dtype {array.dtype}, which cannot be written.")
+    """An array as a dictionary that JSON can hold."""
     data = base64.b64encode(array.tobytes()).decode("ascii")
     return {TAG: array.dtype.name, "shape": list(array.shape), "data": data}
 

@@ -17,11 +17,13 @@ from .errors import ConfigError, show
 class Config(BaseModel):
     """Base of every configuration.
 
-    A subclass declares its fields with types and defaults. They are checked, without conversion
-    from one type to another, unless the type says otherwise (`Units`, `Parameter`, ...). An array,
-    of NumPy or JAX, is kept as a read-only NumPy copy; annotate its field with `np.ndarray` or
-    `Parameter`. A value that changes nothing about the content compares and hashes equal, so that a
-    configuration can be a static attribute of a module under `nnx.jit`.
+    A subclass declares its fields with types and defaults; fields hold what cannot change, tuples
+    rather than lists. They are checked, without conversion from one type to another, unless the
+    type says otherwise (`Units`, `Parameter`, ...). An array of NumPy or JAX is kept as a read-only
+    NumPy copy; annotate its field with `np.ndarray` or `Parameter`.
+
+    Two configurations of one class with the same content, arrays included, are equal and hash
+    alike, so that one can be a static attribute of a module under `nnx.jit`.
 
     Raises:
         ConfigError: A `ValueError`. If a field is unknown, missing or wrong; the message names the
@@ -197,15 +199,13 @@ def _encode(path: str, value: Any) -> Any:
         return value
     if isinstance(value, tuple):
         return [_encode(f"{path}[{i}]", each) for i, each in enumerate(value)]
-    try:
-        if isinstance(value, Config):
+    if isinstance(value, Config):
+        try:
             return value.to_dict()
-        if isinstance(value, np.ndarray):
-            return arrays.encode(value)
-    except ConfigError as error:
-        raise ConfigError("", [f"{path}.{problem}" for problem in error.problems]) from None
-    except ValueError as error:
-        raise ConfigError("", [f"{path} {error}"]) from None
+        except ConfigError as error:
+            raise ConfigError("", [f"{path}.{problem}" for problem in error.problems]) from None
+    if isinstance(value, np.ndarray):
+        return arrays.encode(value)
     what = "a function" if callable(value) else "an object"
     raise ConfigError("", [f"{path} holds {what}, {show(value)}, which cannot be written."])
 

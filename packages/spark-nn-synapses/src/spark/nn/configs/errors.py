@@ -73,8 +73,7 @@ def unknown(name: str, what: str, known: Sequence[str]) -> str:
     """
     close = difflib.get_close_matches(name, known, 1)
     hint = f"; did you mean {close[0]}?" if close else "."
-    there = f"There are {', '.join(known)}." if known else f"There is no {what} at all."
-    return f"{name} is no {what}{hint} {there}"
+    return f"{name} is no {what}{hint} Known ones: {', '.join(known) or 'none'}."
 
 
 def show(value: Any) -> str:

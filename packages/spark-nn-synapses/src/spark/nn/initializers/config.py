@@ -18,7 +18,7 @@ from pydantic import ConfigDict, Field, PlainValidator, create_model
 from ..configs import Config, ConfigError
 from ..configs.errors import show, unknown
 from ..configs.fields import as_parameter
-from .sparse import sparse_normalized, sparse_uniform
+from .sparse import drawing_dtype, sparse_normalized, sparse_uniform
 
 _Real = Annotated[float, Field(allow_inf_nan=False)]
 _Positive = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -129,11 +129,14 @@ class KernelInitializerConfig(Config):
         if not isinstance(name, str):
             raise ConfigError(title, [f"name must be a string, got {show(name)}."])
         if name not in _KINDS:
-            raise ConfigError(title, [unknown(name, "initializer", list(_KINDS))])
+            raise ConfigError(title, ["name " + unknown(name, "initializer", list(_KINDS))])
         try:
             given = _KINDS[name].parameters(**parameters)
+            _KINDS[name].make(**dict(given))
         except ConfigError as error:
             raise ConfigError(f"{title}(name={name!r})", error.problems) from None
+        except ValueError as error:
+            raise ConfigError(f"{title}(name={name!r})", [str(error)]) from None
         super().__init__(name=name, **dict(given))
 
     @property
@@ -164,7 +167,7 @@ class KernelInitializerConfig(Config):
             if 0 in shape:
                 return jnp.zeros(shape, dtype, out_sharding=out_sharding)
             matrix = math.prod(shape[:target_axes]), math.prod(shape[target_axes:])
-            kernel = fill(key, matrix, jnp.promote_types(dtype, jnp.float32)).astype(dtype)
+            kernel = fill(key, matrix, drawing_dtype(dtype)).astype(dtype)
             return jnp.reshape(kernel, shape, out_sharding=out_sharding)
 
         return init

@@ -42,7 +42,7 @@ def sparse_uniform(
         )
 
     def init(key: Array, shape: Any, dtype: Any = dtype, out_sharding: Any = None) -> Array:
-        wide = _wide(dtype)
+        wide = drawing_dtype(dtype)
         where, what = jax.random.split(key)
         there = jax.random.uniform(where, shape, wide, out_sharding=out_sharding) < density
         entry = jax.random.uniform(what, shape, wide, minimum, maximum, out_sharding=out_sharding)
@@ -88,7 +88,7 @@ def sparse_normalized(
     def init(key: Array, shape: Any, dtype: Any = dtype, out_sharding: Any = None) -> Array:
         if len(shape) < target_axes:
             raise ValueError(f"a kernel with {target_axes} target axes cannot have shape {shape}.")
-        wide = _wide(dtype)
+        wide = drawing_dtype(dtype)
         inputs = tuple(range(target_axes, len(shape)))
         where, what = jax.random.split(key)
         draw = jax.random.uniform(where, shape, wide, out_sharding=out_sharding)
@@ -108,6 +108,6 @@ def _require_probability(density: float) -> None:
         raise ValueError(f"density must lie in [0, 1], got {density!r}.")
 
 
-def _wide(dtype: Any) -> Any:
+def drawing_dtype(dtype: Any) -> Any:
     """The dtype to draw in: half precision has too few digits for a probability or a sum."""
-    return jnp.promote_types(dtype, jnp.float32)
+    return jnp.dtype("float64" if jnp.dtype(dtype) == jnp.float64 else "float32")

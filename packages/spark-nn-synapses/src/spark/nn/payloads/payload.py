@@ -20,7 +20,8 @@ class Payload:
     """
 
     arrays: ClassVar[tuple[str, ...]]
-    """Names of the attributes that are arrays, or None: the children of the pytree."""
+    """Names of the attributes that are arrays, the children of the pytree; the first gives the
+    payload its shape and dtype."""
 
     static: ClassVar[tuple[str, ...]] = ()
     """Names of the attributes that JAX compares and does not trace."""
@@ -50,6 +51,28 @@ class Payload:
             **dict(zip(cls.static, static, strict=True)),
         )
         return payload
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the array."""
+        return self._array.shape
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes of the array."""
+        return self._array.ndim
+
+    @property
+    def dtype(self) -> jnp.dtype:
+        """Dtype of the array."""
+        return self._array.dtype
+
+    def __len__(self) -> int:
+        return len(self._array)
+
+    @property
+    def _array(self) -> Any:
+        return getattr(self, self.arrays[0])
 
     def __setattr__(self, name: str, value: Any) -> None:
         raise AttributeError(f"{type(self).__name__} cannot be changed; make a new one.")

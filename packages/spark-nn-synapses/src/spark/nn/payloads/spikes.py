@@ -91,24 +91,6 @@ class SpikeArray(Payload):
         mask = jnp.broadcast_to(self.inhibition_mask, signed.shape)
         return jnp.where(mask, -signed, signed)
 
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Shape of the spikes."""
-        return self.spikes.shape
-
-    @property
-    def ndim(self) -> int:
-        """Number of axes of the spikes."""
-        return self.spikes.ndim
-
-    @property
-    def dtype(self) -> jnp.dtype:
-        """Dtype of the spikes."""
-        return self.spikes.dtype
-
-    def __len__(self) -> int:
-        return len(self.spikes)
-
     def __iter__(self) -> Iterator[Self]:
         return (self[step] for step in range(len(self)))
 
@@ -121,7 +103,7 @@ class SpikeArray(Payload):
         Raises:
             IndexError: If there is no leading axis, no such step, or more than one index.
         """
-        if isinstance(index, tuple) or index is None or index is Ellipsis:
+        if isinstance(index, (tuple, bool)) or index is None or index is Ellipsis:
             raise IndexError(
                 f"a SpikeArray is indexed along its leading axis, got {index!r}; "
                 "index spikes.spikes for others."
@@ -135,6 +117,9 @@ class SpikeArray(Payload):
             # It has the leading axis too, which is then no time: neurons, or a batch.
             mask = jnp.broadcast_to(mask, self.shape)[index]
         return self._unflatten((self.async_spikes,), (self.spikes[index], mask))
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
+        return np.array(self.value, dtype=dtype, copy=copy)
 
     def axes(self, spikes: int | None = 0, inhibition_mask: int | None = None) -> Self:
         """The same payload with axis numbers for arrays, for `jax.vmap`.
@@ -204,25 +189,27 @@ class SpikeArray(Payload):
                 f"ids must lie in [0, {neurons}) for shape {population}, got {numbers[wrong][0]}."
             )
         end = None if duration is None else _as_length("duration", duration)
-        exact = when.astype(np.float64)
-        steps = _steps(when, dt)
-        length = steps.max(initial=-1) + 1 if end is None else _steps(np.asarray(end), dt) + 1
-        wrong = ~((exact > 0) & (steps < length))
+        wrong = ~(np.isfinite(when) & (when > 0))
         if wrong.any():
-            span = "(0, duration]" if end is None else f"(0, duration] = (0, {end:g}]"
-            raise ValueError(f"times must lie in {span}, got {exact[wrong][0]}.")
+            raise ValueError(f"times must be finite and > 0, got {when[wrong][0]}.")
+        steps = _steps(when, dt)
+        length = steps.max(initial=-1) + 1 if end is None else int(_steps(np.asarray(end), dt)) + 1
+        if (steps >= length).any():
+            late = when[steps >= length][0]
+            raise ValueError(f"times must lie in (0, duration] = (0, {end:g}], got {late}.")
 
-        counts = np.zeros((int(length), neurons), np.float32)
-        np.add.at(counts, (steps.astype(np.int64), numbers), 1)
-        if not graded and counts.max(initial=0) > 1:
-            step, neuron = np.argwhere(counts > 1)[0]
+        cells, counts = np.unique(steps * neurons + numbers, return_counts=True)
+        if not graded and (counts > 1).any():
+            many = np.argmax(counts > 1)
+            step, neuron = divmod(cells[many], neurons)
             raise ValueError(
-                f"{counts[step, neuron]:g} spikes of neuron {neuron} fall in step {step}, which "
-                f"ends at {(step + 1) * dt:g}; choose a shorter dt than {dt:g}, or graded=True to "
-                "count them."
+                f"{counts[many]} spikes of neuron {neuron} fall in step {step}, which ends at "
+                f"{(step + 1) * dt:g}; choose a dt shorter than {dt:g}, or graded=True to count "
+                "them."
             )
-        spikes = counts if graded else counts.astype(bool)
-        return cls(spikes.reshape(-1, *population), inhibition_mask)
+        spikes = np.zeros((length, neurons), np.float32 if graded else bool)
+        spikes.flat[cells] = counts
+        return cls(spikes.reshape(length, *population), inhibition_mask)
 
     def to_times(self, dt: float = 1.0) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
         """Times and ids of the spikes; the counterpart of `from_times`.
@@ -310,7 +297,7 @@ def _as_shape(shape: int | Sequence[int]) -> tuple[int, ...]:
     return sizes
 
 
-def _steps(times: np.ndarray[Any, Any], dt: float) -> Any:
+def _steps(times: np.ndarray[Any, Any], dt: float) -> np.ndarray[Any, Any]:
     """The step `(t, t + dt]` that each time falls in."""
     # A time is known to the digits of its own dtype.
     floating = jnp.issubdtype(times.dtype, jnp.floating)
@@ -318,4 +305,4 @@ def _steps(times: np.ndarray[Any, Any], dt: float) -> Any:
     ratio = times.astype(np.float64) / dt
     nearest = np.round(ratio)
     on_grid = np.abs(ratio - nearest) <= max(1e-9, 2 * digits) * np.maximum(1, nearest)
-    return np.where(on_grid, nearest, np.ceil(ratio)) - 1
+    return np.where(on_grid, nearest, np.ceil(ratio)).astype(np.int64) - 1

@@ -43,31 +43,12 @@ class FloatArray(Payload):
             raise TypeError(f"value must be floating, got dtype {array.dtype}.")
         self._set(value=array)
 
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Shape of the value."""
-        return self.value.shape
-
-    @property
-    def ndim(self) -> int:
-        """Number of axes of the value."""
-        return self.value.ndim
-
-    @property
-    def dtype(self) -> jnp.dtype:
-        """Dtype of the value."""
-        return self.value.dtype
-
-    def __len__(self) -> int:
-        return len(self.value)
-
     def __getitem__(self, index: Any) -> Self:
         """A part of the array, indexed as the array is."""
         return self._of(self.value[index])
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
-        array = np.asarray(self.value) if dtype is None else np.asarray(self.value, dtype)
-        return array.copy() if copy else array
+        return np.array(self.value, dtype=dtype, copy=copy)
 
     def __repr__(self) -> str:
         name = type(self).__name__
@@ -100,8 +81,8 @@ class CurrentArray(FloatArray):
         CurrentArray(34., dtype=float32)
     """
 
-    # NumPy leaves an operation with a CurrentArray to CurrentArray.
-    __array_ufunc__ = None
+    # NumPy leaves `array + currents` to the currents.
+    __array_priority__ = 100
 
     def __add__(self, other: Any) -> Self:
         added = _operand(other, currents=True)
