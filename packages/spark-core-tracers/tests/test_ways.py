@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from jax import lax
 
-from spark.core.tracers import over_time, ways
+from spark.core.tracers import RUTracer, SaturableDoubleTracer, over_time, ways
 
 from .kinds import KINDS, NEAREST, spikes
 
@@ -77,6 +77,40 @@ def test_chunks_change_nothing(x64, kind, monkeypatch):
         monkeypatch.setattr(over_time, "CHUNK", steps * 6)
         found = np.asarray(values("parallel"))
         np.testing.assert_allclose(found, expected, rtol=0, atol=TOLERANCE["float64"])
+
+
+@every_kind
+@pytest.mark.parametrize("tau", [3.0, 0.125])
+def test_a_small_value_after_a_large_one_keeps_its_digits(x64, kind, tau):
+    # A pulse, and what is left of it many time constants, or one step of eight of them, later.
+    if kind.arguments.get("integrator") == "euler":
+        tau = max(tau, 1.25)
+    values = {"tau": tau, "base": 0.0}
+    changed = {
+        name: value for name in kind.arguments for part, value in values.items() if part in name
+    }
+    if "saturable" in kind.name:
+        changed["maximum"] = 1e6
+    pulse = np.zeros((40, 1))
+    pulse[0] = 1e4
+    expected = np.asarray(kind.make(1, dtype="float64", **changed).scan(pulse))[:, 0]
+    tracers = [kind.make(1, dtype="float32", **changed) for _ in range(3)]
+    found = {m: t.scan(pulse, method=m)[:, 0] for m, t in zip(METHODS, tracers, strict=False)}
+    if kind.cls is not SaturableDoubleTracer:
+        times, nowhere = np.arange(1.0, 41.0), np.zeros(40, int)
+        found["jump"] = tracers[2].jump(times, nowhere, 40.0, pulse[:, 0])
+        # In one go to the end.
+        tracers[2].reset()
+        tracers[2].jump([1.0], [0], 40.0, [1e4])
+        if kind.cls is not RUTracer:
+            found["end"] = np.append(np.asarray(found["jump"])[:-1], tracers[2].value)
+    normal = expected > 1e-30
+    assert normal.sum() > 2 and expected[normal].min() < 1e-2 * expected.max()
+    for way, ys in found.items():
+        # A rounding of float32, 6e-8, per step; and one of the rate, times up to 70 of decay.
+        np.testing.assert_allclose(
+            np.asarray(ys, float)[normal], expected[normal], rtol=5e-6, err_msg=way
+        )
 
 
 @every_kind
@@ -322,7 +356,7 @@ def test_a_reverse_pass_stores_the_traces_and_nothing_else_over_time(kind, metho
         return leaf.size * leaf.dtype.itemsize
 
     stored = [leaf for leaf in jax.tree.leaves(pullback) if leaf.size >= time]
-    floating = [leaf for leaf in stored if leaf.dtype != bool]
-    # One trace is the outputs; two stages have two. The input is kept as it came.
+    floating = [leaf for leaf in stored if jnp.issubdtype(leaf.dtype, jnp.floating)]
+    # One trace is the outputs; two stages have two. The input is kept as it came, and steps count.
     assert sum(size(leaf) for leaf in floating) == len(kind.rest) * size(ys)
-    assert sum(size(leaf) for leaf in stored) <= len(kind.rest) * size(ys) + xs.nbytes
+    assert sum(size(leaf) for leaf in stored) <= len(kind.rest) * size(ys) + xs.nbytes + 8 * time

@@ -13,6 +13,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float
 
+from .coefficients import Decay
 from .law import Law, Traces
 from .maps import Relaxation, clip, linear_scan, run_parallel, within
 from .rounding import Noise, round_state
@@ -86,7 +87,7 @@ def _sequential(
 
 def _parallel(plan: Plan, k: Any, traces: Traces, noise: Noise, xs: Array) -> tuple[Traces, Series]:
     """Chunks in sequence, each composed in a tree over time: memory stays linear."""
-    size = min(len(xs), max(1, CHUNK // max(1, math.prod(traces[0].shape))))
+    size = _chunk(plan, xs, traces)
     chunks, rest = divmod(len(xs), size)
 
     def body(
@@ -140,6 +141,13 @@ def _compose(
     )
 
 
+def _chunk(plan: Plan, xs: Array, traces: Traces) -> int:
+    """How many steps are taken at once."""
+    if not plan.parallel:
+        return 1
+    return min(len(xs), max(1, CHUNK // max(1, math.prod(traces[0].shape))))
+
+
 @run.defjvp
 def _run_jvp(
     plan: Plan, primals: tuple[Any, ...], tangents: tuple[Any, ...]
@@ -148,20 +156,81 @@ def _run_jvp(
     last, kept = run(dataclasses.replace(plan, every=True), k, traces, noise, xs)
     if not jnp.issubdtype(xs.dtype, jnp.floating):
         dxs = None
-    # Checkpointed: a reverse pass stores the traces that were kept, and nothing else over time.
-    differentiate = jax.checkpoint(functools.partial(_tangents, plan))
-    out, dlast, dout = differentiate((k, traces, xs, kept), (dk, dtraces, dxs))
-    return (last, out), (dlast, dout)
+    if len(xs) == 0:
+        return (last, kept[-1:]), (dtraces, tuple(jnp.zeros_like(y) for y in kept[-1:]))
+    linear = functools.partial(_tangents, plan, k, traces, xs, kept)
+    # As a tangent of itself, which it is: jax 0.8 transposes no scan that it does not know as one.
+    at = jax.tree.map(jnp.zeros_like, (dk, dtraces, dxs))
+    dlast, dout = jax.jvp(linear, at, (dk, dtraces, dxs))[1]
+    if plan.every:
+        return (last, kept), (dlast, dout)
+    wide = traces[0].dtype
+    after = tuple(y.astype(wide) for y in kept)
+    before = tuple(_shifted(start, y) for start, y in zip(traces, after, strict=True))
+    y = plan.law.output(_coefficients_over_time(k), before, after)
+    return (last, (y.astype(plan.dtype),)), (dlast, dout)
 
 
 def _tangents(
-    plan: Plan, at: tuple[Any, Traces, Array, Series], tangents: tuple[Any, Traces, Array | None]
-) -> tuple[Series, Traces, Series]:
-    """Outputs, and tangents of last traces and of outputs, along the traces that were kept.
+    plan: Plan,
+    k: Any,
+    traces: Traces,
+    xs: Array,
+    kept: Series,
+    dk: Any,
+    dtraces: Traces,
+    dxs: Array | None,
+) -> tuple[Traces, Series]:
+    """Tangents of the last traces and of the outputs, along the traces that were kept.
 
-    The tangents obey a linear recurrence, with the complements of the law itself; JAX
-    transposes it to the reversed law.
+    They obey a linear recurrence, which JAX transposes to the reversed one. Its coefficients are
+    computed chunk by chunk and not stored: a reverse pass keeps the traces and nothing else.
     """
+    size = _chunk(plan, xs, traces)
+    chunks, rest = divmod(len(xs), size)
+
+    def body(steps: int, dbefore: Traces, at: tuple[Array, Array | None]) -> tuple[Traces, Series]:
+        chunk, dx = at
+
+        @jax.checkpoint
+        def tangents(
+            k: Any,
+            traces: Traces,
+            xs: Array,
+            kept: Series,
+            chunk: Array,
+            dk: Any,
+            dbefore: Traces,
+            dx: Array | None,
+        ) -> tuple[Traces, Series]:
+            first = chunk * size
+
+            def here(series: Array) -> Array:
+                return lax.dynamic_slice_in_dim(series, first, steps)
+
+            def start(trace: Array, series: Array) -> Array:
+                earlier = lax.dynamic_index_in_dim(series, first - 1, keepdims=False)
+                return jnp.where(chunk == 0, trace, earlier.astype(trace.dtype))
+
+            starts = tuple(map(start, traces, kept))
+            after = tuple(map(here, kept))
+            return _chunk_tangents(plan, (k, starts, here(xs), after), (dk, dbefore, dx))
+
+        return tangents(k, traces, xs, kept, chunk, dk, dbefore, dx)
+
+    head = None if dxs is None else dxs[: chunks * size].reshape(chunks, size, *dxs.shape[1:])
+    dlast, series = lax.scan(functools.partial(body, size), dtraces, (jnp.arange(chunks), head))
+    series = tuple(each.reshape(chunks * size, *each.shape[2:]) for each in series)
+    if rest:
+        tail = None if dxs is None else dxs[chunks * size :]
+        dlast, ends = body(rest, dlast, (jnp.asarray(chunks), tail))
+        series = tuple(jnp.concatenate(pair) for pair in zip(series, ends, strict=True))
+    return dlast, series
+
+
+def _chunk_tangents(
+    plan: Plan, at: tuple[Any, Traces, Array, Series], tangents: tuple[Any, Traces, Array | None]
+) -> tuple[Traces, Series]:
     (k, traces, xs, kept), (dk, dtraces, dxs) = at, tangents
     law, wide = plan.law, traces[0].dtype
     limits = law.range(plan.dtype)
@@ -185,24 +254,24 @@ def _tangents(
 
         _, offset = jax.jvp(step, (k, x, *previous), (dk, dx, *dprevious))
         here = moves(k, x, *previous)
-        complement = here.complement
+        decay = here.decay
         if law.bounds is not None:
             # A clipped step forgets where it came from.
             inside = within(here(before[stage]), *limits)
-            complement = jnp.where(inside, complement, jnp.ones_like(complement))
-        dy = linear_scan(complement, offset, dtraces[stage], parallel=plan.parallel)
+            decay = Decay(jnp.where(inside, decay.left, 0), jnp.where(inside, decay.lost, 1))
+        dy = linear_scan(decay, offset, dtraces[stage])
         dbefore += (_shifted(dtraces[stage], dy),)
         dafter += (dy,)
 
-    dlast = tuple(dy[-1] if len(xs) else start for start, dy in zip(dtraces, dafter, strict=True))
+    dlast = tuple(dy[-1] for dy in dafter)
     if plan.every:
-        return kept, dlast, tuple(dy.astype(plan.dtype) for dy in dafter)
-    y, dy = jax.jvp(
+        return dlast, tuple(dy.astype(plan.dtype) for dy in dafter)
+    _, dy = jax.jvp(
         lambda k, before, after: law.output(_coefficients_over_time(k), before, after),
         (k, before, after),
         (dk, dbefore, dafter),
     )
-    return (y.astype(plan.dtype),), dlast, (dy.astype(plan.dtype),)
+    return dlast, (dy.astype(plan.dtype),)
 
 
 def _inputs(xs: Array, rank: int) -> Array:
