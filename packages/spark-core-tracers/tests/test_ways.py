@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from jax import lax
 
-from spark.core.tracers import RUTracer, SaturableDoubleTracer, over_time, ways
+from spark.core.tracers import RUTracer, SaturableDoubleTracer, Tracer, plan, ways
 
 from .kinds import KINDS, NEAREST, spikes
 
@@ -74,7 +74,7 @@ def test_chunks_change_nothing(x64, kind, monkeypatch):
 
     expected = np.asarray(values("sequential"))
     for steps in (1, 4):
-        monkeypatch.setattr(over_time, "CHUNK", steps * 6)
+        monkeypatch.setattr(plan, "CHUNK", steps * 6)
         found = np.asarray(values("parallel"))
         np.testing.assert_allclose(found, expected, rtol=0, atol=TOLERANCE["float64"])
 
@@ -105,7 +105,7 @@ def test_a_small_value_after_a_large_one_keeps_its_digits(x64, kind, tau):
         if kind.cls is not RUTracer:
             found["end"] = np.append(np.asarray(found["jump"])[:-1], tracers[2].value)
     normal = expected > 1e-30
-    assert normal.sum() > 2 and expected[normal].min() < 1e-2 * expected.max()
+    assert expected[normal].min() < 1e-2 * expected.max()
     for way, ys in found.items():
         # A rounding of float32, 6e-8, per step; and one of the rate, times up to 70 of decay.
         np.testing.assert_allclose(
@@ -288,6 +288,22 @@ def test_forward_mode_equals_reverse_mode(x64, kind, method):
     reverse = jax.jit(jax.jacrev(outputs))(tracer.parameters)
     for one, other in zip(forward, reverse, strict=True):
         np.testing.assert_allclose(np.asarray(one), np.asarray(other), rtol=1e-10, atol=1e-12)
+
+
+@every_way
+def test_the_gradient_of_a_slow_trace_decays_as_it_does(method):
+    # At tau = 1e6 dt a decay rounded to float32 takes 1 % too much away.
+    tracer = Tracer(64, 1e6, dtype="float32")
+    weights = jnp.asarray(np.random.default_rng(5).uniform(0.5, 1, 64), jnp.float32)
+
+    def total(traces):
+        state = tracer.state._replace(traces=traces)
+        xs = jnp.zeros((1000, 1))
+        return (weights * tracer.recurrence.scan(tracer.parameters, state, xs, method)[1][-1]).sum()
+
+    (found,) = jax.jit(jax.grad(total))(tracer.state.traces)
+    # Each step rounds by up to 3e-8, of random direction for a random weight: in the mean nothing.
+    assert float((found / weights).mean()) == pytest.approx(np.exp(-1e-3), rel=2e-6)
 
 
 @every_way

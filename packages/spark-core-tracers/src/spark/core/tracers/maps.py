@@ -105,9 +105,8 @@ def linear_scan(
         offset: What each step adds.
         start: Value before the first step.
     """
-    return lax.associative_scan(_Affine.then, _Affine(_repeated(decay, offset), offset))(
-        start[None]
-    )
+    total = lax.associative_scan(_Affine.then, _Affine(_repeated(decay, offset), offset))
+    return Relaxation(total.decay, total.offset, 0.0)(start[None])
 
 
 def run_parallel(
