@@ -161,7 +161,11 @@ def gradient(rounds: int, steps: int = 2000, elements: int = 512) -> None:
             step = functools.partial(recurrence.step, parameters)
             return jax.lax.scan(step, state, xs)[1]
 
-        stored, peak, runs = {}, {}, {"forward": functools.partial(jax.jit(scan), tracer.parameters)}
+        stored, peak, runs = (
+            {},
+            {},
+            {"forward": functools.partial(jax.jit(scan), tracer.parameters)},
+        )
         for kind, function in (("scan", scan), ("steps", by_steps)):
             ys, pullback = jax.vjp(function, tracer.parameters)
             leaves = [leaf for leaf in jax.tree.leaves(pullback) if leaf.size >= steps]

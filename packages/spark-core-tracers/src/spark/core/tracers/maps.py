@@ -28,14 +28,12 @@ class Relaxation(NamedTuple):
 
     def __call__(self, y: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
         """Take the step."""
-        u = y - self.base
-        # Where little is lost, a change added to y; where little is left, what is left: both keep
-        # all digits, and with no input leave y = base exactly where it is.
-        return jnp.where(
-            self.decay.lost > 0.5,
-            self.base + (self.decay.left * u + self.offset),
-            y + (self.offset - self.decay.lost * u),
-        )
+        # Where little is lost, a change added to y; where little is left, what is left added to
+        # base: both keep all digits, and with no input leave y = base exactly where it is.
+        left, lost = self.decay
+        most = lost > 0.5
+        start, slope = jnp.where(most, self.base, y), jnp.where(most, left, -lost)
+        return start + (slope * (y - self.base) + self.offset)
 
 
 @jax.custom_jvp
