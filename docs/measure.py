@@ -147,7 +147,7 @@ def ways(rounds: int) -> None:
 
 
 def gradient(rounds: int, steps: int = 2000, elements: int = 512) -> None:
-    """Gradient of a scan: time against the scan, and what waits for the backward pass."""
+    """Gradient of a scan: time against the scan, what waits for the backward pass, and the peak."""
     print(f"\nGradient by tau of a scan, {steps} x {elements}, float32")
     xs = jnp.asarray(np.random.default_rng(0).random((steps, elements)) < 0.02)
     for name, (cls, parameters) in TRACERS.items():
@@ -161,19 +161,26 @@ def gradient(rounds: int, steps: int = 2000, elements: int = 512) -> None:
             step = functools.partial(recurrence.step, parameters)
             return jax.lax.scan(step, state, xs)[1]
 
-        stored, runs = {}, {"forward": functools.partial(jax.jit(scan), tracer.parameters)}
+        stored, peak, runs = (
+            {},
+            {},
+            {"forward": functools.partial(jax.jit(scan), tracer.parameters)},
+        )
         for kind, function in (("scan", scan), ("steps", by_steps)):
             ys, pullback = jax.vjp(function, tracer.parameters)
             leaves = [leaf for leaf in jax.tree.leaves(pullback) if leaf.size >= steps]
             floating = sum(leaf.nbytes for leaf in leaves if leaf.dtype != bool)
             stored[kind] = floating / ys.nbytes
             loss = jax.jit(jax.grad(lambda p, f=function: (f(p) ** 2).sum()))
-            runs[kind] = functools.partial(loss, tracer.parameters)
+            compiled = loss.lower(tracer.parameters).compile()
+            peak[kind] = compiled.memory_analysis().temp_size_in_bytes / ys.nbytes
+            runs[kind] = functools.partial(compiled, tracer.parameters)
         found = interleaved(runs, rounds, calls=1)
         print(
             f"  {name:22} scan {found['forward']:6.1f} ms, gradient {found['scan']:6.1f} ms; "
             f"through single steps {found['steps']:6.1f} ms;"
-            f" stored / outputs {stored['scan']:.2f}, through single steps {stored['steps']:.2f}"
+            f" stored / outputs {stored['scan']:.2f}, through single steps {stored['steps']:.2f};"
+            f" peak / outputs {peak['scan']:.2f}, through single steps {peak['steps']:.2f}"
         )
 
 
