@@ -11,6 +11,7 @@ import nox
 # What can be installed, and what each needs from this repository.
 PACKAGES = {
     "spark-core-tracers": [],
+    "spark-bench": ["spark-core-tracers"],
 }
 PYTHONS = ["3.11", "3.12", "3.13"]
 JAX = {

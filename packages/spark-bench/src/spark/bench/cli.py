@@ -1,0 +1,287 @@
+"""The command `spark-bench`: arguments in, tables and files out; the work is done elsewhere."""
+
+from __future__ import annotations
+
+import contextlib
+import enum
+import json as json_module
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from .__about__ import __version__
+
+if TYPE_CHECKING:
+    from .case import Case
+    from .run import Outcome
+
+
+class ExitCode(enum.IntEnum):
+    """What the command's exit code says."""
+
+    OK = 0
+    FAILED = 1
+    USAGE = 2
+    INCOMPLETE = 3
+    INTERRUPTED = 130
+
+
+class Suite(enum.StrEnum):
+    """Which cases, and how often."""
+
+    quick = "quick"
+    full = "full"
+
+
+class Backend(enum.StrEnum):
+    """Where to run."""
+
+    cpu = "cpu"
+    gpu = "gpu"
+
+
+app = typer.Typer(
+    name="spark-bench",
+    help=(
+        "How fast and how exact synaptic traces are on this machine, and against other "
+        "libraries.\n\nExit codes: 0 done; 1 a comparison or a conformance check failed; "
+        "2 wrong usage; 3 some of the work could not be done, the rest was; 130 interrupted, what "
+        "was measured is kept."
+    ),
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="markdown",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+out = Console(width=None if os.isatty(1) else 160)
+err = Console(stderr=True)
+
+Patterns = Annotated[
+    list[str] | None,
+    typer.Option("--case", help="Name with * and ?, or a tag; may be given several times."),
+]
+Dtypes = Annotated[
+    list[str] | None,
+    typer.Option("--dtype", help="Keep cases of this dtype; may be given several times."),
+]
+Json = Annotated[
+    Path | None,
+    typer.Option("--json", help="Write results there, as pyperf's JSON.", dir_okay=False),
+]
+Where = Annotated[
+    Backend | None,
+    typer.Option("--backend", help="Where to run; by default what JAX takes by itself."),
+]
+
+
+@contextlib.contextmanager
+def usage() -> Iterator[None]:
+    """A `ValueError` of the package is a mistake in what was asked for."""
+    try:
+        yield
+    except ValueError as error:
+        err.print(f"[red]Error:[/red] {error}")
+        raise typer.Exit(ExitCode.USAGE) from None
+
+
+def _version(show: bool) -> None:
+    if show:
+        out.print(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command("list")
+def list_cases(
+    suite: Annotated[Suite, typer.Option(help="Which cases.")] = Suite.full,
+    case: Patterns = None,
+    dtype: Dtypes = None,
+) -> None:
+    """List cases, with what one call of each counts.
+
+    Example: `spark-bench list --case 'scan/RUTracer/*'`
+    """
+    from .registry import select
+    from .tables import case_table
+
+    with usage():
+        cases = select(suite.value, case or [], dtype or [])
+    out.print(case_table(cases))
+    out.print(f"{len(cases)} cases")
+
+
+@app.command()
+def run(
+    suite: Annotated[Suite, typer.Option(help="Which cases, and how often.")] = Suite.quick,
+    case: Patterns = None,
+    dtype: Dtypes = None,
+    backend: Where = None,
+    json: Json = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Keep what the file holds; measure the rest.")
+    ] = False,
+    rounds: Annotated[
+        int | None,
+        typer.Option(min=1, help="Values per case and process; by default those of the suite."),
+    ] = None,
+    processes: Annotated[
+        int | None,
+        typer.Option(min=1, help="Processes per case; by default those of the suite."),
+    ] = None,
+    limits: Annotated[
+        bool, typer.Option(help="Measure the limits of the machine too, for the floors.")
+    ] = True,
+) -> None:
+    """Measure cases, and each against its reference and its floor.
+
+    Every group of cases is timed in processes of its own: first call apart, warm-up discarded, in
+    turns. The file is complete after each group, so that a run can be stopped and resumed.
+
+    Example: `spark-bench run --suite quick --json out.json`
+    """
+    from .registry import select
+    from .tables import limit_table, record_table
+
+    with usage():
+        cases = select(suite.value, case or [], dtype or [])
+        if limits:
+            cases = list({each.name: each for each in select(patterns=["limits"]) + cases}.values())
+    outcome = _measure(cases, suite, backend, json, resume, rounds, processes)
+    if limits:
+        out.print(limit_table(outcome.records))
+    out.print(record_table(outcome.records))
+    _finish(outcome)
+
+
+@app.command()
+def limits(backend: Where = None, json: Json = None) -> None:
+    """Measure what this machine can do, through JAX: bandwidth, matrix products, dispatch.
+
+    Example: `spark-bench limits --json limits.json`
+    """
+    from .registry import select
+    from .tables import limit_table
+
+    outcome = _measure(select(patterns=["limits"]), Suite.quick, backend, json)
+    out.print(limit_table(outcome.records))
+    _finish(outcome)
+
+
+@app.command()
+def compare(
+    old: Annotated[Path, typer.Argument(help="Results to compare with.")],
+    new: Annotated[Path, typer.Argument(help="Results.")],
+    fail_above: Annotated[
+        float | None,
+        typer.Option(
+            help="Exit with 1 if a case takes more than so many times as long, and the interval "
+            "lies above 1."
+        ),
+    ] = None,
+) -> None:
+    """Compare two files of results: ratio of medians, with its 95 % confidence interval.
+
+    Example: `spark-bench compare old.json new.json --fail-above 1.2`
+    """
+    from .compare import compare as compare_records
+    from .records import read
+    from .tables import ratio_table
+
+    with usage():
+        ratios = compare_records(read(new), read(old))
+    out.print(ratio_table(ratios, fail_above))
+    if fail_above is None:
+        return
+    above = [name for name, found in ratios.items() if found.exceeds(fail_above)]
+    if above:
+        err.print(f"[red]{len(above)} of {len(ratios)} cases take more than {fail_above:g}x.[/red]")
+        raise typer.Exit(ExitCode.FAILED)
+
+
+@app.command()
+def environment(
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Print what is recorded beside every number: machine, device, versions, revision.
+
+    Example: `spark-bench environment --json`
+    """
+    from .environment import environment as here
+    from .tables import environment_table
+
+    found = here()
+    if json:
+        print(json_module.dumps(found, indent=2))
+    else:
+        out.print(environment_table(found))
+
+
+def _measure(
+    cases: list[Case],
+    suite: Suite,
+    backend: Backend | None,
+    json: Path | None,
+    resume: bool = False,
+    rounds: int | None = None,
+    processes: int | None = None,
+) -> Outcome:
+    """Run cases behind a progress bar; an interrupt keeps what was written."""
+    from .registry import groups
+    from .run import PROTOCOLS, Plan
+    from .run import run as run_cases
+
+    protocol, times = PROTOCOLS[suite.value]
+    if rounds is not None:
+        protocol = protocol.model_copy(update={"rounds": rounds})
+    times = processes or times
+    if json is not None and not json.absolute().parent.is_dir():
+        err.print(f"[red]Error:[/red] there is no folder {json.absolute().parent} for --json.")
+        raise typer.Exit(ExitCode.USAGE)
+    if resume and json is None:
+        err.print("[red]Error:[/red] --resume needs --json, the file to go on with.")
+        raise typer.Exit(ExitCode.USAGE)
+    plan = Plan(suite.value, protocol, times, backend and backend.value, json, resume)
+    bar = Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TimeElapsedColumn(),
+        console=err,
+    )
+    try:
+        with bar, usage():
+            task = bar.add_task("", total=times * len(groups(cases)))
+
+            def show(group: str, process: int) -> None:
+                bar.update(task, description=group, advance=1)
+
+            return run_cases(cases, plan, show)
+    except KeyboardInterrupt:
+        kept = f"; {json} holds what was measured" if json is not None and json.exists() else ""
+        err.print(f"[yellow]Interrupted{kept}.[/yellow]")
+        raise typer.Exit(ExitCode.INTERRUPTED) from None
+
+
+def _finish(outcome: Outcome) -> None:
+    for group, why in outcome.failures.items():
+        err.print(f"[red]{group} could not be measured:[/red] {why}", markup=True, highlight=False)
+    if outcome.failures:
+        raise typer.Exit(ExitCode.INCOMPLETE)
+
+
+def main() -> None:
+    """Run the command."""
+    app()
