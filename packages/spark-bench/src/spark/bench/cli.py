@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import enum
+import functools
 import json as json_module
 import os
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,6 +20,7 @@ from .__about__ import __version__
 
 if TYPE_CHECKING:
     from .case import Case
+    from .peers.process import PeerProcess
     from .run import Outcome
 
 
@@ -76,6 +79,14 @@ Json = Annotated[
 Where = Annotated[
     Backend | None,
     typer.Option("--backend", help="Where to run; by default what JAX takes by itself."),
+]
+Peers = Annotated[
+    list[str] | None,
+    typer.Option("--peer", help="Adapter to take; may be given several times. Default: all."),
+]
+Pythons = Annotated[
+    list[str] | None,
+    typer.Option("--python", help="Python of a peer, as peer=path; may be given several times."),
 ]
 
 
@@ -229,6 +240,140 @@ def environment(
         out.print(environment_table(found))
 
 
+@app.command()
+def conform(
+    peer: Peers = None,
+    python: Pythons = None,
+    adapter: Annotated[
+        list[Path] | None,
+        typer.Option(help="File of an adapter of your own; may be given several times."),
+    ] = None,
+    json: Annotated[Path | None, typer.Option("--json", help="Write the table as JSON.")] = None,
+) -> None:
+    """Check implementations against facts that follow from the equations.
+
+    References are in float64, written from the equations. Without `--peer` or `--adapter`, every
+    adapter that can be imported is checked. Exits with 1 if Spark, or an adapter of yours, fails.
+
+    Example: `spark-bench conform --adapter mine.py`
+    """
+    from .conform.facts import facts
+    from .conform.suite import Conformance, check
+    from .environment import environment as here
+    from .peers.contest import OURS, start
+    from .tables import conformance_table
+
+    names = peer or ([] if adapter else None)
+    with usage(), contextlib.ExitStack() as stack, _progress() as bar:
+        chosen, open_peer = _peers(names, python, adapter)
+        found, missing = start(chosen, open_peer, stack)
+        task = bar.add_task("", total=len(found) * len(facts()))
+
+        def show(implementation: str, fact: str) -> None:
+            bar.update(task, description=f"{implementation}: {fact}", advance=1)
+
+        table = Conformance(environment=here(), implementations=[], missing=missing)
+        for each in found:
+            table.implementations.append(check(each, facts(), functools.partial(show, each.name)))
+            if json is not None:
+                table.write(json)
+    out.print(conformance_table(table))
+    _report_missing(missing)
+    own = {OURS, *[path.stem for path in adapter or []]}
+    failed = {each.name for each in table.implementations if each.failed}
+    if own & (failed | set(missing)):
+        raise typer.Exit(ExitCode.FAILED)
+
+
+@app.command()
+def peers(
+    peer: Peers = None,
+    python: Pythons = None,
+    suite: Annotated[Suite, typer.Option(help="Which work.")] = Suite.quick,
+    job: Annotated[
+        list[str] | None, typer.Option(help="Name of the work with * and ?, whatever its suite.")
+    ] = None,
+    rounds: Annotated[int, typer.Option(min=1, help="Turns of each peer.")] = 5,
+    json: Json = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Keep what the file holds; do the rest.")
+    ] = False,
+) -> None:
+    """Give other libraries the same work: outputs are compared first, then times, in turns.
+
+    Each peer runs in a process, with the Python of an environment of its own if `--python` names
+    one: `nox -s peers` makes them. What is missing or broken is reported and skipped.
+
+    Example: `spark-bench peers --python brainpy=envs/brainpy/bin/python --json peers.json`
+    """
+    from .environment import environment as here
+    from .peers.contest import OURS, contest, start
+    from .peers.jobs import select_jobs
+    from .records import as_record, load, write
+    from .tables import contest_table
+
+    with usage(), contextlib.ExitStack() as stack, _progress() as bar:
+        work = select_jobs(suite.value, job or [])
+        done = {b.get_name(): b for b in load(json)} if resume and json and json.exists() else {}
+        names = [OURS, *[name for name in peer if name != OURS]] if peer else None
+        chosen, open_peer = _peers(names, python, None)
+        found, missing = start(chosen, open_peer, stack)
+        entries = []
+        task = bar.add_task("", total=len(work) * len(found))
+        for each in work:
+            if any(name.startswith(f"peers/{each.name}/") for name in done):
+                continue
+
+            def show(name: str, job: str = each.name) -> None:
+                bar.update(task, description=f"{job}: {name}", advance=1)
+
+            entries += contest(each, found, rounds, 0.1, here(), show)
+            fresh = [entry.benchmark for entry in entries if entry.benchmark is not None]
+            done |= {benchmark.get_name(): benchmark for benchmark in fresh}
+            if json is not None and done:
+                write(json, done.values())
+    out.print(contest_table({name: as_record(each) for name, each in done.items()}))
+    failed = {f"{e.peer} at {e.job}": e.failure for e in entries if e.failure is not None}
+    _report_missing(missing | failed)
+
+
+def _peers(
+    names: list[str] | None, python: list[str] | None, adapters: list[Path] | None
+) -> tuple[list[str], Callable[[str], PeerProcess]]:
+    """Which peers to start, and how to start each."""
+    from .peers.process import PeerProcess, adapter_of, known
+
+    pythons: dict[str, str] = {}
+    for each in python or []:
+        name, equals, path = each.partition("=")
+        if not equals:
+            raise ValueError(f"--python must be peer=path, got {each!r}.")
+        pythons[name] = path
+    own = {path.stem: path for path in adapters or []}
+    chosen = [*(known() if names is None else names), *own]
+    files = {name: own.get(name) or adapter_of(name) for name in [*chosen, *pythons]}
+
+    def open_peer(name: str) -> PeerProcess:
+        return PeerProcess(name, files[name].absolute(), pythons.get(name, sys.executable))
+
+    return chosen, open_peer
+
+
+def _report_missing(missing: Mapping[str, str | None]) -> None:
+    for name, why in missing.items():
+        err.print(f"skipped {name}: {why}", markup=False, highlight=False)
+
+
+def _progress() -> Progress:
+    return Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TimeElapsedColumn(),
+        console=err,
+    )
+
+
 def _measure(
     cases: list[Case],
     suite: Suite,
@@ -254,15 +399,8 @@ def _measure(
         err.print("[red]Error:[/red] --resume needs --json, the file to go on with.")
         raise typer.Exit(ExitCode.USAGE)
     plan = Plan(suite.value, protocol, times, backend and backend.value, json, resume)
-    bar = Progress(
-        SpinnerColumn(),
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TimeElapsedColumn(),
-        console=err,
-    )
     try:
-        with bar, usage():
+        with _progress() as bar, usage():
             task = bar.add_task("", total=times * len(groups(cases)))
 
             def show(group: str, process: int) -> None:

@@ -8,6 +8,7 @@ from rich.table import Table
 
 from .case import Case, Counts
 from .compare import Ratio, ratio
+from .conform.suite import Conformance, Verdict
 from .environment import Environment
 from .floors import Limits, limits_in
 from .records import Record
@@ -122,3 +123,47 @@ def environment_table(environment: Environment) -> Table:
     for name, value in environment.items():
         table.add_row(name, str(value))
     return table
+
+
+def contest_table(records: Mapping[str, Record]) -> Table:
+    """Peers by job: whether outputs agree, time for 1000 steps, and against ours."""
+    table = Table("work", "peer", "output", "ms / 1000 steps", "spread", "/ ours", title="Peers")
+    ours = {r.group: r for r in records.values() if r.is_reference}
+    for record in records.values():
+        metadata, steps = record.metadata, record.sizes["steps"]
+        agrees = metadata["agrees"] == "yes"
+        reference = ours.get(record.group)
+        against = "" if reference is None else f"{record.median / reference.median:.2f}x"
+        table.add_row(
+            record.group.removeprefix("peers/"),
+            str(metadata["peer"]),
+            "agrees" if agrees else f"differs by {metadata['error']:.1g}",
+            f"{1e6 * record.median / steps:.3g}",
+            f"{100 * record.spread:.0f} %",
+            against,
+            style="default" if agrees else "dim",
+        )
+    return table
+
+
+VERDICTS = {"holds": "green", "fails": "red", "not offered": "dim", "broken": "red"}
+
+
+def conformance_table(conformance: Conformance) -> Table:
+    """Facts by implementations: the error where there is one."""
+    found = conformance.implementations
+    table = Table("fact", "tolerance", *[each.name for each in found], title="Conformance")
+    for fact in found[0].verdicts if found else ():
+        verdicts = [each.verdicts[fact] for each in found]
+        cells = [f"[{VERDICTS[verdict.outcome]}]{verdict_text(verdict)}[/]" for verdict in verdicts]
+        table.add_row(fact, f"{verdicts[0].tolerance:g}", *cells)
+    return table
+
+
+def verdict_text(verdict: Verdict) -> str:
+    """The error, or why there is none."""
+    if verdict.error is None:
+        return {"not offered": "-"}.get(verdict.outcome, verdict.outcome)
+    if verdict.error >= 1e300:
+        return "not finite"
+    return f"{verdict.error:.1e}"

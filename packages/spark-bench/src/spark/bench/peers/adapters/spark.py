@@ -1,0 +1,65 @@
+"""Spark: this project's tracers, whole sequences through `scan`."""
+
+import jax
+import jax.numpy as jnp
+
+from spark.core.tracers import DoubleTracer, RUTracer, SaturableTracer, Tracer
+
+NAME = "spark"
+DISTRIBUTIONS = ("spark-core-tracers", "spark-nn-synapses", "jax", "flax")
+
+
+def exponential(xs, *, tau, dt, dtype, keep):
+    """`Tracer`."""
+    return _scanned(Tracer(xs.shape[1:], tau, dtype=dtype, dt=dt), xs, keep)
+
+
+def saturable(xs, *, tau, dt, dtype, keep):
+    """`SaturableTracer`."""
+    return _scanned(SaturableTracer(xs.shape[1:], tau, dtype=dtype, dt=dt), xs, keep)
+
+
+def double(xs, *, tau_1, tau_2, dt, dtype, keep):
+    """`DoubleTracer`."""
+    return _scanned(DoubleTracer(xs.shape[1:], tau_1, tau_2, dtype=dtype, dt=dt), xs, keep)
+
+
+def plasticity(xs, *, R_tau, U_tau, scale_U, dt, dtype, keep):
+    """`RUTracer`; what an input releases is the efficacy times the input."""
+    tracer = RUTracer(xs.shape[1:], R_tau, U_tau, scale_U, dtype=dtype, dt=dt)
+    if keep == "every":
+        inputs = jnp.asarray(xs, dtype)
+        scan = _scanned(tracer, xs, keep)
+        return lambda: scan() * inputs
+    last = _last(tracer, xs)
+    return lambda: jax.block_until_ready(last() * jnp.asarray(xs[-1], dtype))
+
+
+def _scanned(tracer, xs, keep):
+    if keep == "last":
+        return _last(tracer, xs)
+    inputs = jnp.asarray(xs)
+
+    def program():
+        tracer.reset()
+        return jax.block_until_ready(tracer.scan(inputs))
+
+    return program
+
+
+def _last(tracer, xs):
+    """The last value alone: a `lax.scan` of the pure step keeps no series."""
+    inputs = jnp.asarray(xs)
+    recurrence, parameters, state = tracer.recurrence, tracer.parameters, tracer.state
+
+    @jax.jit
+    def run(state, inputs):
+        def step(carry, x):
+            state, _ = carry
+            return recurrence.step(parameters, state, x), None
+
+        start = (state, jnp.zeros(tracer.shape, tracer.dtype))
+        (_, y), _ = jax.lax.scan(step, start, inputs)
+        return y
+
+    return lambda: jax.block_until_ready(run(state, inputs))
