@@ -54,7 +54,7 @@ def test_wheel_holds_the_sources_and_nothing_else(built, package):
     expected = {
         path.relative_to(source).as_posix()
         for path in source.rglob("*")
-        if path.suffix == ".py" or path.name == "py.typed"
+        if path.suffix in (".py", ".html") or path.name == "py.typed"
     }
     assert any(name.endswith("/__init__.py") for name in expected)
     assert any(name.endswith("/py.typed") for name in expected)

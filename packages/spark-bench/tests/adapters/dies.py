@@ -6,8 +6,5 @@ NAME = "dies"
 DISTRIBUTIONS = ()
 
 
-def exponential(xs, *, tau, dt, dtype, keep):
+def current(spikes, kernel, *, tau, dt, dtype, keep):
     return lambda: os._exit(3)
-
-
-current = exponential

@@ -1,4 +1,4 @@
-"""Wrong on purpose: its second run starts where the first has ended; and one kind of work breaks."""
+"""Wrong on purpose: its second run starts where the first has ended, and another kind breaks."""
 
 import numpy as np
 

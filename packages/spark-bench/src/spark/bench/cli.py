@@ -337,6 +337,87 @@ def peers(
     _report_missing(missing | failed)
 
 
+@app.command()
+def report(
+    results: Annotated[list[Path], typer.Argument(help="Files of results.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder to write to.")] = Path(
+        "report"
+    ),
+    conformance: Annotated[
+        Path | None, typer.Option(help="A table of `conform --json` to show beside them.")
+    ] = None,
+) -> None:
+    """Write one self-contained HTML page with plots, and each figure as PNG and SVG.
+
+    Example: `spark-bench report results.json peers.json -o report/`
+    """
+    from .conform.suite import Conformance
+    from .records import read
+    from .report import write_report
+
+    with usage():
+        found = {name: record for path in results for name, record in read(path).items()}
+        table = None if conformance is None else Conformance.read(conformance)
+    for path in write_report(output, found, table):
+        out.print(str(path), highlight=False)
+
+
+@app.command()
+def choose(
+    backend: Where = None,
+    json: Json = None,
+    results: Annotated[
+        Path | None, typer.Option("--from", help="Take these results instead of measuring.")
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Keep what the file holds; measure the rest.")
+    ] = False,
+) -> None:
+    """Measure the ways to run over a grid, and print which wins where on this device.
+
+    Exits with 1 if what `method="auto"` picks takes more than 1.3 times as long as the best way
+    somewhere on the grid. The thresholds printed go into `spark.core.tracers.ways`.
+
+    Example: `spark-bench choose --backend gpu --json ways.json`
+    """
+    from .processes import BACKENDS
+    from .records import read
+    from .registry import select
+    from .tables import choice_table
+
+    if backend is not None:
+        # What `auto` goes by is the backend of the process that asks, this one.
+        os.environ["JAX_PLATFORMS"] = BACKENDS[backend.value]
+    failed = None
+    if results is None:
+        failed = _measure(select(patterns=["ways"]), Suite.quick, backend, json, resume)
+        found = failed.records
+    else:
+        with usage():
+            found = read(results)
+    from spark.core.tracers.ways import choose as auto
+
+    from .choose import GOOD_ENOUGH, as_entry, fit, points, worst
+
+    with usage():
+        grid = points(found.values())
+        thresholds = fit(grid)
+
+    def picks(steps: int, elements: int) -> bool:
+        return auto("auto", steps, elements)
+
+    out.print(choice_table(grid, picks))
+    platform = str(next(iter(found.values())).metadata.get("device_platform", "?"))
+    reached = worst(grid, picks)
+    fitted = worst(grid, thresholds or (lambda steps, elements: False))
+    out.print(f"auto takes at most {reached:.2f} times as long as the best way.")
+    out.print(f"Fitted to this grid, {fitted:.2f} times: {as_entry(platform, thresholds)}")
+    if failed is not None:
+        _finish(failed)
+    if reached > GOOD_ENOUGH:
+        raise typer.Exit(ExitCode.FAILED)
+
+
 def _peers(
     names: list[str] | None, python: list[str] | None, adapters: list[Path] | None
 ) -> tuple[list[str], Callable[[str], PeerProcess]]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from rich.table import Table
 
 from .case import Case, Counts
+from .choose import Point
 from .compare import Ratio, ratio
 from .conform.suite import Conformance, Verdict
 from .environment import Environment
@@ -167,3 +168,22 @@ def verdict_text(verdict: Verdict) -> str:
     if verdict.error >= 1e300:
         return "not finite"
     return f"{verdict.error:.1e}"
+
+
+def choice_table(grid: Iterable[Point], auto: Callable[[int, int], bool]) -> Table:
+    """Both ways at every point of the grid, and what `auto` picks."""
+    table = Table(
+        "class", "steps", "elements", "sequential", "parallel", "wins", "auto", title="Ways to run"
+    )
+    for point in grid:
+        picked = auto(point.steps, point.elements)
+        table.add_row(
+            point.cls,
+            amount(point.steps),
+            amount(point.elements),
+            seconds(point.sequential),
+            seconds(point.parallel),
+            "parallel" if point.parallel < point.sequential else "sequential",
+            f"{'parallel' if picked else 'sequential'}, {point.over_best(picked):.2f}x",
+        )
+    return table

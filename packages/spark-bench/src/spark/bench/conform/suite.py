@@ -78,6 +78,18 @@ class Conformance(BaseModel):
         part.write_text(self.model_dump_json(indent=2) + "\n")
         part.replace(path)
 
+    @classmethod
+    def read(cls, path: Path) -> Conformance:
+        """Read it back.
+
+        Raises:
+            ValueError: If the file is missing, or no table of conformance.
+        """
+        try:
+            return cls.model_validate_json(path.read_text())
+        except OSError as error:
+            raise ValueError(f"cannot read {path}: {error}") from None
+
 
 def check(
     implementation: Implementation,

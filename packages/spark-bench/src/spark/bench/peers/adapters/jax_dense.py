@@ -15,11 +15,14 @@ def exponential(xs, *, tau, dt, dtype, keep):
 
 def current(spikes, kernel, *, tau, dt, dtype, keep):
     """A matrix product and a trace a step."""
-    # As matrix times vector, the layout that XLA's CPU product is fastest in.
-    weights = jnp.asarray(kernel.T.copy(), dtype)
+    weights = jnp.asarray(kernel, dtype)
     decay = jnp.exp(-dt / tau).astype(dtype)
     shape = (*spikes.shape[1:-1], kernel.shape[0])
-    return _scanned(lambda y, s: decay * y + s.astype(dtype) @ weights, spikes, shape, dtype, keep)
+    # For one vector, XLA's CPU product is fastest along the rows of a matrix.
+    product = (lambda W, s: W @ s) if spikes.ndim == 2 else (lambda W, s: s @ W.T)
+    return _scanned(
+        lambda y, s: decay * y + product(weights, s.astype(dtype)), spikes, shape, dtype, keep
+    )
 
 
 def plasticity(xs, *, R_tau, U_tau, scale_U, dt, dtype, keep):
