@@ -1,0 +1,92 @@
+"""What is wrong with a configuration: which field, what came, what would do."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from pydantic import ValidationError
+
+
+class ConfigError(ValueError):
+    """A configuration was refused.
+
+    Attributes:
+        title: Name of the configuration.
+        problems: One sentence per problem, each opening with the field.
+    """
+
+    def __init__(self, title: str, problems: Iterable[str]) -> None:
+        """Join what is wrong.
+
+        Args:
+            title: Name of the configuration.
+            problems: One sentence per problem, each opening with the field.
+        """
+        self.title, self.problems = title, tuple(problems)
+        super().__init__(self.title, self.problems)
+
+    def __str__(self) -> str:
+        if len(self.problems) == 1:
+            return f"{self.title}: {self.problems[0]}"
+        listed = "".join(f"\n  {problem}" for problem in self.problems)
+        return f"{self.title}: {len(self.problems)} problems.{listed}"
+
+    @classmethod
+    def read(cls, title: str, error: ValidationError, fields: Sequence[str]) -> ConfigError:
+        """Say in plain words what pydantic found.
+
+        Args:
+            title: Name of the configuration.
+            error: What pydantic raised.
+            fields: Names that the configuration has.
+        """
+        problems: list[str] = []
+        for each in error.errors(include_url=False):
+            path = _path(each["loc"])
+            cause = each.get("ctx", {}).get("error")
+            if isinstance(cause, ConfigError):
+                problems += [f"{path}.{problem}" for problem in cause.problems]
+            elif each["type"] == "value_error":
+                problems.append(f"{path} {cause}")
+            elif each["type"] == "extra_forbidden":
+                problems.append(unknown(path, "field", fields))
+            elif each["type"] == "missing":
+                problems.append(f"{path} is missing; it has no default.")
+            else:
+                what = each["msg"].replace("Input should be", "must be", 1)
+                problems.append(f"{path} {what}, got {show(each['input'])}.")
+        return cls(title, problems)
+
+
+def unknown(name: str, what: str, known: Sequence[str]) -> str:
+    """A sentence on a name that does not exist, with the closest one that does.
+
+    Args:
+        name: What was asked for.
+        what: What it was meant to be, such as "field".
+        known: Names that exist.
+    """
+    close = difflib.get_close_matches(name, known, 1)
+    hint = f"; did you mean {close[0]}?" if close else "."
+    return f"{name} is no {what}{hint} Known ones: {', '.join(known) or 'none'}."
+
+
+def show(value: Any) -> str:
+    """A value as an error message shows it: an array by its dtype and shape."""
+    if isinstance(value, jax.Array) and jnp.issubdtype(value.dtype, jax.dtypes.prng_key):
+        return "a JAX PRNG key"
+    if isinstance(value, (np.ndarray, jax.Array)) and value.ndim:
+        return f"an array of dtype {value.dtype} and shape {value.shape}"
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def _path(loc: tuple[int | str, ...]) -> str:
+    """`("trainable", 0)` as `trainable[0]`."""
+    first, *rest = loc
+    return str(first) + "".join(f"[{x}]" if isinstance(x, int) else f".{x}" for x in rest)

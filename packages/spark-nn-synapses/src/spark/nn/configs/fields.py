@@ -1,0 +1,140 @@
+"""Types of fields that configurations share, and what each of them accepts."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.typing import DTypeLike
+from pydantic import PlainValidator
+
+from .arrays import read_only
+from .errors import show
+
+DTYPES = ("float16", "bfloat16", "float32", "float64")
+
+
+def as_units(value: Any) -> tuple[int, ...]:
+    """A shape with at least one axis, and at least one unit along each."""
+    several = isinstance(value, (Sequence, np.ndarray)) and np.ndim(value)
+    try:
+        sizes = tuple(_integer(size) for size in (value if several else (value,)))
+    except TypeError:
+        sizes = ()
+    if not sizes or min(sizes) < 1:
+        raise ValueError(
+            f"must be a positive integer or a non-empty tuple of them, got {show(value)}."
+        )
+    return sizes
+
+
+def as_parameter(value: Any) -> float | np.ndarray[Any, Any]:
+    """A finite number, or an array of them; what has no axis becomes a float."""
+    try:
+        array = np.asarray(value)
+    except (TypeError, ValueError):
+        raise ValueError(f"must be a number or an array of numbers, got {show(value)}.") from None
+    if not _is_real(array.dtype):
+        raise ValueError(
+            f"must be a number or an array of numbers, got {show(value)} of dtype {array.dtype}."
+        )
+    if not jnp.issubdtype(array.dtype, jnp.floating):
+        array = array.astype(np.float64)
+    _require(array, np.isfinite, "be finite")
+    return read_only(array) if array.ndim else float(array)
+
+
+def as_time_constant(value: Any) -> float | np.ndarray[Any, Any]:
+    """A parameter that is positive."""
+    tau = as_parameter(value)
+    _require(np.asarray(tau), lambda tau: tau > 0, "be > 0")
+    return tau
+
+
+def as_time_step(value: Any) -> float:
+    """A finite positive number."""
+    dt = as_parameter(value)
+    if isinstance(dt, np.ndarray) or dt <= 0:
+        raise ValueError(f"must be a finite number > 0, got {show(value)}.")
+    return dt
+
+
+def as_dtype_name(value: Any) -> str:
+    """The name of one of the four floating dtypes."""
+    try:
+        name = jnp.dtype(value).name
+    except TypeError:
+        name = ""
+    if value is None or name not in DTYPES:
+        raise ValueError(f"must be one of {', '.join(DTYPES)}, got {show(value)}.")
+    return name
+
+
+def as_seed(value: Any) -> int | None:
+    """An integer of 64 bits, or None."""
+    if value is None:
+        return None
+    if isinstance(value, jax.Array) and jnp.issubdtype(value.dtype, jax.dtypes.prng_key):
+        raise ValueError(
+            "must be an integer or None, got a JAX PRNG key: a configuration is written to files "
+            "and compared by content; give keys to the module, as rngs."
+        )
+    try:
+        seed = _integer(value)
+    except TypeError:
+        raise ValueError(f"must be an integer or None, got {show(value)}.") from None
+    if not -(2**63) <= seed < 2**63:
+        raise ValueError(f"must fit in 64 bits with a sign, got {seed}.")
+    return seed
+
+
+def as_names(value: Any) -> tuple[str, ...]:
+    """One or several names."""
+    names = (value,) if isinstance(value, str) else value
+    if not isinstance(names, Sequence) or not all(isinstance(name, str) for name in names):
+        raise ValueError(f"must be a sequence of names, got {show(value)}.")
+    return tuple(names)
+
+
+Units = Annotated[tuple[int, ...], PlainValidator(as_units)]
+"""Shape of a population; an integer stands for one axis."""
+
+Parameter = Annotated[float | np.ndarray[Any, Any] | jax.Array, PlainValidator(as_parameter)]
+"""A finite number or array; kept as a float or a read-only NumPy array."""
+
+TimeConstant = Annotated[float | np.ndarray[Any, Any] | jax.Array, PlainValidator(as_time_constant)]
+"""A `Parameter` > 0, in the unit of the time step."""
+
+TimeStep = Annotated[float, PlainValidator(as_time_step)]
+"""A finite number > 0, in the unit of the time constants."""
+
+Dtype = Annotated[DTypeLike, PlainValidator(as_dtype_name)]
+"""Anything that `jnp.dtype` takes for one of four floating dtypes; kept as its name."""
+
+Seed = Annotated[int | None, PlainValidator(as_seed)]
+"""An integer, or None; a JAX PRNG key belongs in a module, not in a configuration."""
+
+Names = Annotated[tuple[str, ...], PlainValidator(as_names)]
+"""One or several names; kept as a tuple."""
+
+
+def _integer(value: Any) -> int:
+    if isinstance(value, (bool, np.bool_)):
+        raise TypeError
+    return operator.index(value)
+
+
+def _is_real(dtype: Any) -> bool:
+    return jnp.issubdtype(dtype, jnp.floating) or jnp.issubdtype(dtype, jnp.integer)
+
+
+def _require(array: np.ndarray[Any, Any], holds: Callable[[Any], Any], what: str) -> None:
+    wrong = ~np.asarray(holds(array))
+    if wrong.any():
+        index = tuple(int(i) for i in np.argwhere(wrong)[0])
+        at = f" at index {index}" if index else ""
+        raise ValueError(f"must {what}, got {float(array[index]):g}{at}.")

@@ -1,0 +1,44 @@
+"""Kernels to start from: JAX's own, and sparse ones."""
+
+from jax.nn.initializers import (
+    Initializer,
+    constant,
+    glorot_normal,
+    glorot_uniform,
+    he_normal,
+    he_uniform,
+    lecun_normal,
+    lecun_uniform,
+    normal,
+    ones,
+    orthogonal,
+    truncated_normal,
+    uniform,
+    variance_scaling,
+    zeros,
+)
+
+from .config import KernelInitializer, KernelInitializerConfig
+from .sparse import sparse_normalized, sparse_uniform
+
+__all__ = [
+    "KernelInitializerConfig",
+    "KernelInitializer",
+    "Initializer",
+    "sparse_uniform",
+    "sparse_normalized",
+    "constant",
+    "zeros",
+    "ones",
+    "uniform",
+    "normal",
+    "truncated_normal",
+    "variance_scaling",
+    "lecun_uniform",
+    "lecun_normal",
+    "glorot_uniform",
+    "glorot_normal",
+    "he_uniform",
+    "he_normal",
+    "orthogonal",
+]

@@ -1,0 +1,308 @@
+"""`SpikeArray`: which neurons spike, which of them inhibit, and the same as times and ids."""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Iterator, Sequence
+from typing import Any, Self
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, ArrayLike, Bool, Num
+
+from .payload import Payload, as_real, describe, is_concrete
+
+
+class SpikeArray(Payload):
+    """Spikes of a population, in one step or over time.
+
+    Attributes:
+        spikes: Booleans, or numbers for graded spikes and surrogate gradients; of the shape of the
+            population, or with time as a leading axis.
+        inhibition_mask: True where a neuron inhibits, so that its spike counts as its negative; it
+            has no time axis. None if there is none.
+        async_spikes: Whether each connection has its own spike, after delays of its own; spikes
+            then have the shape of the targets followed by that of the inputs. Static.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from spark.nn.payloads import SpikeArray
+        >>> spikes = SpikeArray(jnp.array([True, False, True]), jnp.array([False, False, True]))
+        >>> spikes
+        SpikeArray(bool[3], 2 spikes, inhibition_mask=bool[3])
+        >>> spikes.value
+        Array([ 1,  0, -1], dtype=int8)
+
+    A payload is a pytree, and an operation on its leaves reaches the mask too, which has no time
+    axis: index `spikes[t]`, or hand `spikes.spikes` to `lax.scan` and put the mask on inside;
+    `jax.vmap(f, in_axes=(spikes.axes(0),))` maps over the spikes alone.
+    """
+
+    arrays = ("spikes", "inhibition_mask")
+    static = ("async_spikes",)
+
+    spikes: Num[Array, "..."] | Bool[Array, "..."]
+    inhibition_mask: Bool[Array, "..."] | None
+    async_spikes: bool
+
+    def __init__(
+        self,
+        spikes: ArrayLike,
+        inhibition_mask: ArrayLike | None = None,
+        async_spikes: bool = False,
+    ) -> None:
+        """Check and keep.
+
+        Args:
+            spikes: An array of booleans, integers or floats.
+            inhibition_mask: An array of booleans that broadcasts to the shape of the spikes.
+            async_spikes: Whether each connection has its own spike.
+
+        Raises:
+            TypeError: If an argument has the wrong type or dtype.
+            ValueError: If the mask does not broadcast to the spikes.
+        """
+        array = as_real("spikes", spikes)
+        mask = None if inhibition_mask is None else as_real("inhibition_mask", inhibition_mask)
+        if mask is not None:
+            if mask.dtype != bool:
+                raise TypeError(f"inhibition_mask must be boolean, got dtype {mask.dtype}.")
+            _require_mask(mask.shape, array.shape)
+        if not isinstance(async_spikes, (bool, np.bool_)):
+            raise TypeError(f"async_spikes must be a boolean, got {async_spikes!r}.")
+        self._set(spikes=array, inhibition_mask=mask, async_spikes=bool(async_spikes))
+
+    @property
+    def value(self) -> Num[Array, "..."] | Bool[Array, "..."]:
+        """The signed spikes.
+
+        Without a mask the spikes as they came; with one int8 for booleans, int32 for integers, and
+        the dtype of the spikes for floats.
+        """
+        if self.inhibition_mask is None:
+            return self.spikes
+        signed = self.spikes
+        if signed.dtype == bool:
+            signed = signed.astype(jnp.int8)
+        elif jnp.issubdtype(signed.dtype, jnp.integer):
+            signed = signed.astype(jnp.int32)
+        mask = jnp.broadcast_to(self.inhibition_mask, signed.shape)
+        return jnp.where(mask, -signed, signed)
+
+    def __iter__(self) -> Iterator[Self]:
+        return (self[step] for step in range(len(self)))
+
+    def __getitem__(self, index: Any) -> Self:
+        """The spikes of one or several steps, or whatever the leading axis stands for.
+
+        Args:
+            index: An integer, a slice or an array, for the leading axis.
+
+        Raises:
+            IndexError: If there is no leading axis, no such step, or more than one index.
+        """
+        if isinstance(index, (tuple, bool)) or index is None or index is Ellipsis:
+            raise IndexError(
+                f"a SpikeArray is indexed along its leading axis, got {index!r}; "
+                "index spikes.spikes for others."
+            )
+        if self.ndim == 0:
+            raise IndexError("a SpikeArray of one neuron in one step has no axis to index.")
+        mask = self.inhibition_mask
+        if isinstance(index, (int, np.integer)) and not -len(self) <= index < len(self):
+            raise IndexError(f"index {index} is out of range for {len(self)} steps.")
+        if mask is not None and mask.ndim == self.ndim:
+            # It has the leading axis too, which is then no time: neurons, or a batch.
+            mask = jnp.broadcast_to(mask, self.shape)[index]
+        return self._unflatten((self.async_spikes,), (self.spikes[index], mask))
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
+        return np.array(self.value, dtype=dtype, copy=copy)
+
+    def axes(self, spikes: int | None = 0, inhibition_mask: int | None = None) -> Self:
+        """The same payload with axis numbers for arrays, for `jax.vmap`.
+
+        Args:
+            spikes: Axis of the spikes to map over; None maps over none.
+            inhibition_mask: Likewise for the mask.
+        """
+        mask = None if self.inhibition_mask is None else inhibition_mask
+        return self._unflatten((self.async_spikes,), (spikes, mask))
+
+    @classmethod
+    def from_times(
+        cls,
+        times: ArrayLike,
+        ids: ArrayLike,
+        shape: int | Sequence[int],
+        dt: float = 1.0,
+        duration: float | None = None,
+        inhibition_mask: ArrayLike | None = None,
+        *,
+        graded: bool = False,
+    ) -> Self:
+        """Spikes over time, from spike times.
+
+        A step covers `(t, t + dt]`, so that a spike at time `t` falls in step `ceil(t/dt) - 1`; a
+        time that is a multiple of `dt` to the digits of its dtype counts as that multiple.
+
+        Args:
+            times: Times of the spikes, in any order; in the unit of `dt`.
+            ids: Which neuron each comes from, counted in row-major order.
+            shape: Shape of the population; an integer stands for one axis.
+            dt: Time step (ms by convention).
+            duration: Where the recording ends; None ends it after the step of the last spike.
+            inhibition_mask: As in the constructor.
+            graded: Count the spikes of a neuron in a step, in float32. Otherwise spikes are
+                booleans, which cannot count, and two in one step are refused.
+
+        Returns:
+            Spikes of shape `(time,) + shape`.
+
+        Raises:
+            TypeError: If an argument has the wrong type.
+            ValueError: If a time lies outside `(0, duration]`, a neuron does not exist, or two
+                spikes of a neuron fall in one step.
+
+        Example:
+            >>> from spark.nn.payloads import SpikeArray
+            >>> spikes = SpikeArray.from_times([0.4, 1.0, 2.5], [0, 1, 0], shape=2)
+            >>> spikes.spikes.astype(int)
+            Array([[1, 1], [0, 0], [1, 0]], dtype=int32)
+            >>> spikes.to_times()
+            (array([1., 1., 3.]), array([0, 1, 0]))
+        """
+        dt = _as_length("dt", dt)
+        when, numbers = _as_row("times", times), _as_row("ids", ids)
+        population = _as_shape(shape)
+        neurons = math.prod(population)
+        if numbers.size and not np.issubdtype(numbers.dtype, np.integer):
+            raise TypeError(f"ids must be integers, got dtype {numbers.dtype}.")
+        if when.shape != numbers.shape:
+            raise ValueError(f"times and ids must be as many, got {when.size} and {numbers.size}.")
+        numbers = numbers.astype(np.int64)
+        wrong = (numbers < 0) | (numbers >= neurons)
+        if wrong.any():
+            raise ValueError(
+                f"ids must lie in [0, {neurons}) for shape {population}, got {numbers[wrong][0]}."
+            )
+        end = None if duration is None else _as_length("duration", duration)
+        wrong = ~(np.isfinite(when) & (when > 0))
+        if wrong.any():
+            raise ValueError(f"times must be finite and > 0, got {when[wrong][0]}.")
+        steps = _steps(when, dt)
+        length = steps.max(initial=-1) + 1 if end is None else int(_steps(np.asarray(end), dt)) + 1
+        if (steps >= length).any():
+            late = when[steps >= length][0]
+            raise ValueError(f"times must lie in (0, duration] = (0, {end:g}], got {late}.")
+
+        cells, counts = np.unique(steps * neurons + numbers, return_counts=True)
+        if not graded and (counts > 1).any():
+            many = np.argmax(counts > 1)
+            step, neuron = divmod(cells[many], neurons)
+            raise ValueError(
+                f"{counts[many]} spikes of neuron {neuron} fall in step {step}, which ends at "
+                f"{(step + 1) * dt:g}; choose a dt shorter than {dt:g}, or graded=True to count "
+                "them."
+            )
+        spikes = np.zeros((length, neurons), np.float32 if graded else bool)
+        spikes.flat[cells] = counts
+        return cls(spikes.reshape(length, *population), inhibition_mask)
+
+    def to_times(self, dt: float = 1.0) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+        """Times and ids of the spikes; the counterpart of `from_times`.
+
+        Args:
+            dt: Time step (ms by convention).
+
+        Returns:
+            Times, each the end of its step, ascending; and the neurons they come from, counted in
+            row-major order. A value of k stands for k spikes.
+
+        Raises:
+            TypeError: If the spikes are traced by a JAX transform.
+            ValueError: If there is no time axis, or a value is no whole number >= 0.
+        """
+        dt = _as_length("dt", dt)
+        if not is_concrete(self.spikes):
+            raise TypeError("spikes must be concrete for to_times, got values traced by JAX.")
+        if self.ndim == 0:
+            raise ValueError("to_times needs time as the leading axis, got spikes of shape ().")
+        flat = np.asarray(self.spikes).reshape(len(self), -1)
+        steps, ids = np.nonzero(flat)
+        counts = flat[steps, ids].astype(np.float64)
+        wrong = (counts < 0) | (counts != np.round(counts)) | ~np.isfinite(counts)
+        if wrong.any():
+            raise ValueError(
+                f"spikes must be booleans or counts for to_times, got {counts[wrong][0]:g}."
+            )
+        each = counts.astype(np.int64)
+        return np.repeat((steps + 1) * dt, each), np.repeat(ids, each)
+
+    def __repr__(self) -> str:
+        parts = [describe(self.spikes)]
+        if is_concrete(self.spikes):
+            count = int(np.count_nonzero(np.asarray(self.spikes)))
+            parts.append(f"{count} spike" if count == 1 else f"{count} spikes")
+        if self.inhibition_mask is not None:
+            parts.append(f"inhibition_mask={describe(self.inhibition_mask)}")
+        if self.async_spikes:
+            parts.append("async_spikes=True")
+        return f"SpikeArray({', '.join(parts)})"
+
+
+def _require_mask(mask: tuple[int, ...], spikes: tuple[int, ...]) -> None:
+    try:
+        fits = np.broadcast_shapes(mask, spikes) == spikes
+    except ValueError:
+        fits = False
+    if not fits:
+        raise ValueError(
+            f"inhibition_mask of shape {mask} does not broadcast to spikes of shape {spikes}."
+        )
+
+
+def _as_length(name: str, value: Any) -> float:
+    try:
+        length = float(value)
+    except (TypeError, ValueError):
+        raise TypeError(f"{name} must be a number, got {value!r}.") from None
+    if not (math.isfinite(length) and length > 0):
+        raise ValueError(f"{name} must be finite and > 0, got {value!r}.")
+    return length
+
+
+def _as_row(name: str, value: Any) -> np.ndarray[Any, Any]:
+    if isinstance(value, jax.core.Tracer):
+        raise TypeError(f"{name} must be concrete, got a value traced by a JAX transform.")
+    row = np.asarray(value)
+    if not (jnp.issubdtype(row.dtype, jnp.floating) or jnp.issubdtype(row.dtype, jnp.integer)):
+        raise TypeError(f"{name} must be an array of numbers, got dtype {row.dtype}.")
+    if row.ndim != 1:
+        raise ValueError(f"{name} must have one axis, got shape {row.shape}.")
+    return row
+
+
+def _as_shape(shape: int | Sequence[int]) -> tuple[int, ...]:
+    try:
+        sizes = tuple(
+            operator.index(size) for size in (shape if isinstance(shape, Sequence) else (shape,))
+        )
+    except TypeError:
+        raise TypeError(f"shape must be an integer or several, got {shape!r}.") from None
+    if any(size < 0 for size in sizes):
+        raise ValueError(f"shape must have no negative size, got {shape!r}.")
+    return sizes
+
+
+def _steps(times: np.ndarray[Any, Any], dt: float) -> np.ndarray[Any, Any]:
+    """The step `(t, t + dt]` that each time falls in."""
+    # A time is known to the digits of its own dtype.
+    floating = jnp.issubdtype(times.dtype, jnp.floating)
+    digits = float(jnp.finfo(times.dtype).eps) if floating else 0.0
+    ratio = times.astype(np.float64) / dt
+    nearest = np.round(ratio)
+    on_grid = np.abs(ratio - nearest) <= max(1e-9, 2 * digits) * np.maximum(1, nearest)
+    return np.where(on_grid, nearest, np.ceil(ratio)).astype(np.int64) - 1

@@ -1,0 +1,327 @@
+"""Payloads: what they check, what they keep through JAX, and spikes as times and ids."""
+
+import copy
+import pickle
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from jax import lax
+
+from spark.core.tracers import Tracer
+from spark.nn.payloads import CurrentArray, FloatArray, SpikeArray
+
+MASK = np.array([True, False, False])
+BOOLEAN = np.array([[True, False, True], [False, False, False], [True, True, False]])
+
+
+def spikes(mask=MASK, async_spikes=False):
+    return SpikeArray(BOOLEAN, mask, async_spikes)
+
+
+PAYLOADS = [
+    spikes(),
+    spikes(mask=None, async_spikes=True),
+    FloatArray(np.ones((3, 3), np.float16)),
+    CurrentArray(np.ones((3, 3), np.float32)),
+]
+every_payload = pytest.mark.parametrize("payload", PAYLOADS, ids=repr)
+
+
+def assert_same(found, expected):
+    assert jax.tree.structure(found) == jax.tree.structure(expected)
+    for one, other in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
+        assert one.dtype == other.dtype
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "signed"),
+    [("bool", "int8"), ("uint8", "int32"), ("int32", "int32"), ("float16", "float16")],
+)
+def test_value_is_signed_by_the_mask(dtype, signed):
+    plain = SpikeArray(BOOLEAN.astype(dtype))
+    assert plain.value.dtype == plain.dtype == dtype
+    found = SpikeArray(BOOLEAN.astype(dtype), MASK).value
+    assert found.dtype == signed
+    np.testing.assert_array_equal(found, BOOLEAN * np.where(MASK, -1.0, 1.0))
+
+
+@pytest.mark.parametrize("mask", [True, np.array([[True]]), MASK, MASK[:, None], BOOLEAN])
+def test_a_mask_broadcasts_and_is_indexed_with_the_spikes(mask):
+    payload = SpikeArray(BOOLEAN, mask)
+    expected = BOOLEAN * np.where(mask, -1, 1)
+    np.testing.assert_array_equal(payload.value, expected)
+    for index in (0, -1, np.int64(2), slice(1, 3), np.array([2, 0])):
+        np.testing.assert_array_equal(payload[index].value, expected[index])
+    assert len(payload) == 3
+    np.testing.assert_array_equal([step.value for step in payload], expected)
+
+
+def test_graded_spikes_have_gradients_with_the_sign_of_the_mask():
+    graded = SpikeArray(jnp.array([0.5, 0.0, 2.0]), MASK)
+    gradient = jax.grad(lambda s: s.value.sum(), allow_int=True)(graded)
+    np.testing.assert_array_equal(gradient.spikes, [-1.0, 1.0, 1.0])
+
+
+@every_payload
+def test_a_payload_survives_jax(payload):
+    assert_same(jax.jit(lambda p: p)(payload), payload)
+    assert_same(nnx.jit(lambda p: p)(payload), payload)
+    assert_same(lax.scan(lambda p, _: (p, None), payload, length=2)[0], payload)
+    assert_same(jax.tree.map(lambda leaf: leaf, payload), payload)
+    assert_same(pickle.loads(pickle.dumps(payload)), payload)
+    assert_same(copy.deepcopy(payload), payload)
+    abstract = jax.eval_shape(lambda p: p, payload)
+    assert type(abstract) is type(payload)
+    assert (abstract.shape, abstract.dtype, abstract.ndim) == ((3, 3), payload.dtype, 2)
+    assert jax.tree.structure(abstract) == jax.tree.structure(payload)
+
+
+@every_payload
+def test_a_payload_carries_what_is_no_array(payload):
+    for leaf in (object(), None, 0, jax.ShapeDtypeStruct((2,), bool)):
+        carried = jax.tree.unflatten(
+            jax.tree.structure(payload), [leaf] * len(jax.tree.leaves(payload))
+        )
+        assert type(carried) is type(payload)
+        assert repr(carried).startswith(type(payload).__name__)
+
+
+@every_payload
+def test_a_payload_maps_and_scans_over_its_leading_axis(payload):
+    # Without a mask, every leaf has that axis.
+    if jax.tree.structure(payload) == jax.tree.structure(spikes()):
+        payload = SpikeArray(BOOLEAN)
+    assert_same(jax.vmap(lambda p: p)(payload), payload)
+    assert_same(lax.scan(lambda _, p: (None, p), None, payload)[1], payload)
+
+
+def test_a_mask_is_not_mapped_over():
+    payload = spikes(async_spikes=True)
+    mapped = jax.vmap(lambda s: s.value, in_axes=(payload.axes(0),))(payload)
+    np.testing.assert_array_equal(mapped, payload.value)
+    kept = jax.vmap(lambda s: s, in_axes=(payload.axes(1),), out_axes=payload.axes(1))(
+        SpikeArray(BOOLEAN.T, MASK[:, None], async_spikes=True)
+    )
+    np.testing.assert_array_equal(kept.spikes, BOOLEAN.T)
+    assert kept.async_spikes
+
+
+def test_leaves_are_named():
+    paths = [jax.tree_util.keystr(path) for path, _ in jax.tree.leaves_with_path(spikes())]
+    assert paths == [".spikes", ".inhibition_mask"]
+
+
+@every_payload
+def test_a_payload_cannot_be_changed(payload):
+    with pytest.raises(AttributeError, match="cannot be changed"):
+        payload.value = 0
+    with pytest.raises(AttributeError, match="cannot be changed"):
+        del payload.value
+    assert payload == payload
+    assert isinstance(payload == 1, bool)
+    assert payload in {payload}
+
+
+def test_payloads_print_themselves():
+    assert repr(spikes()) == "SpikeArray(bool[3, 3], 4 spikes, inhibition_mask=bool[3])"
+    assert repr(SpikeArray(np.ones(1, bool), async_spikes=True)) == (
+        "SpikeArray(bool[1], 1 spike, async_spikes=True)"
+    )
+    assert repr(CurrentArray(jnp.ones(2, jnp.bfloat16))) == "CurrentArray([1 1], dtype=bfloat16)"
+    printed = []
+    jax.jit(lambda s, i: printed.extend([repr(s), repr(i)]))(spikes(None), FloatArray(1.0))
+    assert printed == ["SpikeArray(bool[3, 3])", "FloatArray(float32[])"]
+    donated = jnp.ones(2)
+    donated.delete()
+    assert "float32[2]" in repr(CurrentArray._of(donated))
+
+
+def test_numpy_reads_a_payload():
+    np.testing.assert_array_equal(np.asarray(spikes()), BOOLEAN * np.where(MASK, -1, 1))
+    current = CurrentArray(jnp.array([1.0, 2.0], jnp.float16))
+    assert np.asarray(current).dtype == np.float16
+    assert np.asarray(current, np.float64).dtype == np.float64
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32"])
+@pytest.mark.parametrize("transform", [lambda f: f, jax.jit], ids=["eager", "jit"])
+def test_currents_add_and_scale_in_their_dtype(dtype, transform):
+    a, b = np.array([1.0, -2.0, 4.0]), np.array([0.5, 0.25, 8.0])
+    one, other = CurrentArray(jnp.asarray(a, dtype)), CurrentArray(jnp.asarray(b, dtype))
+    cases = [
+        (lambda i, j: i + j, a + b),
+        (lambda i, j: i - j, a - b),
+        (lambda i, j: -i, -a),
+        (lambda i, j: i + j.value, a + b),
+        (lambda i, j: j.value + i, a + b),
+        (lambda i, j: j.value - i, b - a),
+        (lambda i, j: i * j.value, a * b),
+        (lambda i, j: j.value * i, a * b),
+        (lambda i, j: i / j.value, a / b),
+        (lambda i, j: 2 * i, 2 * a),
+        (lambda i, j: np.float64(0.5) * i, a / 2),
+        (lambda i, j: i / 2, a / 2),
+        (lambda i, j: 1 - i, 1 - a),
+        (lambda i, j: sum([i, j]), a + b),
+        (lambda i, j: i.sum(), a.sum()),
+        (lambda i, j: i[1:], a[1:]),
+    ]
+    found = transform(lambda i, j: [operation(i, j) for operation, _ in cases])(one, other)
+    for current, (_, expected) in zip(found, cases, strict=True):
+        assert isinstance(current, CurrentArray)
+        assert current.dtype == dtype
+        np.testing.assert_array_equal(np.asarray(current, float), expected)
+
+
+def test_numpy_arrays_add_to_currents():
+    added = np.ones(2, np.float32) + CurrentArray(jnp.ones(2))
+    assert isinstance(added, CurrentArray)
+    np.testing.assert_array_equal(added.value, [2.0, 2.0])
+
+
+@pytest.mark.parametrize(
+    "operation",
+    [
+        lambda i: i + SpikeArray(MASK),
+        lambda i: SpikeArray(MASK) + i,
+        lambda i: i - SpikeArray(MASK),
+        lambda i: i + FloatArray(1.0),
+        lambda i: i * i,
+        lambda i: i / i,
+        lambda i: i + "1",
+    ],
+)
+def test_currents_refuse_what_is_no_current(operation):
+    with pytest.raises(TypeError, match="unsupported operand"):
+        operation(CurrentArray(jnp.ones(3)))
+
+
+REFUSED = [
+    (lambda: SpikeArray("on"), TypeError, "spikes must be boolean, integer or floating, got dtype"),
+    (lambda: SpikeArray(None), TypeError, "spikes must be boolean, integer or floating"),
+    (lambda: SpikeArray(np.ones(2, complex)), TypeError, "got dtype complex128"),
+    (lambda: SpikeArray([[1], [1, 2]]), TypeError, "spikes must be an array of numbers"),
+    (lambda: SpikeArray(spikes()), TypeError, "spikes must be an array, got SpikeArray"),
+    (lambda: SpikeArray(jax.random.key(0)), TypeError, "got dtype key"),
+    (
+        lambda: SpikeArray(BOOLEAN, np.ones(3)),
+        TypeError,
+        "inhibition_mask must be boolean, got dtype float",
+    ),
+    (
+        lambda: SpikeArray(BOOLEAN, np.ones(2, bool)),
+        ValueError,
+        r"inhibition_mask of shape \(2,\) does not broadcast to spikes of shape \(3, 3\)",
+    ),
+    (
+        lambda: SpikeArray(MASK, BOOLEAN),
+        ValueError,
+        r"inhibition_mask of shape \(3, 3\) does not broadcast to spikes of shape \(3,\)",
+    ),
+    (lambda: SpikeArray(MASK, None, 1), TypeError, "async_spikes must be a boolean, got 1"),
+    (lambda: spikes()[3], IndexError, "index 3 is out of range for 3 steps"),
+    (lambda: spikes()[0, 1], IndexError, "is indexed along its leading axis"),
+    (lambda: SpikeArray(True)[0], IndexError, "has no axis to index"),
+    (lambda: CurrentArray(np.ones(2, int)), TypeError, "value must be floating, got dtype int"),
+    (lambda: FloatArray(True), TypeError, "value must be floating, got dtype bool"),
+    (lambda: SpikeArray.from_times([1.0], [0], 2, dt=0), ValueError, "dt must be finite and > 0"),
+    (lambda: SpikeArray.from_times([1.0], [0], 2, dt="a"), TypeError, "dt must be a number"),
+    (lambda: SpikeArray.from_times([1.0], [2], 2), ValueError, r"ids must lie in \[0, 2\).* got 2"),
+    (lambda: SpikeArray.from_times([1.0], [-1], 2), ValueError, r"ids must lie in \[0, 2\)"),
+    (lambda: SpikeArray.from_times([1.0], [0.0], 2), TypeError, "ids must be integers"),
+    (lambda: SpikeArray.from_times([1.0], [0, 1], 2), ValueError, "as many, got 1 and 2"),
+    (lambda: SpikeArray.from_times([[1.0]], [[0]], 2), ValueError, "times must have one axis"),
+    (lambda: SpikeArray.from_times([1.0, 0.0], [0, 0], 2), ValueError, "> 0, got 0"),
+    (lambda: SpikeArray.from_times([1.0, np.nan], [0, 0], 2), ValueError, "> 0, got nan"),
+    (
+        lambda: SpikeArray.from_times([1.0, 9.5], [0, 0], 2, duration=9.0),
+        ValueError,
+        r"times must lie in \(0, duration\] = \(0, 9\], got 9.5",
+    ),
+    (lambda: SpikeArray.from_times([1.0], [0], -2), ValueError, "no negative size, got -2"),
+    (lambda: SpikeArray.from_times([1.0], [0], 2.5), TypeError, "shape must be an integer"),
+    (
+        lambda: SpikeArray.from_times([1.0, 2.2, 2.9], [0, 1, 1], 2),
+        ValueError,
+        "2 spikes of neuron 1 fall in step 2, which ends at 3; choose a dt shorter than 1, or "
+        "graded=True",
+    ),
+    (lambda: SpikeArray(True).to_times(), ValueError, "needs time as the leading axis"),
+    (lambda: SpikeArray(np.array([0.5])).to_times(), ValueError, "booleans or counts.* got 0.5"),
+    (
+        lambda: jax.jit(lambda s: s.to_times())(spikes()),
+        TypeError,
+        "spikes must be concrete for to_times",
+    ),
+]
+
+
+@pytest.mark.parametrize(("call", "error", "message"), REFUSED)
+def test_bad_input_is_refused(call, error, message):
+    with pytest.raises(error, match=message):
+        call()
+
+
+def test_a_step_covers_its_end():
+    payload = SpikeArray.from_times([0.3, 0.1, 0.30001, 1e-9], [0, 1, 2, 3], 4, dt=0.1)
+    steps, ids = np.nonzero(payload.spikes)
+    assert payload.shape == (4, 4)
+    np.testing.assert_array_equal(steps[np.argsort(ids)], [2, 0, 3, 0])
+
+
+def test_spikes_from_times_are_those_that_a_tracer_jumps_over():
+    rng = np.random.default_rng(0)
+    times = np.sort(rng.uniform(0, 20, 40)).astype(np.float32)
+    times[::3] = np.round(times[::3] / 0.1) * np.float32(0.1) + np.float32(0.1)
+    times = np.sort(times)
+    ids = np.arange(40) % 10
+    payload = SpikeArray.from_times(times, ids, (5, 2), dt=0.1, duration=21.0, graded=True)
+    assert payload.shape == (210, 5, 2)
+    scanned, jumped = (Tracer((5, 2), tau=4.0, dtype="float32", dt=0.1) for _ in range(2))
+    scanned.scan(payload.value)
+    jumped.jump(times, ids, 21.0)
+    # 210 steps rounded one by one against a closed form over each gap.
+    np.testing.assert_allclose(scanned.value, jumped.value, rtol=1e-5)
+
+
+def test_nothing_recorded_is_no_spike():
+    assert SpikeArray.from_times([], np.array([], int), 3).shape == (0, 3)
+    silent = SpikeArray.from_times([], np.array([], int), (2, 3), dt=0.5, duration=2.0)
+    assert silent.shape == (4, 2, 3)
+    assert [part.size for part in silent.to_times()] == [0, 0]
+    assert SpikeArray.from_times([], np.array([], int), 0, duration=2.0).shape == (2, 0)
+
+
+def test_a_mask_comes_along_from_times():
+    payload = SpikeArray.from_times([1.0, 2.0], [0, 1], 3, inhibition_mask=MASK)
+    np.testing.assert_array_equal(payload.value, [[-1, 0, 0], [0, 1, 0]])
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    cells=st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 5)), max_size=20),
+    dt=st.sampled_from([1.0, 0.1, 1 / 3, 0.025, 7]),
+    graded=st.booleans(),
+)
+def test_times_round_trip(cells, dt, graded):
+    # Steps of a long recording, brought close together: its end is what rounding may miss.
+    late = max((step for step, _ in cells), default=0)
+    cells = sorted((step if late < 50 else step % 50, neuron) for step, neuron in cells)
+    cells = cells if graded else sorted(set(cells))
+    steps = np.array([step for step, _ in cells], int)
+    ids = np.array([neuron for _, neuron in cells], int)
+    times = (steps + 1) * dt
+    payload = SpikeArray.from_times(times[::-1], ids[::-1], (2, 3), dt, 51 * dt, graded=graded)
+    assert payload.dtype == ("float32" if graded else "bool")
+    expected = np.zeros((51, 6))
+    np.add.at(expected, (steps, ids), 1)
+    np.testing.assert_array_equal(payload.spikes, expected.reshape(51, 2, 3))
+    found_times, found_ids = payload.to_times(dt)
+    np.testing.assert_array_equal(found_times, times)
+    np.testing.assert_array_equal(found_ids, ids)
