@@ -43,6 +43,8 @@ class Case:
         group: Cases of one group take turns in one process, so that they can be compared.
         reference: Whether the other cases of its group are compared with this one.
         quick: Whether it is part of the quick suite.
+        observe: What else is worth a number, such as the memory that a program asks for: called
+            once, apart from what is timed.
         fresh: Whether each value is a first call: set up, traced and compiled anew.
     """
 
@@ -54,6 +56,7 @@ class Case:
     group: str = ""
     reference: bool = False
     quick: bool = False
+    observe: Callable[[], Mapping[str, float]] | None = None
     fresh: bool = False
 
     def __post_init__(self) -> None:

@@ -1,7 +1,8 @@
 """What was measured, as pyperf's JSON: written by pyperf, read by pyperf, and by this package.
 
 A case is a benchmark of the file and a process is a run of it. What pyperf has no place for goes
-into metadata: counts and sizes of the case as `count_*` and `size_*`, and the environment.
+into metadata: counts and sizes of the case as `count_*` and `size_*`, what else it was asked for as
+`observed_*`, and the environment.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from .case import Case, Counts
 from .environment import Environment
 from .timing import Timing
 
-COUNT, SIZE = "count_", "size_"
+COUNT, SIZE, OBSERVED = "count_", "size_", "observed_"
 _DISCARDED_AT_LEAST = 1e-12
 
 
@@ -70,10 +71,18 @@ class Record:
     @property
     def sizes(self) -> dict[str, float]:
         """Sizes of the case."""
+        return self._starting(SIZE)
+
+    @property
+    def observed(self) -> dict[str, float]:
+        """What else was asked for."""
+        return self._starting(OBSERVED)
+
+    def _starting(self, prefix: str) -> dict[str, float]:
         return {
-            name.removeprefix(SIZE): value
+            name.removeprefix(prefix): value
             for name, value in self.metadata.items()
-            if name.startswith(SIZE)
+            if name.startswith(prefix)
         }
 
     @property
@@ -130,6 +139,7 @@ def _metadata(case: Case, timing: Timing, suite: str) -> Environment:
         "device_peak_bytes": timing.device_peak,
     }
     found |= {COUNT + name: count for name, count in dataclasses.asdict(case.counts).items()}
+    found |= {OBSERVED + name: value for name, value in timing.observed.items()}
     found |= {SIZE + name: size for name, size in case.sizes.items()}
     return {name: value for name, value in found.items() if value is not None}
 

@@ -54,7 +54,8 @@ def record_table(records: Mapping[str, Record]) -> Table:
     limits = limits_in(records.values())
     references = {r.group: r for r in records.values() if r.is_reference}
     table = Table(
-        "case", "median", "spread", "first call", "/ reference", "/ floor", title="Time of one call"
+        *("case", "median", "spread", "first call", "/ reference", "/ floor", "also"),
+        title="Time of one call",
     )
     for record in records.values():
         if record.name.startswith("limits/"):
@@ -68,8 +69,16 @@ def record_table(records: Mapping[str, Record]) -> Table:
             "" if record.first_call is None else seconds(record.first_call),
             against,
             "" if limits is None else floor_ratio(record, limits),
+            observed_text(record),
         )
     return table
+
+
+def observed_text(record: Record) -> str:
+    """What else a case was asked for, in words."""
+    return ", ".join(
+        f"{name.replace('_', ' ')} {amount(value) or 0}" for name, value in record.observed.items()
+    )
 
 
 def _against(record: Record, reference: Record) -> str:

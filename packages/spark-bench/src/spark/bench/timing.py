@@ -42,6 +42,7 @@ class Timing(BaseModel):
         peak: Bytes that one more call needs, beside what is held; None where it cannot be known.
         device_peak: Largest number of bytes in use on an accelerator; None on a CPU.
         largest_resident: Largest resident set of the process, bytes.
+        observed: What else the case is asked for, by name.
     """
 
     name: str
@@ -53,6 +54,7 @@ class Timing(BaseModel):
     peak: int | None = None
     device_peak: int | None = None
     largest_resident: int | None = None
+    observed: dict[str, float] = {}
 
 
 def measure(cases: Sequence[Case], protocol: Protocol) -> list[Timing]:
@@ -105,6 +107,7 @@ class _Prepared:
             peak=self.peak,
             device_peak=device_peak(),
             largest_resident=largest_resident(),
+            observed=dict(self.case.observe()) if self.case.observe else {},
         )
 
 

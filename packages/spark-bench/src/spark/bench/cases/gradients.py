@@ -35,6 +35,7 @@ def cases() -> Iterator[Case]:
                 group,
                 reference=name == "forward",
                 quick=kind.name == "Tracer",
+                observe=None if name == "forward" else functools.partial(_stored, kind, name),
             )
 
 
@@ -72,3 +73,11 @@ def _gradient_of_steps(kind: Kind) -> Program:
 def _gradient(series: Callable[[Any], jax.Array], parameters: Any) -> Program:
     gradient = jax.jit(jax.grad(lambda parameters: (series(parameters) ** 2).sum()))
     return functools.partial(gradient, parameters)
+
+
+def _stored(kind: Kind, name: str) -> dict[str, float]:
+    """What waits for the backward pass: floating-point numbers over time, against the outputs."""
+    parameters, scan, steps = _functions(kind)
+    ys, pullback = jax.vjp(scan if name == "scan" else steps, parameters)
+    kept = [leaf for leaf in jax.tree.leaves(pullback) if leaf.size >= STEPS and leaf.dtype != bool]
+    return {"stored_over_outputs": sum(leaf.nbytes for leaf in kept) / ys.nbytes}

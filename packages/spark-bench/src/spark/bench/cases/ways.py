@@ -5,6 +5,8 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterator
 
+import jax
+
 from spark.core.tracers import Method
 
 from ..case import Case, Counts, Program
@@ -39,9 +41,18 @@ def cases() -> Iterator[Case]:
                     ("tracers", "ways", kind.name, "float32", way),
                     group,
                     reference=way == "sequential",
+                    observe=functools.partial(_memory, kind, steps, elements, way),
                 )
 
 
 def _run(kind: Kind, steps: int, elements: int, way: Method) -> Program:
     tracer, xs = kind.make(elements, "float32"), on_device(spikes((steps, elements)))
     return lambda: tracer.scan(xs, method=way)
+
+
+def _memory(kind: Kind, steps: int, elements: int, way: Method) -> dict[str, float]:
+    """What the compiled program needs beside its inputs and outputs."""
+    tracer, xs = kind.make(elements, "float32"), on_device(spikes((steps, elements)))
+    scan = jax.jit(functools.partial(tracer.recurrence.scan, method=way))
+    needed = scan.lower(tracer.parameters, tracer.state, xs).compile().memory_analysis()
+    return {"temporary_bytes": needed.temp_size_in_bytes}

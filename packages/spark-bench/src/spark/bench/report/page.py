@@ -15,8 +15,8 @@ from ..__about__ import __version__
 from ..compare import ratio
 from ..conform.suite import Conformance
 from ..floors import limits_in
-from ..records import COUNT, SIZE, Record
-from ..tables import amount, floor_ratio, seconds, verdict_text
+from ..records import COUNT, OBSERVED, SIZE, Record
+from ..tables import amount, floor_ratio, observed_text, seconds, verdict_text
 from .figures import figures
 
 # What differs from case to case is no part of the environment.
@@ -86,7 +86,7 @@ def _environment(
     found: dict[str, list[str]] = {}
     for source in sources:
         for name, value in source.items():
-            if name in _OF_A_CASE or name.startswith((COUNT, SIZE)):
+            if name in _OF_A_CASE or name.startswith((COUNT, SIZE, OBSERVED)):
                 continue
             values = found.setdefault(name, [])
             if str(value) not in values:
@@ -117,6 +117,7 @@ def _cases(records: Mapping[str, Record]) -> list[dict[str, str]]:
                 "peak": amount(float(record.metadata.get("peak_bytes", 0))),
                 "reference": against,
                 "floor": "" if limits is None else floor_ratio(record, limits),
+                "also": observed_text(record),
             }
         )
     return rows
