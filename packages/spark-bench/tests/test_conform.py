@@ -74,6 +74,11 @@ def test_the_command_writes_a_table_and_fails_for_a_wrong_adapter(tmp_path):
     assert table["name"] == "decaying_usage"
     assert table["versions"]["numpy"]
     assert table["verdicts"]["first spike after rest"]["outcome"] == "fails"
+    before = path.read_text()
+    arguments = ["conform", "--adapter", str(adapter), "--json", str(path), "--resume"]
+    # Nothing is left to do; it still fails.
+    assert CliRunner().invoke(app, arguments).exit_code == ExitCode.FAILED
+    assert path.read_text() == before
 
 
 def test_the_command_skips_what_is_missing():

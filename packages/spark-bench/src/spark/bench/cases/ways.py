@@ -55,4 +55,4 @@ def _memory(kind: Kind, steps: int, elements: int, way: Method) -> dict[str, flo
     tracer, xs = kind.make(elements, "float32"), on_device(spikes((steps, elements)))
     scan = jax.jit(functools.partial(tracer.recurrence.scan, method=way))
     needed = scan.lower(tracer.parameters, tracer.state, xs).compile().memory_analysis()
-    return {"temporary_bytes": needed.temp_size_in_bytes}
+    return {"temporary_bytes": needed.temp_size_in_bytes} if needed else {}
