@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeAlias
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -15,6 +16,9 @@ from ..tables import seconds
 # Okabe and Ito (2008): told apart by colour-blind readers too.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 MARKERS = "osD^vP*"
+
+Lines: TypeAlias = dict[str, list[tuple[float, float]]]
+"""Points of each line, by label."""
 
 
 def figures(records: Mapping[str, Record]) -> dict[str, tuple[str, Figure]]:
@@ -48,44 +52,30 @@ def figures(records: Mapping[str, Record]) -> dict[str, tuple[str, Figure]]:
 
 
 def _against_size(records: Sequence[Record]) -> Figure | None:
-    scans = [r for r in records if r.name.startswith("scan/") and r.sizes["batch"] == 1]
-    panels: dict[str, list[Record]] = {}
-    for record in scans:
-        _, cls, dtype, _, _ = record.name.split("/")
-        panels.setdefault(f"{cls}, {dtype}", []).append(record)
+    panels: dict[str, Lines] = {}
+    for record in records:
+        if not record.name.startswith("scan/") or record.sizes["batch"] != 1:
+            continue
+        _, cls, dtype, _, way = record.name.split("/")
+        time = record.median / record.counts.element_updates
+        lines = panels.setdefault(f"{cls}, {dtype}", {})
+        lines.setdefault(way, []).append((record.sizes["elements"], time))
     # A line needs two sizes.
-    panels = {n: rs for n, rs in panels.items() if len({r.sizes["elements"] for r in rs}) > 1}
-    if not panels:
-        return None
-    figure, axes = _panels(len(panels))
-    for ax, (title, members) in zip(axes, panels.items(), strict=True):
-        lines: dict[str, list[tuple[float, float]]] = {}
-        for record in members:
-            way = record.name.rsplit("/", 1)[1]
-            time = record.median / record.counts.element_updates
-            lines.setdefault(way, []).append((record.sizes["elements"], time))
-        _draw_lines(ax, lines)
-        ax.set(title=title, xlabel="elements", ylabel="time per element and step")
-    return figure
+    panels = {title: lines for title, lines in panels.items() if max(map(len, lines.values())) > 1}
+    return _lines(panels, "elements", "time per element and step")
 
 
 def _against_activity(records: Sequence[Record]) -> Figure | None:
-    panels: dict[str, dict[str, list[tuple[float, float]]]] = {}
+    panels: dict[str, Lines] = {}
     for record in records:
         if "activity" not in record.sizes:
             continue
         size = f"{record.sizes.get('pre', 0):g} inputs, {record.sizes.get('elements', 0):g} targets"
         family = record.name.split("/activity=")[0]
-        time = record.median / max(record.sizes.get("steps", 1), 1)
+        time = record.median / record.sizes.get("steps", 1)
         lines = panels.setdefault(size, {})
         lines.setdefault(family, []).append((100 * record.sizes["activity"], time))
-    if not panels:
-        return None
-    figure, axes = _panels(len(panels))
-    for ax, (title, lines) in zip(axes, panels.items(), strict=True):
-        _draw_lines(ax, lines)
-        ax.set(title=title, xlabel="inputs that spike in a step, %", ylabel="time per step")
-    return figure
+    return _lines(panels, "inputs that spike in a step, %", "time per step")
 
 
 def _over_floor(records: Sequence[Record]) -> Figure | None:
@@ -169,12 +159,26 @@ def _panels(count: int, width: float = 3.6) -> tuple[Figure, list[Axes]]:
     return figure, axes[:count]
 
 
-def _draw_lines(ax: Axes, lines: Mapping[str, Iterable[tuple[float, float]]]) -> None:
-    for number, (label, points) in enumerate(lines.items()):
-        xs, ys = zip(*sorted(points), strict=True)
-        style = {"color": COLOURS[number % 7], "marker": MARKERS[number % 7]}
-        ax.plot(xs, ys, label=label, markersize=4, linewidth=1.2, **style)  # type: ignore[arg-type]
-    ax.set(xscale="log", yscale="log")
-    ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: seconds(value)))
-    ax.grid(alpha=0.25)
-    ax.legend(fontsize=7, frameon=False)
+def _lines(panels: Mapping[str, Lines], xlabel: str, ylabel: str) -> Figure | None:
+    """Panels of lines; one label looks the same in all of them."""
+    if not panels:
+        return None
+    labels = list(dict.fromkeys(label for lines in panels.values() for label in lines))
+    figure, axes = _panels(len(panels))
+    for ax, (title, lines) in zip(axes, panels.items(), strict=True):
+        for label, points in lines.items():
+            xs, ys = zip(*sorted(points), strict=True)
+            number = labels.index(label) % len(COLOURS)
+            ax.plot(
+                *(xs, ys),
+                label=label,
+                color=COLOURS[number],
+                marker=MARKERS[number],
+                markersize=4,
+                linewidth=1.2,
+            )
+        ax.set(xscale="log", yscale="log", title=title, xlabel=xlabel, ylabel=ylabel)
+        ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: seconds(value)))
+        ax.grid(alpha=0.25)
+        ax.legend(fontsize=7, frameon=False)
+    return figure
