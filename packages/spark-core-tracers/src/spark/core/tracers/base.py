@@ -167,6 +167,12 @@ class BaseTracer(nnx.Module, abc.ABC):
         traces = tuple([_read(getattr(self, name)) for name in self.recurrence.traces])
         return State(traces, Noise(key, _read(self.rng.count)))
 
+    def set_state(self, state: State) -> None:
+        """Take over traces and count of steps that a method of `recurrence` returned."""
+        for name, trace in zip(self.recurrence.traces, state.traces, strict=True):
+            getattr(self, name).set_value(trace)
+        self.rng.count.set_value(state.noise.steps)
+
     def __call__(self, x: ArrayLike, **kwargs: Any) -> Float[Array, "*shape"]:
         """Take one step.
 
@@ -188,7 +194,7 @@ class BaseTracer(nnx.Module, abc.ABC):
             )
         checked = as_input("x", x)
         state, y = _step(self.recurrence, self.parameters, self.state, checked)
-        self._update(state)
+        self.set_state(state)
         return y
 
     def scan(self, xs: ArrayLike, method: Method = "auto") -> Float[Array, "time *shape"]:
@@ -214,7 +220,7 @@ class BaseTracer(nnx.Module, abc.ABC):
             raise ValueError("xs must have time as its leading axis, got a scalar.")
         one_of("method", method, METHODS)
         state, ys = _scan(self.recurrence, method, self.parameters, self.state, checked)
-        self._update(state)
+        self.set_state(state)
         return ys
 
     def jump(
@@ -255,7 +261,7 @@ class BaseTracer(nnx.Module, abc.ABC):
             jnp.broadcast_to(inputs, steps.shape),
             count,
         )
-        self._update(state)
+        self.set_state(state)
         return ys
 
     def reset(self) -> None:
@@ -275,12 +281,7 @@ class BaseTracer(nnx.Module, abc.ABC):
         checked = real_array("mask", mask)
         if checked.dtype != bool:
             raise TypeError(f"mask must be boolean, got dtype {checked.dtype}.")
-        self._update(_reset(self.recurrence, self.parameters, self.state, checked))
-
-    def _update(self, state: State) -> None:
-        for name, trace in zip(self.recurrence.traces, state.traces, strict=True):
-            getattr(self, name).set_value(trace)
-        self.rng.count.set_value(state.noise.steps)
+        self.set_state(_reset(self.recurrence, self.parameters, self.state, checked))
 
 
 def _read(variable: nnx.Variable[Array]) -> Array:

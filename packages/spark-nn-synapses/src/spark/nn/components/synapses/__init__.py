@@ -1,5 +1,37 @@
 """Synapses that turn spikes into currents, on JAX and Flax NNX."""
 
-from .__about__ import __version__
+from spark.nn.initializers import KernelInitializerConfig
+from spark.nn.payloads import CurrentArray, FloatArray, SpikeArray
 
-__all__ = ["__version__"]
+from .__about__ import __version__
+from .arguments import InputSpec
+from .base import Synapses
+from .linear import LinearSynapses, LinearSynapsesConfig
+from .pathway import Arrays, Pathway
+from .projection import Way, project
+from .traced import (
+    DoubleTracedSynapses,
+    DoubleTracedSynapsesConfig,
+    TracedSynapses,
+    TracedSynapsesConfig,
+)
+
+__all__ = [
+    "LinearSynapses",
+    "LinearSynapsesConfig",
+    "TracedSynapses",
+    "TracedSynapsesConfig",
+    "DoubleTracedSynapses",
+    "DoubleTracedSynapsesConfig",
+    "Synapses",
+    "InputSpec",
+    "SpikeArray",
+    "CurrentArray",
+    "FloatArray",
+    "KernelInitializerConfig",
+    "Pathway",
+    "Arrays",
+    "project",
+    "Way",
+    "__version__",
+]

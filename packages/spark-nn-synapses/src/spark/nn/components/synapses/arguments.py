@@ -1,0 +1,128 @@
+"""What `build`, `kernel` and calls accept, and what they say of the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.extend
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+
+from spark.nn.payloads import FloatArray, SpikeArray
+
+
+class InputSpec(NamedTuple):
+    """What will come in.
+
+    Attributes:
+        shape: Shape of the spikes of one step, without batch axes; with `async_spikes`, that of the
+            targets followed by that of the inputs.
+        async_spikes: Whether each connection has its own spike.
+        batch: Leading axes that the state gets, one entry per sequence run side by side.
+    """
+
+    shape: tuple[int, ...]
+    async_spikes: bool = False
+    batch: tuple[int, ...] = ()
+
+
+def as_spec(input_specs: Any, config: Any) -> InputSpec:
+    """What will come in, by a mapping with the key `spikes`, checked against a configuration.
+
+    Raises:
+        TypeError: If it is no such mapping, or has no shape there.
+        ValueError: If a shape makes no sense, or `async_spikes` differ.
+    """
+    if not isinstance(input_specs, Mapping) or "spikes" not in input_specs:
+        raise TypeError(
+            "input_specs must be a mapping with the key 'spikes', such as "
+            f"{{'spikes': InputSpec((100,))}}, got {input_specs!r}."
+        )
+    given = input_specs["spikes"]
+    if not hasattr(given, "shape"):
+        raise TypeError(f"input_specs['spikes'] must have a shape, got {given!r}.")
+    shape = _as_shape("shape", given.shape)
+    batch = _as_shape("batch", getattr(given, "batch", ()))
+    async_spikes = bool(getattr(given, "async_spikes", config.async_spikes))
+    if async_spikes != config.async_spikes:
+        raise ValueError(
+            f"input_specs['spikes'] has async_spikes={async_spikes}, the configuration "
+            f"async_spikes={config.async_spikes}; they must agree."
+        )
+    units = config.units
+    least = len(units) + 1 if async_spikes else 1
+    if len(shape) < least or (async_spikes and shape[: len(units)] != units):
+        wanted = f"units {units} followed by the input shape" if async_spikes else "an axis or more"
+        raise ValueError(f"the shape of the spikes must be {wanted}, got {shape}.")
+    return InputSpec(shape, async_spikes, batch)
+
+
+def as_spikes(spikes: Any, async_spikes: bool) -> SpikeArray:
+    """Spikes as a payload; a plain array has the `async_spikes` that is expected.
+
+    Raises:
+        TypeError: If they are no real numbers.
+        ValueError: If a payload has another `async_spikes`.
+    """
+    if not isinstance(spikes, SpikeArray):
+        return SpikeArray(spikes, async_spikes=async_spikes)
+    if spikes.async_spikes != async_spikes:
+        raise ValueError(
+            f"spikes have async_spikes={spikes.async_spikes}, but these synapses are configured "
+            f"with async_spikes={async_spikes}; they must agree."
+        )
+    return spikes
+
+
+def _as_shape(name: str, shape: Any) -> tuple[int, ...]:
+    sizes = shape if isinstance(shape, Sequence) else (shape,)
+    if not all(isinstance(size, (int, np.integer)) and size >= 0 for size in sizes):
+        raise ValueError(f"{name} in input_specs['spikes'] must be integers >= 0, got {shape!r}.")
+    return tuple(int(size) for size in sizes)
+
+
+def as_kernel(name: str, value: Any, shape: tuple[int, ...], dtype: jnp.dtype) -> Array:
+    """A kernel of some shape and dtype.
+
+    Raises:
+        TypeError: If it is no array of numbers.
+        ValueError: If its shape is another, or a value is not finite in the dtype.
+    """
+    array = value.value if isinstance(value, FloatArray) else value
+    try:
+        array = array if isinstance(array, jax.Array) else np.asarray(array)
+        number = jnp.issubdtype(array.dtype, jnp.floating) or jnp.issubdtype(
+            array.dtype, jnp.integer
+        )
+    except (TypeError, ValueError):
+        number = False
+    if not number:
+        raise TypeError(f"{name} must be an array of numbers, got {value!r}.")
+    if array.shape != shape:
+        raise ValueError(
+            f"{name} must have shape units + input_shape = {shape}, got {array.shape}."
+        )
+    kernel = jnp.asarray(array, dtype)
+    if not isinstance(kernel, jax.core.Tracer):
+        wrong = ~np.isfinite(np.asarray(kernel.astype(jnp.float32)))
+        if wrong.any():
+            where = tuple(int(i) for i in np.argwhere(wrong)[0])
+            raise ValueError(
+                f"{name} must be finite in {dtype}, got {float(array[where])} at index {where}."
+            )
+    return kernel
+
+
+def outside_transforms() -> bool:
+    """Whether no JAX transform is tracing this."""
+    return bool(_trace_state() == _NO_TRANSFORM)
+
+
+def _trace_state() -> Any:
+    return jax.extend.core.get_opaque_trace_state(convention="nnx")
+
+
+_NO_TRANSFORM = _trace_state()

@@ -1,0 +1,307 @@
+"""`Synapses`: what every synapse module shares - its kernel, its tracer, and its verbs."""
+
+from __future__ import annotations
+
+import abc
+import dataclasses
+import functools
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jaxtyping import Array, ArrayLike
+
+from spark.core.tracers import BaseTracer, Constant, Method, State
+from spark.core.tracers.arguments import one_of
+from spark.core.tracers.rounding import arithmetic_dtype
+from spark.core.tracers.ways import METHODS
+from spark.nn.configs import Config
+from spark.nn.initializers import KernelInitializerConfig
+from spark.nn.payloads import CurrentArray, FloatArray, SpikeArray
+
+from .arguments import InputSpec, as_kernel, as_spec, as_spikes, outside_transforms
+from .layout import lay_out
+from .pathway import Arrays, Pathway
+from .projection import inputs_first
+
+
+class Synapses(nnx.Module, abc.ABC):
+    """Base of synapse modules: spikes in, currents out.
+
+    It holds configuration, kernel and tracer, checks what comes in, and has the verbs `build`,
+    call, `scan` and `reset`. A kind of synapse says which configuration it takes, and which tracer
+    stands between what the spikes drive and the current, if any.
+
+    Attributes:
+        config: The configuration; static.
+        weights: The kernel as a matrix (inputs, targets), so that the weights of an input lie side
+            by side; an `nnx.Param`. None before `build`.
+        current_tracer: The tracer that the drive runs through, or None.
+        pathway: The pure functions that the module runs; static. None before `build`.
+        batch: Leading axes of the state; static.
+        gains: Scales that vary over inputs, by name, as matrices (inputs, targets) with axes whole
+            or of size 1; the others are those of the tracer.
+        base: What is added once per target where the inputs of a target have several traces.
+        groups: Which group of inputs with one time constant each input belongs to, if any.
+    """
+
+    config_class: ClassVar[type[Config]]
+    """What `config` is an instance of."""
+
+    tracer_class: ClassVar[type[BaseTracer] | None] = None
+    """What the drive runs through; None passes it on."""
+
+    config: Any
+    weights: nnx.Param[Array] | None
+    current_tracer: BaseTracer | None
+    pathway: Pathway | None
+    batch: tuple[int, ...]
+    gains: dict[str, nnx.Variable[Array]]
+    base: nnx.Variable[Array] | None
+    groups: Constant | None
+
+    def __init__(
+        self, config: Config | None = None, *, rngs: nnx.Rngs | None = None, **kwargs: Any
+    ) -> None:
+        """Keep the configuration; nothing is allocated before `build`.
+
+        Args:
+            config: The configuration; None takes all fields from keywords.
+            rngs: Where the kernel and stochastic rounding draw from, by the streams `params` and
+                `rounding`; None draws from the `seed` of the configuration.
+            **kwargs: Fields of the configuration, which override it.
+
+        Raises:
+            TypeError: If `config` or `rngs` has the wrong type.
+            ConfigError: If a field is unknown, missing or wrong.
+        """
+        if config is None:
+            config = self.config_class(**kwargs)
+        elif not isinstance(config, self.config_class):
+            raise TypeError(
+                f"config must be a {self.config_class.__name__} or None, got {config!r}."
+            )
+        elif kwargs:
+            config = config.replace(**kwargs)
+        if rngs is not None and not isinstance(rngs, nnx.Rngs):
+            raise TypeError(f"rngs must be an nnx.Rngs or None, got {rngs!r}.")
+        self.config = config
+        self.rngs = nnx.data(rngs)
+        self.batch = ()
+        self.pathway = None
+        self.weights = nnx.data(None)
+        self.gains = nnx.data({})
+        self.base = nnx.data(None)
+        self.groups = nnx.data(None)
+        self.current_tracer = nnx.data(None)
+
+    def build(self, input_specs: Mapping[str, Any]) -> None:
+        """Allocate kernel and state, anew if they were there.
+
+        Args:
+            input_specs: A mapping with the key `spikes`: an `InputSpec`, or anything with a shape,
+                such as an array or a `SpikeArray` of one step.
+
+        Raises:
+            TypeError: If it is no such mapping.
+            ValueError: If a shape makes no sense, or the kernel or a parameter does not fit it.
+        """
+        config, units = self.config, self.config.units
+        spec = as_spec(input_specs, config)
+        inputs = spec.shape[len(units) :] if spec.async_spikes else spec.shape
+        dtype = jnp.dtype(config.dtype)
+        pathway = Pathway(units, inputs, spec.async_spikes, dtype, config.projection)
+        if self.rngs is None:
+            key, seed = jax.random.key(config.seed or 0), config.seed
+        else:
+            key, seed = self.rngs.params(), self.rngs.rounding()
+        kernel = self._initial_kernel(key, units + inputs)
+        if self.tracer_class is not None:
+            pathway = self._trace(self.tracer_class, pathway, spec.batch, seed)
+        self.batch, self.pathway = spec.batch, pathway
+        self.weights = nnx.Param(inputs_first(kernel, len(units)))
+
+    def _initial_kernel(self, key: Array, shape: tuple[int, ...]) -> Array:
+        """A kernel in the order `units + input_shape`."""
+        config = self.config
+        initializer = config.kernel_initializer
+        dtype = jnp.dtype(config.kernel_dtype or config.dtype)
+        if isinstance(initializer, KernelInitializerConfig):
+            return initializer.make(len(config.units))(key, shape, dtype)
+        if not isinstance(initializer, np.ndarray):
+            initializer = initializer(key, shape, dtype)
+        return as_kernel("kernel_initializer", initializer, shape, dtype)
+
+    def _trace(
+        self, kind: type[Any], pathway: Pathway, batch: tuple[int, ...], seed: Any
+    ) -> Pathway:
+        """Put a tracer at the end of a pathway, as small as its parameters allow."""
+        config = self.config
+        layout = lay_out(config.parameters, pathway.units, pathway.inputs, config.trainable)
+        tracer = kind(
+            (*batch, *layout.lead, *pathway.units),
+            **layout.tracer,
+            seed=seed,
+            dtype=config.dtype,
+            dt=config.dt,
+            integrator=config.integrator,
+            rounding=config.rounding,
+            trainable=[name for name in config.trainable if name not in layout.kept],
+        )
+
+        def variable(name: str) -> nnx.Variable[Array]:
+            trained = nnx.Param if name in config.trainable else Constant
+            return trained(jnp.asarray(layout.kept[name], arithmetic_dtype(pathway.dtype)))
+
+        self.current_tracer = tracer
+        self.gains = nnx.data({name: variable(name) for name in layout.gains})
+        self.base = nnx.data(None if layout.base is None else variable(layout.base))
+        self.groups = nnx.data(
+            None if layout.groups is None else Constant(jnp.asarray(layout.groups))
+        )
+        return dataclasses.replace(
+            pathway,
+            sharing=layout.sharing,
+            lead=layout.lead,
+            recurrence=tracer.recurrence,
+        )
+
+    @property
+    def kernel(self) -> FloatArray:
+        """The kernel, of shape `units + input_shape`; set it from an array or a payload.
+
+        Raises:
+            RuntimeError: If there is none yet.
+            TypeError: If it is set to something else than numbers.
+            ValueError: If it is set to a wrong shape, or to a value that is not finite.
+        """
+        pathway, weights = self._built()
+        return FloatArray(weights.get_value().T.reshape(pathway.kernel))
+
+    @kernel.setter
+    def kernel(self, kernel: ArrayLike | FloatArray) -> None:
+        pathway, weights = self._built()
+        checked = as_kernel("kernel", kernel, pathway.kernel, weights.get_value().dtype)
+        weights.set_value(inputs_first(checked, len(pathway.units)))
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        # Flax would keep a new attribute.
+        if name == "kernel":
+            object.__setattr__(self, name, value)
+        else:
+            super().__setattr__(name, value)
+
+    def reset(self) -> None:
+        """Put every trace to rest. Kernel and random numbers stay as they are."""
+        if self.current_tracer is not None:
+            self.current_tracer.reset()
+
+    def __call__(self, spikes: SpikeArray | ArrayLike) -> CurrentArray:
+        """Take one step.
+
+        Args:
+            spikes: Spikes that arrive at the end of the step, of shape `(*batch, *input_shape)`;
+                with `async_spikes`, `(*batch, *units, *input_shape)`. Booleans, or numbers for
+                graded spikes.
+
+        Returns:
+            The currents after the step, of shape `(*batch, *units)`.
+
+        Raises:
+            TypeError: If the spikes are no real numbers.
+            ValueError: If their shape is wrong, or they are asynchronous and should not be.
+            RuntimeError: If the module is not built, inside a JAX transform.
+        """
+        checked = self._checked(spikes, time=0)
+        state, currents = _step(self.pathway, self._arrays(), self._state(), checked)
+        self._keep(state)
+        return currents
+
+    def scan(self, spikes: SpikeArray | ArrayLike, method: Method = "auto") -> CurrentArray:
+        """Take one step per leading entry of `spikes`.
+
+        Args:
+            spikes: As in a call, with time as the leading axis; an inhibition mask has none.
+            method: How to run the tracer over time, as in `Tracer.scan`.
+
+        Returns:
+            The currents after each step, of shape `(time, *batch, *units)`.
+
+        Raises:
+            TypeError: As in a call.
+            ValueError: As in a call; or if the method is unknown.
+            RuntimeError: As in a call.
+        """
+        one_of("method", method, METHODS)
+        checked = self._checked(spikes, time=1)
+        state, currents = _scan(self.pathway, method, self._arrays(), self._state(), checked)
+        self._keep(state)
+        return currents
+
+    def _checked(self, spikes: Any, time: int) -> SpikeArray:
+        """Spikes of the right shape, with `time` leading axes; builds the module if need be."""
+        given = as_spikes(spikes, self.config.async_spikes)
+        shape = given.spikes.shape[time:]
+        if given.spikes.ndim < time:
+            raise ValueError("spikes must have time as their leading axis, got a scalar.")
+        if self.pathway is None:
+            if not outside_transforms():
+                raise RuntimeError(
+                    f"{type(self).__name__} is not built, and a call inside a JAX transform cannot "
+                    "build it: call build({'spikes': InputSpec(shape)}) first."
+                )
+            self.build({"spikes": InputSpec(shape, given.async_spikes)})
+        pathway, _ = self._built()
+        wanted = self.batch + pathway.spikes
+        if shape != wanted:
+            after = " after time" if time else ""
+            raise ValueError(
+                f"spikes must have shape {wanted}{after}, got {shape}; batch axes are given to "
+                "build."
+            )
+        return given
+
+    def _built(self) -> tuple[Pathway, nnx.Param[Array]]:
+        if self.pathway is None or self.weights is None:
+            raise RuntimeError(
+                f"{type(self).__name__} has no kernel before it is built: call "
+                "build({'spikes': InputSpec(shape)})."
+            )
+        return self.pathway, self.weights
+
+    def _arrays(self) -> Arrays:
+        _, weights = self._built()
+        tracer = self.current_tracer
+        return Arrays(
+            (weights.get_value(), *[gain.get_value() for gain in self.gains.values()]),
+            None if self.groups is None else self.groups.get_value(),
+            None if self.base is None else self.base.get_value(),
+            None if tracer is None else tracer.parameters,
+        )
+
+    def _state(self) -> State | None:
+        return None if self.current_tracer is None else self.current_tracer.state
+
+    def _keep(self, state: State | None) -> None:
+        if self.current_tracer is not None and state is not None:
+            self.current_tracer.set_state(state)
+
+
+# One compiled program per pathway, shapes and dtypes, whichever module calls it.
+@functools.partial(jax.jit, static_argnums=0)
+def _step(
+    pathway: Pathway, arrays: Arrays, state: State | None, spikes: SpikeArray
+) -> tuple[State | None, CurrentArray]:
+    state, currents = pathway.step(arrays, state, spikes.value)
+    return state, CurrentArray(currents)
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def _scan(
+    pathway: Pathway, method: Method, arrays: Arrays, state: State | None, spikes: SpikeArray
+) -> tuple[State | None, CurrentArray]:
+    state, currents = pathway.scan(arrays, state, spikes.value, method)
+    return state, CurrentArray(currents)

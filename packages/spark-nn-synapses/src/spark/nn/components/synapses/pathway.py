@@ -1,0 +1,179 @@
+"""From spikes to currents, as pure functions: a projection, then the recurrence of a tracer."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Float
+
+from spark.core.tracers import Method, Recurrence, State
+from spark.core.tracers.rounding import arithmetic_dtype, limit
+
+from .layout import Sharing
+from .projection import Way, Weights, contributions, project
+
+
+class Arrays(NamedTuple):
+    """What a pathway computes with, its state apart.
+
+    Attributes:
+        weights: The kernel, inputs first, and the scales that vary over inputs.
+        groups: Which group each input belongs to; None without groups.
+        base: Added once per target, unless the tracer does; of shape `units` or a scalar, or None.
+        tracer: Parameters of the recurrence; None without one.
+    """
+
+    weights: Weights
+    groups: Array | None
+    base: Array | None
+    tracer: Any
+
+
+@dataclasses.dataclass(frozen=True)
+class Pathway:
+    """What is static on the way from spikes to currents.
+
+    Attributes:
+        units: Shape of the targets.
+        inputs: Shape of the inputs.
+        async_spikes: Whether each connection has its own spike.
+        dtype: Dtype of the currents.
+        way: How to project.
+        sharing: What has a trace of its own.
+        lead: Axes of a trace before those of the targets.
+        recurrence: What a trace obeys; None passes the drive on.
+    """
+
+    units: tuple[int, ...]
+    inputs: tuple[int, ...]
+    async_spikes: bool
+    dtype: jnp.dtype
+    way: Way
+    sharing: Sharing = "target"
+    lead: tuple[int, ...] = ()
+    recurrence: Recurrence[Any] | None = None
+
+    @property
+    def kernel(self) -> tuple[int, ...]:
+        """Shape of the kernel, as it is seen."""
+        return self.units + self.inputs
+
+    @property
+    def spikes(self) -> tuple[int, ...]:
+        """Shape of the spikes of a step, without a batch."""
+        return self.kernel if self.async_spikes else self.inputs
+
+    def step(
+        self, arrays: Arrays, state: State | None, spikes: Array
+    ) -> tuple[State | None, Float[Array, "*batch *units"]]:
+        """Take one step.
+
+        Args:
+            arrays: Weights and parameters.
+            state: State of the recurrence, of shape `(*batch, *lead, *units)`; None without one.
+            spikes: Signed spikes, of shape `(*batch, *spikes)`.
+
+        Returns:
+            The state after the step, and the currents.
+        """
+        return self._respond(arrays, state, self.drive(arrays, spikes))
+
+    def scan(
+        self, arrays: Arrays, state: State | None, spikes: Array, method: Method = "auto"
+    ) -> tuple[State | None, Float[Array, "time *batch *units"]]:
+        """Take one step per leading entry of `spikes`.
+
+        The whole sequence is projected first, and then traced, so that each can be done in the way
+        that is fastest for it. A trace per synapse is driven step by step instead: its drive would
+        be as large as the kernel, for each step.
+
+        Args:
+            arrays: Weights and parameters.
+            state: As in `step`.
+            spikes: Signed spikes, of shape `(time, *batch, *spikes)`.
+            method: How to run the recurrence over time, as in `Tracer.scan`. A trace per synapse
+                is sequential.
+
+        Returns:
+            The state after the last step, and the currents of all steps.
+        """
+        recurrence = self.recurrence
+        if recurrence is None or state is None:
+            return self.step(arrays, state, spikes)
+        if self.sharing != "synapse":
+            drive = self.drive(arrays, spikes)
+            state, traces = recurrence.scan(arrays.tracer, state, drive, method)
+            return state, self._currents(arrays, traces)
+
+        # Between steps the traces stay in the arithmetic dtype, for the sake of their gradients.
+        dtype, k, start = recurrence.prepare(arrays.tracer, state)
+
+        def body(carry: Any, spikes: Array) -> tuple[Any, Array]:
+            before, noise = carry
+            after, y = recurrence.advance(k, dtype, before, noise, self.drive(arrays, spikes))
+            noise = noise._replace(steps=noise.steps + jnp.uint32(1))
+            return (after, noise), self._currents(arrays, y.astype(dtype))
+
+        (last, noise), currents = lax.scan(body, (start, state.noise), spikes)
+        return State(tuple(trace.astype(dtype) for trace in last), noise), currents
+
+    def drive(self, arrays: Arrays, spikes: Array) -> Float[Array, "*front *lead *units"]:
+        """What drives each trace, in the arithmetic dtype of the kernel.
+
+        Args:
+            arrays: Weights and parameters.
+            spikes: Signed spikes, of shape `(*front, *spikes)`.
+        """
+        front = spikes.shape[: spikes.ndim - len(self.spikes)]
+        inputs, targets = math.prod(self.inputs), math.prod(self.units)
+        weights, groups = arrays.weights, arrays.groups
+        if self.async_spikes:
+            flat = jnp.swapaxes(spikes.reshape(*front, targets, inputs), -1, -2)
+        else:
+            flat = spikes.reshape(*front, inputs)
+
+        if self.sharing == "synapse":
+            drive = contributions(weights, flat if self.async_spikes else flat[..., None])
+        elif self.sharing == "group" and groups is not None:
+            # Each group sees the spikes of its own inputs.
+            members = jnp.arange(self.lead[0], dtype=groups.dtype)[:, None] == groups[None]
+            if self.async_spikes:
+                members, flat = members[..., None], flat[..., None, :, :]
+            else:
+                flat = flat[..., None, :]
+            members = jnp.expand_dims(members, tuple(range(len(front))))
+            drive = self._sums(weights, jnp.where(members, flat, jnp.zeros((), flat.dtype)))
+        else:
+            drive = self._sums(weights, flat)
+        return drive.reshape(*front, *self.lead, *self.units)
+
+    def _sums(self, weights: Weights, spikes: Array) -> Array:
+        if self.async_spikes:
+            return jnp.sum(contributions(weights, spikes), axis=-2)
+        return project(weights, spikes, self.way)
+
+    def _respond(
+        self, arrays: Arrays, state: State | None, drive: Array
+    ) -> tuple[State | None, Array]:
+        if self.recurrence is None or state is None:
+            largest = float(jnp.finfo(self.dtype).max)
+            return state, limit(drive, (-largest, largest), drive).astype(self.dtype)
+        state, traces = self.recurrence.step(arrays.tracer, state, drive)
+        return state, self._currents(arrays, traces)
+
+    def _currents(self, arrays: Arrays, traces: Array) -> Array:
+        """The sum of the traces of each target, and its base."""
+        if self.sharing == "target":
+            return traces
+        last = traces.ndim - len(self.units)
+        wide = arithmetic_dtype(self.dtype)
+        total = jnp.sum(traces.astype(wide), axis=tuple(range(last - len(self.lead), last)))
+        if arrays.base is not None:
+            base = arrays.base.astype(wide)
+            total = total + jnp.broadcast_to(base, total.shape)
+        largest = float(jnp.finfo(self.dtype).max)
+        return limit(total, (-largest, largest), total).astype(self.dtype)

@@ -1,0 +1,272 @@
+"""Spikes times a kernel: densely, or by adding up the rows of the inputs that spike."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable
+from typing import Any, Literal, TypeAlias, get_args
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jax.custom_batching import custom_vmap
+from jaxtyping import Array, Bool, Float, Int, UInt32
+
+from spark.core.tracers.rounding import arithmetic_dtype
+
+Way = Literal["auto", "dense", "events"]
+"""How a projection is computed."""
+
+WAYS = get_args(Way)
+
+Weights: TypeAlias = tuple[Float[Array, "#inputs #targets"], ...]
+"""Factors whose product is the weight of each synapse; the first has its full shape."""
+
+# Measured on a CPU (see the changelog): below this size one product costs less than to look which
+# inputs spike.
+_SMALL = 1 << 14
+
+# Rows added per turn of the loop, each read once. Fewer leave the loop itself to be paid, more do
+# nothing but pad.
+_ROWS = 16
+
+_WORD = 32
+
+
+def project(weights: Weights, spikes: Array, way: Way = "auto") -> Float[Array, "*batch targets"]:
+    """The sum over inputs of weight times spike, for each target.
+
+    Inputs that do not spike add nothing, whatever their weights: a NaN among these stays where it
+    is. The derivative is that of the product, at silent inputs too.
+
+    Args:
+        weights: Factors of the kernel, inputs first, as `Weights`.
+        spikes: Booleans or signed numbers, of shape `(*batch, inputs)`.
+        way: `"dense"` multiplies; `"events"` reads the rows of the inputs that spike, whose cost
+            grows with their number; `"auto"` takes the one that is faster on this device by shape
+            and by how many spike. All are exact at every rate.
+
+    Returns:
+        Sums in the arithmetic dtype of the kernel, at least float32.
+    """
+    if spikes.dtype != bool:
+        spikes = spikes.astype(arithmetic_dtype(weights[0].dtype))
+    return _project(_chosen(way, weights[0]), weights, spikes)
+
+
+def contributions(weights: Weights, spikes: Array) -> Float[Array, "*batch inputs targets"]:
+    """Weight times spike of each synapse; nothing where there is no spike.
+
+    Args:
+        weights: Factors of the kernel, inputs first, as `Weights`.
+        spikes: Booleans or signed numbers, broadcastable to `(*batch, inputs, targets)`.
+
+    Returns:
+        The products, in the arithmetic dtype of the kernel.
+    """
+    if spikes.dtype != bool:
+        spikes = spikes.astype(arithmetic_dtype(weights[0].dtype))
+    return _contributions(weights, spikes)
+
+
+def inputs_first(kernel: Array, target_axes: int) -> Float[Array, "inputs targets"]:
+    """A kernel of shape `units + input_shape` in the order that a projection reads.
+
+    Args:
+        kernel: The kernel.
+        target_axes: How many of its axes are those of the targets.
+    """
+    targets, inputs = kernel.shape[:target_axes], kernel.shape[target_axes:]
+    return kernel.reshape(math.prod(targets), math.prod(inputs)).T
+
+
+def _chosen(way: Way, kernel: Array) -> Way:
+    """`"auto"` as what to do with this kernel on this device."""
+    if way != "auto":
+        return way
+    # Elsewhere a loop over spikes has not been measured yet.
+    if jax.default_backend() != "cpu" or kernel.size <= _SMALL:
+        return "dense"
+    return "auto"
+
+
+def _with_derivative_of(product: Callable[..., Array]) -> Callable[..., Any]:
+    """Give a function the derivative of another, which differs only at faults."""
+
+    def decorate(exact: Callable[..., Array]) -> Callable[..., Any]:
+        function = jax.custom_jvp(exact)
+
+        @function.defjvp
+        def _jvp(primals: Any, tangents: Any) -> tuple[Array, Array]:
+            return function(*primals), jax.jvp(product, primals, tangents)[1]
+
+        return function
+
+    return decorate
+
+
+def _weight_times_spike(weights: Weights, spikes: Array) -> Array:
+    wide = arithmetic_dtype(weights[0].dtype)
+    product = _product(weights, wide)
+    return jnp.expand_dims(product, tuple(range(spikes.ndim - 2))) * spikes.astype(wide)
+
+
+@_with_derivative_of(_weight_times_spike)
+def _contributions(weights: Weights, spikes: Array) -> Array:
+    product = _weight_times_spike(weights, spikes)
+    return jnp.where(_active(spikes), product, jnp.zeros_like(product))
+
+
+def _project(way: Way, weights: Weights, spikes: Array) -> Array:
+    *batch, inputs = spikes.shape
+    rows = spikes.reshape(math.prod(batch), inputs)
+    sums: Array = _projected(way)(weights, rows)
+    return sums.reshape(*batch, sums.shape[-1])
+
+
+@functools.cache
+def _projected(way: Way) -> Callable[[Weights, Array], Array]:
+    """`(weights, spikes) -> sums` over one batch axis, with its derivative and its batching."""
+
+    @_with_derivative_of(_dense)
+    def projected(weights: Weights, spikes: Array) -> Array:
+        return batched(weights, spikes)
+
+    @custom_vmap
+    def batched(weights: Weights, spikes: Array) -> Array:
+        return _RUN[way](weights, spikes)
+
+    @batched.def_vmap
+    def _vmap(size: int, mapped: Any, weights: Weights, spikes: Array) -> tuple[Array, bool]:
+        # A choice between the ways survives only outside of a vectorised program.
+        if not mapped[1]:
+            spikes = jnp.broadcast_to(spikes, (size, *spikes.shape))
+        if not any(mapped[0]):
+            return _project(way, weights, spikes), True
+        spread = tuple(
+            weight if each else jnp.broadcast_to(weight, (size, *weight.shape))
+            for weight, each in zip(weights, mapped[0], strict=True)
+        )
+        return lax.map(lambda both: batched(*both), (spread, spikes)), True
+
+    return projected
+
+
+def _active(spikes: Array) -> Bool[Array, "..."]:
+    return spikes if spikes.dtype == bool else spikes != 0
+
+
+def _product(weights: Weights, wide: Any) -> Array:
+    return functools.reduce(jnp.multiply, [weight.astype(wide) for weight in weights])
+
+
+def _dense(weights: Weights, spikes: Array) -> Array:
+    wide = arithmetic_dtype(weights[0].dtype)
+    # One vector times a matrix is faster than a matrix of one row.
+    vector = spikes[0] if len(spikes) == 1 else spikes
+    # Accelerators would take fewer digits for speed.
+    product = jnp.dot(vector.astype(wide), _product(weights, wide), precision=lax.Precision.HIGHEST)
+    return product.reshape(len(spikes), -1)
+
+
+def _dense_or_faults(weights: Weights, spikes: Array) -> Array:
+    """A product; where it has met a fault, only the rows of inputs that spike."""
+    if weights[0].size <= _SMALL:
+        # The same at each step of a loop, so that it is found out once.
+        sound = jnp.all(jnp.isfinite(_product(weights, weights[0].dtype)))
+        return lax.cond(sound, _dense, _events, weights, spikes)
+    product = _dense(weights, spikes)
+    sound = jnp.all(jnp.isfinite(product))
+    return lax.cond(sound, lambda *_: product, _events, weights, spikes)
+
+
+def _fewest(weights: Weights, spikes: Array) -> Array:
+    """Rows of spiking inputs, unless there are so many that a product is faster."""
+    batch, inputs = spikes.shape
+    if batch == 1 and weights[0].dtype.itemsize < 4:
+        # A product would first convert the whole kernel.
+        return _events(weights, spikes)
+    # A product of several vectors reads the kernel once for all of them.
+    share = max(1 / 16, 1 / (2 * batch)) if batch else 1
+    few = jnp.sum(_active(spikes), dtype=jnp.int32) <= int(share * batch * inputs)
+    return lax.cond(few, _events, _dense_or_faults, weights, spikes)
+
+
+def _events(weights: Weights, spikes: Array) -> Array:
+    if len(spikes) == 1:
+        return _add_rows(weights, spikes[0])[None]
+    return lax.map(functools.partial(_add_rows, weights), spikes)
+
+
+_RUN = {"dense": _dense_or_faults, "auto": _fewest, "events": _events}
+
+
+def _add_rows(weights: Weights, spikes: Array) -> Float[Array, " targets"]:
+    """The sum of the rows of the inputs that spike; reads no other row."""
+    wide = arithmetic_dtype(weights[0].dtype)
+    inputs, targets = weights[0].shape
+    zero = jnp.zeros(targets, wide)
+    if inputs == 0:
+        return zero
+    words = _packed(_active(spikes))
+    ends = jnp.cumsum(lax.population_count(words).astype(jnp.int32))
+    count = ends[-1]
+
+    def row(index: Array) -> Array:
+        parts = [
+            lax.dynamic_index_in_dim(weight, index, keepdims=False)
+            if weight.shape[0] == inputs
+            else weight[0]
+            for weight in weights
+        ]
+        return jnp.broadcast_to(_product(tuple(parts), wide), targets)
+
+    def add(turn: Array, sums: Array) -> Array:
+        ranks = turn * _ROWS + jnp.arange(_ROWS, dtype=jnp.int32)
+        found = _find(words, ends, ranks)
+        for i in range(_ROWS):
+            one = row(found[i])
+            if spikes.dtype != bool:
+                one = one * spikes[found[i]]
+            # Beyond the last spike, whatever was found adds nothing.
+            sums = sums + jnp.where(ranks[i] < count, one, zero)
+        return sums
+
+    return lax.fori_loop(0, -(-count // _ROWS), add, zero)
+
+
+def _packed(spikes: Bool[Array, " inputs"]) -> UInt32[Array, " words"]:
+    """Spikes as bits."""
+    words = -(-len(spikes) // _WORD)
+    bits = jnp.pad(spikes, (0, words * _WORD - len(spikes))).reshape(words, _WORD)
+    values = bits.astype(jnp.uint32) << jnp.arange(_WORD, dtype=jnp.uint32)[None]
+    return jnp.sum(values, axis=1, dtype=jnp.uint32)
+
+
+def _find(
+    words: UInt32[Array, " words"], ends: Int[Array, " words"], ranks: Int[Array, " ranks"]
+) -> Int[Array, " ranks"]:
+    """Which inputs are the spikes of given ranks, counted from 0; any input beyond the last.
+
+    Args:
+        words: Spikes as bits.
+        ends: Number of spikes up to the end of each word.
+        ranks: Ranks to find.
+
+    References:
+        Knuth (2011), The Art of Computer Programming 4A, section 7.1.3: selection by halves.
+    """
+    which = jnp.sum(ends[None] <= ranks[:, None], axis=1, dtype=jnp.int32)
+    which = jnp.minimum(which, len(words) - 1)
+    word = words[which]
+    rank = ranks - (ends[which] - lax.population_count(word).astype(jnp.int32))
+    bit = jnp.zeros_like(rank)
+    for half in (16, 8, 4, 2, 1):
+        low = word & jnp.uint32((1 << half) - 1)
+        below = lax.population_count(low).astype(jnp.int32)
+        later = rank >= below
+        rank = jnp.where(later, rank - below, rank)
+        word = jnp.where(later, word >> jnp.uint32(half), low)
+        bit = jnp.where(later, bit + half, bit)
+    return which * _WORD + bit

@@ -1,0 +1,198 @@
+"""`TracedSynapses`, `DoubleTracedSynapses`: the trace of the dot product of kernel and spikes."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from pydantic import field_validator
+
+from spark.core.tracers import BaseTracer, DoubleTracer, Integrator, Rounding, Tracer
+from spark.nn.configs import Config, Names, Parameter, TimeConstant
+
+from .linear import LinearSynapses, LinearSynapsesConfig
+
+
+class _TracerConfig(LinearSynapsesConfig):
+    """What synapses with a tracer have in common, apart from the parameters of the tracer.
+
+    Attributes:
+        integrator: `"exact"`, or `"euler"` to reproduce a model stepped by Euler's method.
+        rounding: How half-precision traces are rounded, `"stochastic"` or `"nearest"`.
+        trainable: Names of the parameters of the tracer to keep as `nnx.Param`.
+    """
+
+    integrator: Integrator = "exact"
+    rounding: Rounding = "stochastic"
+    trainable: Names = ()
+
+    @classmethod
+    def _parameter_names(cls) -> list[str]:
+        return [name for name in cls.model_fields if name not in _TracerConfig.model_fields]
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """Parameters of the tracer by name."""
+        return {name: getattr(self, name) for name in self._parameter_names()}
+
+    @field_validator("trainable")
+    @classmethod
+    def _name_parameters(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        known = cls._parameter_names()
+        for name in names:
+            if name not in known:
+                raise ValueError(f"must name some of {', '.join(known)}, got {name!r}.")
+        return names
+
+
+class TracedSynapsesConfig(_TracerConfig):
+    """TracedSynapses model configuration class; it has the fields of `LinearSynapsesConfig` too.
+
+    Attributes:
+        tau: Time constant, in the unit of `dt` (ms by convention). Like `scale`, a scalar, an array
+            of shape `units` for each target, or one with as many axes as the kernel and
+            broadcastable to its shape, for each input or synapse.
+        scale: What a spike adds, times its weight.
+        base: Current at rest, added once per target; a scalar or of shape `units`.
+        integrator: `"exact"`, or `"euler"` to reproduce a model stepped by Euler's method.
+        rounding: How half-precision traces are rounded, `"stochastic"` or `"nearest"`.
+        trainable: Names among `tau`, `scale` and `base` to keep as `nnx.Param`.
+    """
+
+    tau: TimeConstant = 5.0
+    scale: Parameter = 1.0
+    base: Parameter = 0.0
+
+
+class TracedSynapses(LinearSynapses):
+    r"""Traced synaptic model.
+
+    Output currents are computed as the trace of the dot product of the kernel with the input
+    spikes: each spike adds its weight times `scale` to the current of its target, which decays with
+    `tau`,
+
+    $$ \tau \frac{dI_i}{dt} = -(I_i - \mathrm{base}), \qquad
+       I_i \mathrel{+}= \mathrm{scale} \sum_j K_{ij} s_j \text{ at each step}. $$
+
+    A trace is linear, so that all inputs of a target that decay alike share one. With a `tau` that
+    is a scalar or per target, the state is as large as the targets; with K values over the inputs,
+    K times that; only a `tau` that differs at every synapse, or is trained there, has a trace per
+    synapse.
+
+    Init:
+        units: tuple[int, ...]
+        async_spikes: bool
+        kernel_initializer: KernelInitializerConfig
+        tau: float | jax.Array
+        scale: float | jax.Array
+        base: float | jax.Array
+
+    Input:
+        spikes: SpikeArray
+
+    Output:
+        currents: CurrentArray
+
+    Attributes:
+        config: The configuration; static.
+        current_tracer: The tracer of the currents, of shape `(*batch, *units)`, with an axis for
+            the groups, or the axes of the inputs, before the units where these have traces of their
+            own. Such traces rest at 0, and `base` is added to their sum.
+
+    References:
+        Roth and van Rossum (2009), in De Schutter (ed.), Computational Modeling Methods for
+        Neuroscientists, ch. 6, eq. 6.1: the exponential synapse.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from spark.nn.components.synapses import TracedSynapses
+        >>> kernel = jnp.array([[1.0, 2.0, 4.0], [10.0, 20.0, 40.0]])  # 2 targets, 3 inputs
+        >>> synapses = TracedSynapses(units=2, kernel_initializer=kernel, tau=5.0, dtype="float32")
+        >>> synapses(jnp.array([True, False, True]))
+        CurrentArray([ 5. 50.], dtype=float32)
+        >>> synapses.scan(jnp.zeros((5, 3), bool))[-1]  # after 5 ms without a spike
+        CurrentArray([ 1.839397... 18.39397...], dtype=float32)
+    """
+
+    config_class: ClassVar[type[Config]] = TracedSynapsesConfig
+    tracer_class: ClassVar[type[BaseTracer] | None] = Tracer
+
+    config: TracedSynapsesConfig
+    current_tracer: Tracer
+
+
+class DoubleTracedSynapsesConfig(_TracerConfig):
+    """DoubleTracedSynapses model configuration class; see `LinearSynapsesConfig` too.
+
+    Attributes:
+        tau_1: Time constant of stage 1, which the spikes drive; in the unit of `dt`. Like the other
+            time constant and the scales, of a shape as in `TracedSynapsesConfig`.
+        scale_1: What a spike adds to stage 1, times its weight.
+        base_1: Value of stage 1 at rest; a scalar or of shape `units`.
+        tau_2: Time constant of stage 2, which stage 1 drives and which is the current.
+        scale_2: What stage 1 adds to stage 2 per unit of time; with the Euler integrator, per step.
+        base_2: Current at rest, added once per target; a scalar or of shape `units`.
+        integrator: As in `TracedSynapsesConfig`, like `rounding` and `trainable`.
+    """
+
+    tau_1: TimeConstant = 5.0
+    scale_1: Parameter = 1.0
+    base_1: Parameter = 0.0
+    tau_2: TimeConstant = 5.0
+    scale_2: Parameter = 1.0
+    base_2: Parameter = 0.0
+
+
+class DoubleTracedSynapses(LinearSynapses):
+    r"""Traced synaptic model, with a rise and a decay.
+
+    Output currents are computed as the double trace of the dot product of the kernel with the input
+    spikes: the response to a spike is its weight times the dual exponential
+
+    $$ \mathrm{scale}_1 \mathrm{scale}_2
+       \frac{e^{-t/\tau_1} - e^{-t/\tau_2}}{1/\tau_2 - 1/\tau_1}, $$
+
+    or the alpha function `t exp(-t/tau)` where the time constants are equal. State and parameters
+    are shared among inputs as in `TracedSynapses`. A `scale_2` that varies over inputs acts on
+    stage 1 already, which drives stage 2 linearly.
+
+    Init:
+        units: tuple[int, ...]
+        async_spikes: bool
+        kernel_initializer: KernelInitializerConfig
+        tau_1: float | jax.Array
+        scale_1: float | jax.Array
+        base_1: float | jax.Array
+        tau_2: float | jax.Array
+        scale_2: float | jax.Array
+        base_2: float | jax.Array
+
+    Input:
+        spikes: SpikeArray
+
+    Output:
+        currents: CurrentArray
+
+    Attributes:
+        config: The configuration; static.
+        current_tracer: The tracer of the currents, as in `TracedSynapses`.
+
+    References:
+        Roth and van Rossum (2009), in De Schutter (ed.), Computational Modeling Methods for
+        Neuroscientists, ch. 6, eqs. 6.3 and 6.4: alpha function and dual exponential.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from spark.nn.components.synapses import DoubleTracedSynapses
+        >>> synapses = DoubleTracedSynapses(
+        ...     units=1, kernel_initializer=jnp.ones((1, 1)), tau_1=2.0, tau_2=2.0, dtype="float32"
+        ... )
+        >>> spike = jnp.zeros((4, 1), bool).at[0].set(True)
+        >>> synapses.scan(spike).value[:, 0]  # t exp(-t/2) at t = 0, 1, 2, 3
+        Array([0. ..., 0.6065..., 0.7357..., 0.6693...], dtype=float32)
+    """
+
+    config_class: ClassVar[type[Config]] = DoubleTracedSynapsesConfig
+    tracer_class: ClassVar[type[BaseTracer] | None] = DoubleTracer
+
+    config: DoubleTracedSynapsesConfig
+    current_tracer: DoubleTracer
