@@ -12,7 +12,8 @@ import nox
 # What can be installed, and what each needs from this repository.
 PACKAGES = {
     "spark-core-tracers": [],
-    "spark-bench": ["spark-core-tracers"],
+    "spark-nn-synapses": ["spark-core-tracers"],
+    "spark-bench": ["spark-core-tracers", "spark-nn-synapses"],
 }
 PYTHONS = ["3.11", "3.12", "3.13"]
 JAX = {

@@ -14,6 +14,10 @@ SMOKE = {
         "import spark, spark.core.tracers as t; assert spark.__file__ is None; "
         "print(t.__version__, t.Tracer(1, 5.0)(1.0))"
     ),
+    "spark-nn-synapses": (
+        "import spark, spark.nn.components.synapses as s; assert spark.__file__ is None; "
+        "print(s.__version__, s.TracedSynapses(units=(2,))([True, False, True]).value)"
+    ),
     "spark-bench": (
         "import spark, spark.bench as b; from spark.bench.registry import all_cases; "
         "assert spark.__file__ is None; assert all_cases(); print(b.__version__)"

@@ -38,7 +38,7 @@ def results(tmp_path):
             )
     for activity in (0.01, 0.1):
         sizes = {"steps": 100, "elements": 10, "pre": 10, "activity": activity}
-        name = f"synapses/Traced/activity={activity}"
+        name = f"synapses/10x10/float32/traced/activity={activity}"
         made.append(benchmark(name, processes(activity), Counts(element_updates=1), sizes=sizes))
     records.write(tmp_path / "results.json", made)
     return tmp_path / "results.json"

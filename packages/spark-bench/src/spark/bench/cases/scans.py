@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Iterator
 
@@ -60,7 +61,7 @@ def _ways(
         yield Case(
             f"{group}/{name}",
             functools.partial(setup, steps, shape),
-            Counts(element_updates=updates, dispatches=steps) if name == "step" else counts,
+            dataclasses.replace(counts, dispatches=steps) if name == "step" else counts,
             sizes,
             ("tracers", "scan", kind.name, dtype, name),
             group,

@@ -70,11 +70,10 @@ def _against_activity(records: Sequence[Record]) -> Figure | None:
     for record in records:
         if "activity" not in record.sizes:
             continue
-        size = f"{record.sizes.get('pre', 0):g} inputs, {record.sizes.get('elements', 0):g} targets"
-        family = record.name.split("/activity=")[0]
+        where, program = record.name.split("/activity=")[0].rsplit("/", 1)
         time = record.median / record.sizes.get("steps", 1)
-        lines = panels.setdefault(size, {})
-        lines.setdefault(family, []).append((100 * record.sizes["activity"], time))
+        lines = panels.setdefault(where.partition("/")[2].replace("/", ", "), {})
+        lines.setdefault(program, []).append((100 * record.sizes["activity"], time))
     return _lines(panels, "inputs that spike in a step, %", "time per step")
 
 

@@ -1,9 +1,10 @@
-"""Spark: this project's tracers, whole sequences through `scan`."""
+"""Spark: this project's tracers and synapses, whole sequences through `scan`."""
 
 import jax
 import jax.numpy as jnp
 
 from spark.core.tracers import DoubleTracer, RUTracer, SaturableTracer, Tracer
+from spark.nn.components.synapses import InputSpec, TracedSynapses
 
 NAME = "spark"
 DISTRIBUTIONS = ("spark-core-tracers", "spark-nn-synapses", "jax", "flax")
@@ -33,6 +34,22 @@ def plasticity(xs, *, R_tau, U_tau, scale_U, dt, dtype, keep):
         return lambda: scan() * inputs
     last = _last(tracer, xs)
     return lambda: jax.block_until_ready(last() * jnp.asarray(xs[-1], dtype))
+
+
+def current(spikes, kernel, *, tau, dt, dtype, keep):
+    """`TracedSynapses`."""
+    synapses = TracedSynapses(
+        units=kernel.shape[:1], tau=tau, dtype=dtype, dt=dt, kernel_initializer=kernel
+    )
+    synapses.build({"spikes": InputSpec(kernel.shape[1:], batch=spikes.shape[1:-1])})
+    inputs = jnp.asarray(spikes)
+
+    def program():
+        synapses.reset()
+        every = jax.block_until_ready(synapses.scan(inputs).value)
+        return every if keep == "every" else every[-1]
+
+    return program
 
 
 def _scanned(tracer, xs, keep):
