@@ -1,4 +1,4 @@
-"""Synapses over whole sequences: every class and layout, by activity and size."""
+"""Synapses, a whole sequence at once and step by step: every class and layout, by activity."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax import nnx
 
+from spark.core.tracers import TraceState
 from spark.nn.components.synapses import (
     DoubleTracedSynapses,
     InputSpec,
@@ -76,6 +78,8 @@ def _family(size: int, steps: int, dtype: str, batch: int) -> Iterator[Case]:
             run = functools.partial(_run, name, shape, activity, dtype)
             if traces is not None or (size <= PER_SYNAPSE and batch == 1):
                 programs[name] = run, traces
+        stepped = functools.partial(_steps, "traced-shared", shape, activity, dtype)
+        programs["traced-shared-steps"] = stepped, 1
         for name, (setup, traces) in programs.items():
             yield Case(
                 f"{where}/{name}/activity={activity:g}",
@@ -92,7 +96,7 @@ def _family(size: int, steps: int, dtype: str, batch: int) -> Iterator[Case]:
                 group,
                 reference=name == "hand-written",
                 quick=(size, activity, batch, dtype) == (1000, 0.02, 1, "float32")
-                and name in ("hand-written", "linear", "traced-shared"),
+                and name in ("hand-written", "linear", "traced-shared", "traced-shared-steps"),
             )
 
 
@@ -119,13 +123,40 @@ def _kernel(size: int) -> np.ndarray[Any, Any]:
     return np.random.default_rng(2).standard_normal((size, size), np.float32)
 
 
-def _run(name: str, shape: tuple[int, ...], activity: float, dtype: str) -> Program:
+def _built(name: str, shape: tuple[int, ...], dtype: str) -> Synapses:
     cls, parameters, _ = PROGRAMS[name]
     size = shape[-1]
-    synapses = cls(units=(size,), dtype=dtype, kernel_initializer=_kernel(size), **parameters(size))
+    kernel = _kernel(size)
+    synapses: Synapses = cls(
+        units=(size,), dtype=dtype, kernel_initializer=kernel, **parameters(size)
+    )
     synapses.build({"spikes": InputSpec((size,), batch=shape[1:-1])})
-    xs = on_device(spikes(shape, activity))
+    return synapses
+
+
+def _run(name: str, shape: tuple[int, ...], activity: float, dtype: str) -> Program:
+    """The whole sequence at once."""
+    synapses, xs = _built(name, shape, dtype), on_device(spikes(shape, activity))
     return lambda: synapses.scan(xs).value
+
+
+def _steps(name: str, shape: tuple[int, ...], activity: float, dtype: str) -> Program:
+    """One call a step within one program, as in a network with feedback."""
+    synapses, xs = _built(name, shape, dtype), on_device(spikes(shape, activity))
+    definition, state = nnx.split(synapses)
+    # A kernel that is carried would be copied where it cannot be shared.
+    moving, fixed = nnx.split_state(state, (TraceState, nnx.RngCount), ...)
+
+    @jax.jit
+    def run(moving: Any, fixed: Any, xs: jax.Array) -> jax.Array:
+        def step(moving: Any, s: jax.Array) -> tuple[Any, jax.Array]:
+            synapses = nnx.merge(definition, moving, fixed)
+            y = synapses(s).value
+            return nnx.state(synapses, (TraceState, nnx.RngCount)), y
+
+        return jax.lax.scan(step, moving, xs)[1]
+
+    return lambda: run(moving, fixed, xs)
 
 
 def _hand_written(shape: tuple[int, ...], activity: float, dtype: str) -> Program:

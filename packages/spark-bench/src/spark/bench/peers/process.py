@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 HERE = Path(__file__).parent
-ALWAYS_THERE = ("spark", "jax-per-synapse", "jax-dense", "numpy")
+ALWAYS_THERE = ("spark", "spark-scan", "jax-per-synapse", "jax-dense", "numpy")
 """Adapters that need nothing beside what spark-bench needs."""
 
 

@@ -2,8 +2,9 @@
 
 import jax
 import jax.numpy as jnp
+from flax import nnx
 
-from spark.core.tracers import DoubleTracer, RUTracer, SaturableTracer, Tracer
+from spark.core.tracers import DoubleTracer, RUTracer, SaturableTracer, Tracer, TraceState
 from spark.nn.components.synapses import InputSpec, TracedSynapses
 
 NAME = "spark"
@@ -37,19 +38,28 @@ def plasticity(xs, *, R_tau, U_tau, scale_U, dt, dtype, keep):
 
 
 def current(spikes, kernel, *, tau, dt, dtype, keep):
-    """`TracedSynapses`."""
+    """`TracedSynapses`, one call a step, as in a network with feedback."""
     synapses = TracedSynapses(
         units=kernel.shape[:1], tau=tau, dtype=dtype, dt=dt, kernel_initializer=kernel
     )
     synapses.build({"spikes": InputSpec(kernel.shape[1:], batch=spikes.shape[1:-1])})
     inputs = jnp.asarray(spikes)
+    # A kernel that is carried would be copied where it cannot be shared.
+    moves = (TraceState, nnx.RngCount)
+    definition, moving, fixed = nnx.split(synapses, moves, ...)
 
-    def program():
-        synapses.reset()
-        every = jax.block_until_ready(synapses.scan(inputs).value)
-        return every if keep == "every" else every[-1]
+    @jax.jit
+    def run(moving, fixed, inputs):
+        def step(moving, s):
+            synapses = nnx.merge(definition, moving, fixed)
+            y = synapses(s).value
+            return nnx.state(synapses, moves), y if keep == "every" else None
 
-    return program
+        last, every = jax.lax.scan(step, moving, inputs[:-1])
+        y = nnx.merge(definition, last, fixed)(inputs[-1]).value
+        return jnp.concatenate([every, y[None]]) if keep == "every" else y
+
+    return lambda: jax.block_until_ready(run(moving, fixed, inputs))
 
 
 def _scanned(tracer, xs, keep):
