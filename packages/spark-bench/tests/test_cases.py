@@ -28,11 +28,11 @@ def test_programs_of_a_synapse_compute_the_same():
         program: result(f"synapses/100x100/float32/batch=1/{program}/activity=0.02")
         for program in ("hand-written", "traced-shared", "traced-shared-steps")
     }
-    last, every = found.pop("hand-written")
+    last, every = map(np.asarray, found.pop("hand-written"))
     assert last == pytest.approx(every[-1])
     for currents in found.values():
         # Sums of a few weights in another order; the largest current is about 14.
-        assert currents == pytest.approx(every, abs=1e-4)
+        assert np.asarray(currents) == pytest.approx(every, abs=1e-4)
 
 
 def test_synaptic_events_are_those_of_the_input():
