@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import shutil
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -143,7 +144,8 @@ def _peers(
         name, equals, path = each.partition("=")
         if not equals:
             raise ValueError(f"--python must be peer=path, got {each!r}.")
-        pythons[name] = path
+        # Absolute: a peer runs in a folder of its own. Not resolved: a link marks an environment.
+        pythons[name] = str(Path(shutil.which(path) or path).absolute())
     own = {path.stem: path for path in adapters or []}
     chosen = [*(known() if names is None else names), *own]
     files = {name: own.get(name) or adapter_of(name) for name in [*chosen, *pythons]}
