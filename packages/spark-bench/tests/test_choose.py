@@ -2,7 +2,7 @@ import pytest
 from typer.testing import CliRunner
 
 from spark.bench import records
-from spark.bench.choose import Point, Thresholds, as_entry, fit, points, worst
+from spark.bench.choose import Point, Thresholds, as_entry, choices, fit, points, worst
 from spark.bench.cli import ExitCode, app
 
 from .crafted import benchmark
@@ -42,6 +42,17 @@ def test_entry_can_be_put_into_the_table():
 def test_an_empty_grid_is_refused():
     with pytest.raises(ValueError, match="nothing of the grid was measured"):
         fit([])
+
+
+def test_a_projection_chooses_while_it_runs():
+    times = {"dense": 1.0, "events": 4.0, "auto": 1.5}
+    measured = [
+        records.as_record(benchmark(f"ways/projection/10x10/activity=0.1/{way}", [[time]]))
+        for way, time in times.items()
+    ]
+    (found,) = choices(measured, lambda steps, elements: True)
+    assert found.best == "dense"
+    assert found.over_best == 1.5
 
 
 @pytest.mark.parametrize(("parallel", "code"), [(2.0, ExitCode.OK), (0.5, ExitCode.FAILED)])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from .records import Record
 
@@ -37,6 +37,31 @@ class Point:
 
 
 @dataclasses.dataclass(frozen=True)
+class Choice:
+    """Ways to do one thing, and how long `auto` takes.
+
+    Attributes:
+        name: What is done.
+        times: Time of each way, s.
+        auto: Time of what `auto` picks, s.
+    """
+
+    name: str
+    times: Mapping[str, float]
+    auto: float
+
+    @property
+    def best(self) -> str:
+        """The way that takes least time."""
+        return min(self.times, key=self.times.__getitem__)
+
+    @property
+    def over_best(self) -> float:
+        """How many times as long as the best way `auto` takes."""
+        return self.auto / self.times[self.best]
+
+
+@dataclasses.dataclass(frozen=True)
 class Thresholds:
     """Where the parallel way is taken: from a length on, and up to a width.
 
@@ -54,12 +79,7 @@ class Thresholds:
 
 
 def points(records: Iterable[Record]) -> list[Point]:
-    """The grid, from what was measured; points where a way is missing are left out."""
-    found: dict[str, dict[str, Record]] = {}
-    for record in records:
-        if record.name.startswith("ways/"):
-            group, way = record.name.rsplit("/", 1)
-            found.setdefault(group, {})[way] = record
+    """The grid of tracers; points where a way is missing are left out."""
     return [
         Point(
             cls=group.split("/")[1],
@@ -68,9 +88,39 @@ def points(records: Iterable[Record]) -> list[Point]:
             sequential=ways["sequential"].median,
             parallel=ways["parallel"].median,
         )
-        for group, ways in found.items()
+        for group, ways in _groups(records).items()
         if {"sequential", "parallel"} <= set(ways)
     ]
+
+
+def choices(records: Iterable[Record], parallel: Callable[[int, int], bool]) -> list[Choice]:
+    """Every point of the grids.
+
+    Args:
+        records: What was measured.
+        parallel: What `auto` picks for tracers, from steps and elements. Projections choose while
+            they run, so that theirs is measured.
+    """
+    found = []
+    for group, ways in _groups(records).items():
+        times = {way: record.median for way, record in ways.items()}
+        auto = times.pop("auto", None)
+        if auto is None and len(times) == 2:
+            sizes = next(iter(ways.values())).sizes
+            picked = parallel(int(sizes["steps"]), int(sizes["elements"]))
+            auto = times["parallel" if picked else "sequential"]
+        if auto is not None and len(times) == 2:
+            found.append(Choice(group.removeprefix("ways/"), times, auto))
+    return found
+
+
+def _groups(records: Iterable[Record]) -> dict[str, dict[str, Record]]:
+    found: dict[str, dict[str, Record]] = {}
+    for record in records:
+        if record.name.startswith("ways/"):
+            group, way = record.name.rsplit("/", 1)
+            found.setdefault(group, {})[way] = record
+    return found
 
 
 def worst(grid: Sequence[Point], parallel: Callable[[int, int], bool]) -> float:

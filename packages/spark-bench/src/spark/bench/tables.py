@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 
 from rich.table import Table
 
 from .case import Case, Counts
-from .choose import Point
+from .choose import GOOD_ENOUGH, Choice
 from .compare import Ratio, ratio
 from .conform.suite import Conformance, Verdict
 from .environment import Environment
@@ -179,20 +179,16 @@ def verdict_text(verdict: Verdict) -> str:
     return f"{verdict.error:.1e}"
 
 
-def choice_table(grid: Iterable[Point], auto: Callable[[int, int], bool]) -> Table:
-    """Both ways at every point of the grid, and what `auto` picks."""
-    table = Table(
-        "class", "steps", "elements", "sequential", "parallel", "wins", "auto", title="Ways to run"
-    )
-    for point in grid:
-        picked = auto(point.steps, point.elements)
+def choice_table(choices: Iterable[Choice]) -> Table:
+    """The ways at every point of the grids, the fastest first, and how far `auto` is from it."""
+    table = Table("what", "wins", "takes", "the other", "takes", "auto / best", title="Ways to run")
+    for choice in choices:
+        (best, least), (other, most) = sorted(choice.times.items(), key=lambda item: item[1])
+        far = choice.over_best > GOOD_ENOUGH
         table.add_row(
-            point.cls,
-            amount(point.steps),
-            amount(point.elements),
-            seconds(point.sequential),
-            seconds(point.parallel),
-            "parallel" if point.parallel < point.sequential else "sequential",
-            f"{'parallel' if picked else 'sequential'}, {point.over_best(picked):.2f}x",
+            choice.name,
+            *(best, seconds(least), other, seconds(most)),
+            f"{choice.over_best:.2f}x",
+            style="red" if far else "default",
         )
     return table

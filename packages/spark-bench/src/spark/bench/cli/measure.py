@@ -137,24 +137,25 @@ def choose(
             found = read(results)
     from spark.core.tracers.ways import choose as auto
 
-    from ..choose import GOOD_ENOUGH, as_entry, fit, points, worst
-
-    with guarded():
-        grid = points(found.values())
-        thresholds = fit(grid)
+    from ..choose import GOOD_ENOUGH, as_entry, choices, fit, points
 
     def picks(steps: int, elements: int) -> bool:
         return auto("auto", steps, elements)
 
-    out.print(choice_table(grid, picks))
-    platform = str(next(iter(found.values())).metadata.get("device_platform", "?"))
-    reached = worst(grid, picks)
-    fitted = worst(grid, thresholds or (lambda steps, elements: False))
-    out.print(f"auto takes at most {reached:.2f} times as long as the best way.")
-    out.print(f"Fitted to this grid, {fitted:.2f} times: {as_entry(platform, thresholds)}")
+    with guarded():
+        measured = choices(found.values(), picks)
+        if not measured:
+            raise ValueError("no way to run was measured; their cases have the tag 'ways'.")
+    out.print(choice_table(measured))
+    furthest = max(measured, key=lambda choice: choice.over_best)
+    out.print(f"auto takes at most {furthest.over_best:.2f} times as long as the best way,")
+    out.print(f"at {furthest.name}.")
+    if grid := points(found.values()):
+        platform = str(next(iter(found.values())).metadata.get("device_platform", "?"))
+        out.print(f"Thresholds fitted to this grid: {as_entry(platform, fit(grid))}")
     if failed is not None:
         _finish(failed)
-    if reached > GOOD_ENOUGH:
+    if furthest.over_best > GOOD_ENOUGH:
         raise typer.Exit(ExitCode.FAILED)
 
 
