@@ -81,12 +81,10 @@ def _last(tracer, xs):
 
     @jax.jit
     def run(state, inputs):
-        def step(carry, x):
-            state, _ = carry
-            return recurrence.step(parameters, state, x), None
+        def step(state, x):
+            return recurrence.step(parameters, state, x)[0], None
 
-        start = (state, jnp.zeros(tracer.shape, tracer.dtype))
-        (_, y), _ = jax.lax.scan(step, start, inputs)
-        return y
+        before, _ = jax.lax.scan(step, state, inputs[:-1])
+        return recurrence.step(parameters, before, inputs[-1])[1]
 
     return lambda: jax.block_until_ready(run(state, inputs))
