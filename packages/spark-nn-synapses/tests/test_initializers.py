@@ -182,3 +182,16 @@ def test_a_config_fills_under_jit():
     found = jax.jit(lambda key: made(key, (4, 5), jnp.float16))(KEY)
     # The division may be fused: one unit in the last place of float16.
     np.testing.assert_allclose(np.asarray(found, float), np.asarray(expected, float), rtol=2**-10)
+
+
+@pytest.mark.parametrize(
+    "fill",
+    [sparse_uniform(), sparse_normalized(), config("lecun_normal"), config("orthogonal").make(2)],
+)
+def test_a_kernel_is_sharded_as_asked(fill):
+    mesh = jax.make_mesh((1,), ("x",), axis_types=(jax.sharding.AxisType.Explicit,))
+    spec = jax.sharding.PartitionSpec("x", None, None)
+    with jax.set_mesh(mesh):
+        kernel = fill(KEY, (4, 3, 2), jnp.float16, out_sharding=spec)
+    assert kernel.sharding.spec == spec
+    np.testing.assert_array_equal(kernel, fill(KEY, (4, 3, 2), jnp.float16))

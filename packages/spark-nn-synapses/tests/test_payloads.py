@@ -62,6 +62,12 @@ def test_a_mask_broadcasts_and_is_indexed_with_the_spikes(mask):
     np.testing.assert_array_equal([step.value for step in payload], expected)
 
 
+def test_currents_are_indexed_as_their_array_is():
+    currents = CurrentArray(jnp.arange(6.0).reshape(3, 2))
+    np.testing.assert_array_equal(currents[1:, 0].value, [2.0, 4.0])
+    assert [float(row.sum().value) for row in currents] == [1.0, 5.0, 9.0]
+
+
 def test_graded_spikes_have_gradients_with_the_sign_of_the_mask():
     graded = SpikeArray(jnp.array([0.5, 0.0, 2.0]), MASK)
     gradient = jax.grad(lambda s: s.value.sum(), allow_int=True)(graded)
@@ -209,6 +215,7 @@ REFUSED = [
     (lambda: SpikeArray([[1], [1, 2]]), TypeError, "spikes must be an array of numbers"),
     (lambda: SpikeArray(spikes()), TypeError, "spikes must be an array, got SpikeArray"),
     (lambda: SpikeArray(jax.random.key(0)), TypeError, "got dtype key"),
+    (lambda: SpikeArray(np.array([2**40])), ValueError, "spikes must fit in int32, got 10995"),
     (
         lambda: SpikeArray(BOOLEAN, np.ones(3)),
         TypeError,
@@ -231,7 +238,11 @@ REFUSED = [
     (lambda: CurrentArray(np.ones(2, int)), TypeError, "value must be floating, got dtype int"),
     (lambda: FloatArray(True), TypeError, "value must be floating, got dtype bool"),
     (lambda: SpikeArray.from_times([1.0], [0], 2, dt=0), ValueError, "dt must be finite and > 0"),
-    (lambda: SpikeArray.from_times([1.0], [0], 2, dt="a"), TypeError, "dt must be a number"),
+    (
+        lambda: SpikeArray.from_times([1.0], [0], 2, dt="a"),
+        TypeError,
+        "dt must be a concrete number",
+    ),
     (lambda: SpikeArray.from_times([1.0], [2], 2), ValueError, r"ids must lie in \[0, 2\).* got 2"),
     (lambda: SpikeArray.from_times([1.0], [-1], 2), ValueError, r"ids must lie in \[0, 2\)"),
     (lambda: SpikeArray.from_times([1.0], [0.0], 2), TypeError, "ids must be integers"),

@@ -1,4 +1,8 @@
-"""Types of fields that configurations share, and what each of them accepts."""
+"""Types of fields that configurations share, and what each of them accepts.
+
+Each function takes what came and returns what is kept, or raises a `ValueError` that says what the
+value must be; `Config` puts the name of the field before it.
+"""
 
 from __future__ import annotations
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import abc
+from collections.abc import Iterable, Iterator
 from typing import Any, ClassVar, Self
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax.tree_util import GetAttrKey
 
 
-class Payload:
+class Payload(abc.ABC):
     """Base of what travels between modules.
 
     A subclass names its arrays and its static attributes; it is then a pytree. A constructor checks
@@ -70,6 +70,12 @@ class Payload:
     def __len__(self) -> int:
         return len(self._array)
 
+    @abc.abstractmethod
+    def __getitem__(self, index: Any) -> Self: ...
+
+    def __iter__(self) -> Iterator[Self]:
+        return (self[index] for index in range(len(self)))
+
     @property
     def _array(self) -> Any:
         return getattr(self, self.arrays[0])
@@ -79,39 +85,3 @@ class Payload:
 
     def __delattr__(self, name: str) -> None:
         raise AttributeError(f"{type(self).__name__} cannot be changed; make a new one.")
-
-
-def as_real(name: str, value: Any) -> jax.Array:
-    """An argument as a JAX array of booleans, integers or floats.
-
-    Raises:
-        TypeError: If it is anything else.
-    """
-    if isinstance(value, Payload):
-        raise TypeError(f"{name} must be an array, got {type(value).__name__}.")
-    try:
-        array = value if isinstance(value, jax.Array) else np.asarray(value)
-    except jax.errors.TracerArrayConversionError:
-        array = jnp.asarray(value)
-    except ValueError as error:
-        raise TypeError(f"{name} must be an array of numbers, got {value!r}.") from error
-    kinds = (jnp.bool_, jnp.integer, jnp.floating)
-    if not any(jnp.issubdtype(array.dtype, kind) for kind in kinds):
-        raise TypeError(f"{name} must be boolean, integer or floating, got dtype {array.dtype}.")
-    return jnp.asarray(array)
-
-
-def is_concrete(value: Any) -> bool:
-    """Whether it is an array whose values can be read here and now."""
-    if isinstance(value, jax.core.Tracer):
-        return False
-    if isinstance(value, jax.Array):
-        return value.is_fully_addressable and not value.is_deleted()
-    return isinstance(value, np.ndarray)
-
-
-def describe(value: Any) -> str:
-    """Dtype and shape of an array, as `bool[3, 4]`; anything else as it prints."""
-    if hasattr(value, "dtype") and hasattr(value, "shape"):
-        return f"{value.dtype}[{', '.join(map(str, value.shape))}]"
-    return repr(value)

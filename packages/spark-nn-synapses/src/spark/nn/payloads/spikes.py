@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-import math
-import operator
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, Self
 
-import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, ArrayLike, Bool, Num
+from jaxtyping import Array, Bool, Num
+from numpy.typing import ArrayLike
 
-from .payload import Payload, as_real, describe, is_concrete
+from .arrays import as_array, describe, is_concrete
+from .payload import Payload
+from .times import events, raster
 
 
 class SpikeArray(Payload):
     """Spikes of a population, in one step or over time.
+
+    It is a pytree, and what JAX does to its leaves it does to the mask too, which has no time axis.
+    So index `spikes[t]`; hand `spikes.spikes` to `lax.scan` and put the mask on inside; map over
+    the spikes alone with `jax.vmap(f, in_axes=(spikes.axes(0),))`. NumPy reads `value`; functions
+    of `jax.numpy` take it by name.
 
     Attributes:
         spikes: Booleans, or numbers for graded spikes and surrogate gradients; of the shape of the
@@ -34,10 +39,6 @@ class SpikeArray(Payload):
         SpikeArray(bool[3], 2 spikes, inhibition_mask=bool[3])
         >>> spikes.value
         Array([ 1,  0, -1], dtype=int8)
-
-    A payload is a pytree, and an operation on its leaves reaches the mask too, which has no time
-    axis: index `spikes[t]`, or hand `spikes.spikes` to `lax.scan` and put the mask on inside;
-    `jax.vmap(f, in_axes=(spikes.axes(0),))` maps over the spikes alone.
     """
 
     arrays = ("spikes", "inhibition_mask")
@@ -64,8 +65,8 @@ class SpikeArray(Payload):
             TypeError: If an argument has the wrong type or dtype.
             ValueError: If the mask does not broadcast to the spikes.
         """
-        array = as_real("spikes", spikes)
-        mask = None if inhibition_mask is None else as_real("inhibition_mask", inhibition_mask)
+        array = as_array("spikes", spikes)
+        mask = None if inhibition_mask is None else as_array("inhibition_mask", inhibition_mask)
         if mask is not None:
             if mask.dtype != bool:
                 raise TypeError(f"inhibition_mask must be boolean, got dtype {mask.dtype}.")
@@ -90,9 +91,6 @@ class SpikeArray(Payload):
             signed = signed.astype(jnp.int32)
         mask = jnp.broadcast_to(self.inhibition_mask, signed.shape)
         return jnp.where(mask, -signed, signed)
-
-    def __iter__(self) -> Iterator[Self]:
-        return (self[step] for step in range(len(self)))
 
     def __getitem__(self, index: Any) -> Self:
         """The spikes of one or several steps, or whatever the leading axis stands for.
@@ -174,42 +172,7 @@ class SpikeArray(Payload):
             >>> spikes.to_times()
             (array([1., 1., 3.]), array([0, 1, 0]))
         """
-        dt = _as_length("dt", dt)
-        when, numbers = _as_row("times", times), _as_row("ids", ids)
-        population = _as_shape(shape)
-        neurons = math.prod(population)
-        if numbers.size and not np.issubdtype(numbers.dtype, np.integer):
-            raise TypeError(f"ids must be integers, got dtype {numbers.dtype}.")
-        if when.shape != numbers.shape:
-            raise ValueError(f"times and ids must be as many, got {when.size} and {numbers.size}.")
-        numbers = numbers.astype(np.int64)
-        wrong = (numbers < 0) | (numbers >= neurons)
-        if wrong.any():
-            raise ValueError(
-                f"ids must lie in [0, {neurons}) for shape {population}, got {numbers[wrong][0]}."
-            )
-        end = None if duration is None else _as_length("duration", duration)
-        wrong = ~(np.isfinite(when) & (when > 0))
-        if wrong.any():
-            raise ValueError(f"times must be finite and > 0, got {when[wrong][0]}.")
-        steps = _steps(when, dt)
-        length = steps.max(initial=-1) + 1 if end is None else int(_steps(np.asarray(end), dt)) + 1
-        if (steps >= length).any():
-            late = when[steps >= length][0]
-            raise ValueError(f"times must lie in (0, duration] = (0, {end:g}], got {late}.")
-
-        cells, counts = np.unique(steps * neurons + numbers, return_counts=True)
-        if not graded and (counts > 1).any():
-            many = np.argmax(counts > 1)
-            step, neuron = divmod(cells[many], neurons)
-            raise ValueError(
-                f"{counts[many]} spikes of neuron {neuron} fall in step {step}, which ends at "
-                f"{(step + 1) * dt:g}; choose a dt shorter than {dt:g}, or graded=True to count "
-                "them."
-            )
-        spikes = np.zeros((length, neurons), np.float32 if graded else bool)
-        spikes.flat[cells] = counts
-        return cls(spikes.reshape(length, *population), inhibition_mask)
+        return cls(raster(times, ids, shape, dt, duration, graded), inhibition_mask)
 
     def to_times(self, dt: float = 1.0) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
         """Times and ids of the spikes; the counterpart of `from_times`.
@@ -225,21 +188,9 @@ class SpikeArray(Payload):
             TypeError: If the spikes are traced by a JAX transform.
             ValueError: If there is no time axis, or a value is no whole number >= 0.
         """
-        dt = _as_length("dt", dt)
         if not is_concrete(self.spikes):
             raise TypeError("spikes must be concrete for to_times, got values traced by JAX.")
-        if self.ndim == 0:
-            raise ValueError("to_times needs time as the leading axis, got spikes of shape ().")
-        flat = np.asarray(self.spikes).reshape(len(self), -1)
-        steps, ids = np.nonzero(flat)
-        counts = flat[steps, ids].astype(np.float64)
-        wrong = (counts < 0) | (counts != np.round(counts)) | ~np.isfinite(counts)
-        if wrong.any():
-            raise ValueError(
-                f"spikes must be booleans or counts for to_times, got {counts[wrong][0]:g}."
-            )
-        each = counts.astype(np.int64)
-        return np.repeat((steps + 1) * dt, each), np.repeat(ids, each)
+        return events(np.asarray(self.spikes), dt)
 
     def __repr__(self) -> str:
         parts = [describe(self.spikes)]
@@ -262,47 +213,3 @@ def _require_mask(mask: tuple[int, ...], spikes: tuple[int, ...]) -> None:
         raise ValueError(
             f"inhibition_mask of shape {mask} does not broadcast to spikes of shape {spikes}."
         )
-
-
-def _as_length(name: str, value: Any) -> float:
-    try:
-        length = float(value)
-    except (TypeError, ValueError):
-        raise TypeError(f"{name} must be a number, got {value!r}.") from None
-    if not (math.isfinite(length) and length > 0):
-        raise ValueError(f"{name} must be finite and > 0, got {value!r}.")
-    return length
-
-
-def _as_row(name: str, value: Any) -> np.ndarray[Any, Any]:
-    if isinstance(value, jax.core.Tracer):
-        raise TypeError(f"{name} must be concrete, got a value traced by a JAX transform.")
-    row = np.asarray(value)
-    if not (jnp.issubdtype(row.dtype, jnp.floating) or jnp.issubdtype(row.dtype, jnp.integer)):
-        raise TypeError(f"{name} must be an array of numbers, got dtype {row.dtype}.")
-    if row.ndim != 1:
-        raise ValueError(f"{name} must have one axis, got shape {row.shape}.")
-    return row
-
-
-def _as_shape(shape: int | Sequence[int]) -> tuple[int, ...]:
-    try:
-        sizes = tuple(
-            operator.index(size) for size in (shape if isinstance(shape, Sequence) else (shape,))
-        )
-    except TypeError:
-        raise TypeError(f"shape must be an integer or several, got {shape!r}.") from None
-    if any(size < 0 for size in sizes):
-        raise ValueError(f"shape must have no negative size, got {shape!r}.")
-    return sizes
-
-
-def _steps(times: np.ndarray[Any, Any], dt: float) -> np.ndarray[Any, Any]:
-    """The step `(t, t + dt]` that each time falls in."""
-    # A time is known to the digits of its own dtype.
-    floating = jnp.issubdtype(times.dtype, jnp.floating)
-    digits = float(jnp.finfo(times.dtype).eps) if floating else 0.0
-    ratio = times.astype(np.float64) / dt
-    nearest = np.round(ratio)
-    on_grid = np.abs(ratio - nearest) <= max(1e-9, 2 * digits) * np.maximum(1, nearest)
-    return np.where(on_grid, nearest, np.ceil(ratio)).astype(np.int64) - 1

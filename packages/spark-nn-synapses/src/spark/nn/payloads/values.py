@@ -7,9 +7,11 @@ from typing import Any, Self
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, ArrayLike, Float
+from jaxtyping import Array, Float
+from numpy.typing import ArrayLike
 
-from .payload import Payload, as_real, describe, is_concrete
+from .arrays import as_array, describe, is_concrete
+from .payload import Payload
 
 
 class FloatArray(Payload):
@@ -38,7 +40,7 @@ class FloatArray(Payload):
         Raises:
             TypeError: If it is anything else.
         """
-        array = as_real("value", value)
+        array = as_array("value", value)
         if not jnp.issubdtype(array.dtype, jnp.floating):
             raise TypeError(f"value must be floating, got dtype {array.dtype}.")
         self._set(value=array)
@@ -66,7 +68,8 @@ class CurrentArray(FloatArray):
     """Currents, in the unit of the kernel that they come from (pA by convention).
 
     Currents add to currents, arrays and numbers, and scale by arrays and numbers. They are not
-    spikes: adding a `SpikeArray` is refused.
+    spikes: adding a `SpikeArray` is refused. NumPy reads `value`; functions of `jax.numpy` take it
+    by name.
 
     Attributes:
         value: The array.
