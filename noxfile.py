@@ -106,7 +106,7 @@ def build(session):
 @nox.session
 def demo(session):
     """Run the main job on recorded spikes and write its figures to demo/."""
-    session.install("-e", "packages/spark-core-tracers", *DEMO)
+    session.install("-e", "packages/spark-core-tracers", "-e", "packages/spark-nn-synapses", *DEMO)
     session.run("python", "docs/demo/run.py", *session.posargs)
 
 

@@ -14,7 +14,8 @@ from sklearn.model_selection import KFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from spark.core.tracers import DoubleTracer, RUTracer, Tracer
+from spark.core.tracers import RUTracer
+from spark.nn.components.synapses import DoubleTracedSynapses, SpikeArray, TracedSynapses
 
 TIME_CONSTANTS = np.geomspace(0.5, 100.0, 24)
 """Of the bank, ms."""
@@ -77,15 +78,20 @@ class Reconstruction:
 
 
 def trace(recording: Recording) -> Traces:
-    """Run the bank of single and double tracers over the spikes of a recording."""
+    """Run a bank of single and double traced synapses over the spikes of a recording.
+
+    One input, the recorded neuron, reaches as many targets as there are time constants.
+    """
+    n, tau = len(TIME_CONSTANTS), TIME_CONSTANTS
+    shared = {"units": n, "kernel_initializer": np.ones((n, 1)), "dtype": "float32", "dt": DT}
+    spikes = SpikeArray(recording.spikes[:, None])
 
     def run():
-        n, tau = len(TIME_CONSTANTS), TIME_CONSTANTS
-        single = Tracer(n, tau, dtype="float32", dt=DT)
+        single = TracedSynapses(tau=tau, **shared)
         # Each spike adds a bump of height 1, whatever the time constant.
-        double = DoubleTracer(n, tau, 2 * tau, scale_2=2 / tau, dtype="float32", dt=DT)
-        spikes = recording.spikes[:, None]
-        return jax.block_until_ready((single.scan(spikes), double.scan(spikes)))
+        double = DoubleTracedSynapses(tau_1=tau, tau_2=2 * tau, scale_2=2 / tau, **shared)
+        currents = single.scan(spikes).value, double.scan(spikes).value
+        return jax.block_until_ready(currents)
 
     durations = []
     for _ in range(2):

@@ -18,6 +18,7 @@ from rich.progress import track
 from rich.table import Table
 
 import spark.core.tracers
+import spark.nn.components.synapses
 
 
 def main() -> None:
@@ -28,8 +29,9 @@ def main() -> None:
     output.mkdir(parents=True, exist_ok=True)
     console = Console()
     console.print(
-        f"spark-core-tracers {spark.core.tracers.__version__}, jax {jax.__version__}, "
-        f"{jax.devices()[0].platform}"
+        f"spark-core-tracers {spark.core.tracers.__version__}, "
+        f"spark-nn-synapses {spark.nn.components.synapses.__version__}, "
+        f"jax {jax.__version__}, {jax.devices()[0].platform}"
     )
 
     decoded = Table(title="Stimulus read from the spikes, on the part that was not fitted")
