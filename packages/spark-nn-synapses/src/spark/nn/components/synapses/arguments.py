@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
-import jax.extend
 import jax.numpy as jnp
 import numpy as np
+from flax.nnx import tracers
 from jaxtyping import Array
 
 from spark.nn.payloads import FloatArray, SpikeArray
@@ -118,11 +118,7 @@ def as_kernel(name: str, value: Any, shape: tuple[int, ...], dtype: jnp.dtype) -
 
 def outside_transforms() -> bool:
     """Whether no JAX transform is tracing this."""
-    return bool(_trace_state() == _NO_TRANSFORM)
+    return bool(tracers.current_jax_trace() == _NO_TRANSFORM)
 
 
-def _trace_state() -> Any:
-    return jax.extend.core.get_opaque_trace_state(convention="nnx")
-
-
-_NO_TRANSFORM = _trace_state()
+_NO_TRANSFORM = tracers.current_jax_trace()
