@@ -105,9 +105,11 @@ def as_kernel(name: str, value: Any, shape: tuple[int, ...], dtype: jnp.dtype) -
         raise ValueError(
             f"{name} must have shape units + input_shape = {shape}, got {array.shape}."
         )
-    kernel = jnp.asarray(array, dtype)
+    # A NumPy array is converted by NumPy, which would warn of what the check below refuses.
+    with np.errstate(over="ignore"):
+        kernel = jnp.asarray(array, dtype)
     if not isinstance(kernel, jax.core.Tracer):
-        wrong = ~np.isfinite(np.asarray(kernel.astype(jnp.float32)))
+        wrong = ~np.asarray(jnp.isfinite(kernel))
         if wrong.any():
             where = tuple(int(i) for i in np.argwhere(wrong)[0])
             raise ValueError(
