@@ -89,7 +89,8 @@ class Synapses(nnx.Module, abc.ABC):
         if rngs is not None and not isinstance(rngs, nnx.Rngs):
             raise TypeError(f"rngs must be an nnx.Rngs or None, got {rngs!r}.")
         self.config = config
-        self.rngs = nnx.data(rngs)
+        # Forked, so that it stays with this module where a transform splits the caller's.
+        self.rngs = nnx.data(None if rngs is None else rngs.fork())
         self.batch = ()
         self.pathway = None
         self.weights = nnx.data(None)
