@@ -9,8 +9,9 @@ import pytest
 
 from spark.nn.components.synapses.projection import WAYS, contributions, inputs_first, project
 
-# Words of spikes hold 32 inputs; the last two kernels are large enough for "auto" to choose.
-SHAPES = [(0, 3), (1, 3), (31, 3), (32, 3), (33, 3), (131, 127), (1030, 17)]
+# Words of spikes hold 32 inputs; the last three kernels are large
+# enough for "auto" to choose, and the very last for a product in parts.
+SHAPES = [(0, 3), (1, 3), (31, 3), (32, 3), (33, 3), (131, 127), (1030, 17), (512, 513)]
 every_way = pytest.mark.parametrize("way", WAYS)
 every_shape = pytest.mark.parametrize("shape", SHAPES, ids=str)
 # Each branch of the code: a small kernel is looked through for faults, a large one is not.
@@ -51,8 +52,8 @@ def close(found, spikes, weights, eps=2.0**-24):
 def test_sums_are_right_at_every_rate(shape, way):
     inputs, _ = shape
     stored, weights = kernel(*shape)
-    # "auto" leaves the events beyond half of the inputs.
-    for count in sorted({0, 1, 15, 16, 17, inputs // 2, inputs // 2 + 1, inputs}):
+    # "auto" leaves the events beyond two fifths of the inputs.
+    for count in sorted({0, 1, 15, 16, 17, 2 * inputs // 5, 2 * inputs // 5 + 1, inputs}):
         spikes = exactly(inputs, min(count, inputs))
         found = run((stored,), spikes, way)
         assert found.dtype == np.float32
