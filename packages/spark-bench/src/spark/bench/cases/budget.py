@@ -57,7 +57,7 @@ def _row(
         yield Case(
             f"budget/{name}/{program}",
             setup,
-            Counts(element_updates=size * batch * steps, synaptic_events=events, flop=2 * events),
+            Counts(elementupdates=size * batch * steps, synaptic_events=events, flop=2 * events),
             {"pre": size, "elements": size, "steps": steps, "batch": batch},
             ("synapses", "budget", "float32"),
             f"budget/{name}",
@@ -95,24 +95,25 @@ def _dense(shape: tuple[int, ...], activity: float) -> Programs:
 
 
 def _per_synapse(shape: tuple[int, ...], activity: float) -> Programs:
-    return {"per-synapse": functools.partial(_update, shape, activity, np.full((), 5.0), True)}
+    return {"per-synapse": functools.partial(update, shape, activity, np.full((), 5.0), True)}
 
 
 def _elementwise(shape: tuple[int, ...], activity: float) -> Programs:
     """An update of one trace a synapse, and the same with the sum that makes it a current."""
-    tau = np.random.default_rng(1).uniform(3.0, 10.0, (shape[-1], shape[-1]))
+    tau = PROGRAMS["traced-synapse"][1](shape[-1])["tau"]
     return {
-        "elementwise": functools.partial(_update, shape, activity, tau, False),
-        "elementwise-and-sum": functools.partial(_update, shape, activity, tau, True),
+        "elementwise": functools.partial(update, shape, activity, tau, False),
+        "elementwise-and-sum": functools.partial(update, shape, activity, tau, True),
     }
 
 
-def _update(
+def update(
     shape: tuple[int, ...], activity: float, tau: np.ndarray[Any, Any], total: bool
 ) -> Program:
     """A trace per synapse in a plain `lax.scan`, inputs first; with or without their sums."""
-    kernel, xs = on_device(kernel_of(shape[-1])), on_device(spikes(shape, activity))
-    lost = on_device(jnp.asarray(-np.expm1(-1 / tau), jnp.float32))
+    kernel = on_device(kernel_of(shape[-1]).T.copy())
+    xs = on_device(spikes(shape, activity))
+    lost = on_device(jnp.asarray(-np.expm1(-1 / tau.T), jnp.float32))
     start = jnp.zeros_like(kernel)
 
     @jax.jit
@@ -129,12 +130,13 @@ def _update(
 def _product(shape: tuple[int, ...], activity: float) -> Programs:
     """One matrix product for all steps, then the trace; and our own steps."""
     return {
-        "product": functools.partial(_product_then_trace, shape, activity),
+        "product": functools.partial(product_then_trace, shape, activity),
         "steps": functools.partial(stepped, "traced-shared", shape, activity, "float32"),
     }
 
 
-def _product_then_trace(shape: tuple[int, ...], activity: float) -> Program:
+def product_then_trace(shape: tuple[int, ...], activity: float) -> Program:
+    """The product reads the kernel once for all steps, whatever spikes."""
     kernel, xs = on_device(kernel_of(shape[-1])), on_device(spikes(shape, activity))
     decay = jnp.float32(np.exp(-1 / 5.0))
 
