@@ -131,7 +131,7 @@ class Synapses(nnx.Module, abc.ABC):
         initializer = config.kernel_initializer
         dtype = as_storage_dtype(config.kernel_dtype or config.dtype)
         if isinstance(initializer, KernelInitializerConfig):
-            return initializer.make(len(config.units))(key, shape, dtype)
+            initializer = initializer.make(len(config.units))
         if not isinstance(initializer, np.ndarray):
             initializer = initializer(key, shape, dtype)
         return as_kernel("kernel_initializer", initializer, shape, dtype)
