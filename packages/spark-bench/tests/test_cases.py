@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from spark.bench import registry
-from spark.bench.cases import tracers
+from spark.bench.cases import budget, synapses, tracers
 from spark.bench.conform import references
 
 
@@ -35,6 +35,23 @@ def test_programs_of_a_synapse_compute_the_same():
         assert np.asarray(currents) == pytest.approx(every, abs=1e-4)
 
 
+def test_references_of_the_budget_compute_what_synapses_do():
+    shape, activity = (50, 20), 0.1
+    tau = synapses.PROGRAMS["traced-synapse"][1](20)["tau"]
+    references = {
+        "traced-shared": [
+            budget.update(shape, activity, np.full((), 5.0), True),
+            budget.product_then_trace(shape, activity),
+        ],
+        "traced-synapse": [budget.update(shape, activity, tau, True)],
+    }
+    for program, others in references.items():
+        ours = np.asarray(synapses.stepped(program, shape, activity, "float32")())
+        for other in others:
+            # Sums of 20 weights in another order; the largest current is about 10.
+            assert np.asarray(other()) == pytest.approx(ours, abs=1e-4)
+
+
 def test_synaptic_events_are_those_of_the_input():
     case = registry.all_cases()["synapses/100x100/float32/batch=1/linear/activity=0.02"]
     spikes = tracers.spikes((1000, 100), 0.02)
@@ -49,6 +66,7 @@ def test_every_synapse_is_measured_at_every_activity_and_size():
             for activity in ("0.001", "0.02", "0.2", "1"):
                 where = f"synapses/{size}x{size}/float32/batch=1"
                 assert f"{where}/{program}/activity={activity}" in names
+    assert "budget/step/4000x4000/activity=0.02/per-synapse" in names
     assert "synapses/4000x4000/float32/batch=1/traced-synapse/activity=0.02" in names
     assert "synapses/1000x1000/float32/batch=32/traced-shared/activity=0.02" in names
     assert "synapses/1000x1000/float16/batch=1/traced-shared/activity=0.02" in names

@@ -30,7 +30,7 @@ def amount(value: float) -> str:
     for suffix, size in (("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e3)):
         if value >= size:
             return f"{value / size:.3g}{suffix}"
-    return f"{value:g}" if value else ""
+    return f"{value:.3g}" if value else ""
 
 
 def case_table(cases: Iterable[Case]) -> Table:
@@ -84,8 +84,12 @@ def observed_text(record: Record) -> str:
 def _against(record: Record, reference: Record) -> str:
     if record.is_reference:
         return "reference"
-    found = ratio(record.processes, reference.processes)
-    return f"{found.value:.2f}x ({found.low:.2f} - {found.high:.2f})"
+    return ratio_text(ratio(record.processes, reference.processes))
+
+
+def ratio_text(found: Ratio) -> str:
+    """A ratio with its confidence interval."""
+    return f"{found.value:.3g}x ({found.low:.3g} - {found.high:.3g})"
 
 
 def floor_ratio(record: Record, limits: Limits) -> str:

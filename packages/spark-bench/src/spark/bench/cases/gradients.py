@@ -35,7 +35,7 @@ def cases() -> Iterator[Case]:
                 group,
                 reference=name == "forward",
                 quick=kind.name == "Tracer",
-                observe=None if name == "forward" else functools.partial(_stored, kind, name),
+                observe=None if name == "forward" else functools.partial(_memory, kind, name),
             )
 
 
@@ -71,13 +71,24 @@ def _gradient_of_steps(kind: Kind) -> Program:
 
 
 def _gradient(series: Callable[[Any], jax.Array], parameters: Any) -> Program:
-    gradient = jax.jit(jax.grad(lambda parameters: (series(parameters) ** 2).sum()))
-    return functools.partial(gradient, parameters)
+    return functools.partial(_compiled_gradient(series), parameters)
 
 
-def _stored(kind: Kind, name: str) -> dict[str, float]:
-    """What waits for the backward pass: floating-point numbers over time, against the outputs."""
+def _compiled_gradient(series: Callable[[Any], jax.Array]) -> Any:
+    return jax.jit(jax.grad(lambda parameters: (series(parameters) ** 2).sum()))
+
+
+def _memory(kind: Kind, name: str) -> dict[str, float]:
+    """What waits for the backward pass, and what the program needs at its peak, over the outputs.
+
+    What waits: floating-point numbers over time. The peak: beside inputs and outputs.
+    """
     parameters, scan, steps = _functions(kind)
-    ys, pullback = jax.vjp(scan if name == "scan" else steps, parameters)
+    series = scan if name == "scan" else steps
+    ys, pullback = jax.vjp(series, parameters)
     kept = [leaf for leaf in jax.tree.leaves(pullback) if leaf.size >= STEPS and leaf.dtype != bool]
-    return {"stored_over_outputs": sum(leaf.nbytes for leaf in kept) / ys.nbytes}
+    found = {"stored_over_outputs": sum(leaf.nbytes for leaf in kept) / ys.nbytes}
+    needed = _compiled_gradient(series).lower(parameters).compile().memory_analysis()
+    if needed:
+        found["peak_over_outputs"] = needed.temp_size_in_bytes / ys.nbytes
+    return found

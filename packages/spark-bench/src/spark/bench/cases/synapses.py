@@ -72,14 +72,14 @@ def _family(size: int, steps: int, dtype: str, batch: int) -> Iterator[Case]:
         where = f"synapses/{size}x{size}/{dtype}/batch={batch}"
         group = f"{where}/activity={activity:g}"
         programs: dict[str, tuple[Callable[[], Program], int | None]] = {
-            "hand-written": (functools.partial(_hand_written, shape, activity, dtype), 1)
+            "hand-written": (functools.partial(hand_written, shape, activity, dtype), 1)
         }
         for name, (_, _, traces) in PROGRAMS.items():
             run = functools.partial(_run, name, shape, activity, dtype)
             if traces is not None or (size <= PER_SYNAPSE and batch == 1):
                 programs[name] = run, traces
-        stepped = functools.partial(_steps, "traced-shared", shape, activity, dtype)
-        programs["traced-shared-steps"] = stepped, 1
+        in_steps = functools.partial(stepped, "traced-shared", shape, activity, dtype)
+        programs["traced-shared-steps"] = in_steps, 1
         for name, (setup, traces) in programs.items():
             yield Case(
                 f"{where}/{name}/activity={activity:g}",
@@ -119,14 +119,16 @@ def _counts(
     )
 
 
-def _kernel(size: int) -> np.ndarray[Any, Any]:
+def kernel_of(size: int) -> np.ndarray[Any, Any]:
+    """A kernel, the same in every process."""
     return np.random.default_rng(2).standard_normal((size, size), np.float32)
 
 
-def _built(name: str, shape: tuple[int, ...], dtype: str) -> Synapses:
+def built(name: str, shape: tuple[int, ...], dtype: str = "float32") -> Synapses:
+    """The synapses of a program, for spikes of shape `(steps, *batch, inputs)`."""
     cls, parameters, _ = PROGRAMS[name]
     size = shape[-1]
-    kernel = _kernel(size)
+    kernel = kernel_of(size)
     synapses: Synapses = cls(
         units=(size,), dtype=dtype, kernel_initializer=kernel, **parameters(size)
     )
@@ -136,13 +138,13 @@ def _built(name: str, shape: tuple[int, ...], dtype: str) -> Synapses:
 
 def _run(name: str, shape: tuple[int, ...], activity: float, dtype: str) -> Program:
     """The whole sequence at once."""
-    synapses, xs = _built(name, shape, dtype), on_device(spikes(shape, activity))
+    synapses, xs = built(name, shape, dtype), on_device(spikes(shape, activity))
     return lambda: synapses.scan(xs).value
 
 
-def _steps(name: str, shape: tuple[int, ...], activity: float, dtype: str) -> Program:
+def stepped(name: str, shape: tuple[int, ...], activity: float, dtype: str) -> Program:
     """One call a step within one program, as in a network with feedback."""
-    synapses, xs = _built(name, shape, dtype), on_device(spikes(shape, activity))
+    synapses, xs = built(name, shape, dtype), on_device(spikes(shape, activity))
     definition, state = nnx.split(synapses)
     # A kernel that is carried would be copied where it cannot be shared.
     moving, fixed = nnx.split_state(state, (TraceState, nnx.RngCount), ...)
@@ -159,19 +161,22 @@ def _steps(name: str, shape: tuple[int, ...], activity: float, dtype: str) -> Pr
     return lambda: run(moving, fixed, xs)
 
 
-def _hand_written(shape: tuple[int, ...], activity: float, dtype: str) -> Program:
+def hand_written(shape: tuple[int, ...], activity: float, dtype: str) -> Program:
     """A dense product and a trace per target in a plain `lax.scan`."""
-    kernel = on_device(jnp.asarray(_kernel(shape[-1]), dtype))
+    kernel = on_device(jnp.asarray(kernel_of(shape[-1]), dtype))
     xs = on_device(spikes(shape, activity))
     decay = jnp.float32(np.exp(-1 / 5.0))
     start = jnp.zeros(shape[1:], dtype)
 
-    def step(y: jax.Array, s: jax.Array) -> tuple[jax.Array, jax.Array]:
-        s = s.astype(dtype)
-        # For one vector, XLA's CPU product is fastest along the rows of a matrix.
-        drive = kernel @ s if s.ndim == 1 else s @ kernel.T
-        y = (decay * y + drive).astype(dtype)
-        return y, y
+    @jax.jit
+    def run(kernel: jax.Array, start: jax.Array, xs: jax.Array) -> Any:
+        def step(y: jax.Array, s: jax.Array) -> tuple[jax.Array, jax.Array]:
+            s = s.astype(dtype)
+            # For one vector, XLA's CPU product is fastest along the rows of a matrix.
+            drive = kernel @ s if s.ndim == 1 else s @ kernel.T
+            y = (decay * y + drive).astype(dtype)
+            return y, y
 
-    scan = jax.jit(lambda start, xs: jax.lax.scan(step, start, xs))
-    return lambda: scan(start, xs)
+        return jax.lax.scan(step, start, xs)
+
+    return lambda: run(kernel, start, xs)

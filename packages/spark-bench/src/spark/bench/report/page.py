@@ -16,7 +16,7 @@ from ..compare import ratio
 from ..conform.suite import Conformance
 from ..floors import limits_in
 from ..records import COUNT, OBSERVED, SIZE, Record
-from ..tables import amount, floor_ratio, observed_text, seconds, verdict_text
+from ..tables import amount, floor_ratio, observed_text, ratio_text, seconds, verdict_text
 from .figures import figures
 
 # What differs from case to case is no part of the environment.
@@ -106,8 +106,7 @@ def _cases(records: Mapping[str, Record]) -> list[dict[str, str]]:
         reference = references.get(record.group)
         against = ""
         if reference is not None and reference is not record:
-            found = ratio(record.processes, reference.processes)
-            against = f"{found.value:.2f} ({found.low:.2f} to {found.high:.2f})"
+            against = ratio_text(ratio(record.processes, reference.processes))
         rows.append(
             {
                 "name": record.name,

@@ -52,21 +52,22 @@ def _require_single(dtype):
 
 def _looped(synapse, xs, dt, dtype, keep, step=None):
     """All steps in one compiled `for_loop`; the state starts from rest each time."""
-    inputs = jnp.asarray(xs)
+    # A slice within the program would copy all inputs.
+    before, last = jnp.asarray(xs if keep == "every" else xs[:-1]), jnp.asarray(xs[-1])
     step = step or (lambda x: synapse.update(x.astype(dtype)))
     with brainstate.environ.context(dt=dt * u.ms):
         synapse.init_state()
 
     @brainstate.transform.jit
-    def run(inputs):
+    def run(before, last):
         synapse.reset_state()
         if keep == "every":
-            return brainstate.transform.for_loop(step, inputs)
-        brainstate.transform.for_loop(lambda x: (step(x), None)[1], inputs[:-1])
-        return step(inputs[-1])
+            return brainstate.transform.for_loop(step, before)
+        brainstate.transform.for_loop(lambda x: (step(x), None)[1], before)
+        return step(last)
 
     def program():
         with brainstate.environ.context(dt=dt * u.ms):
-            return jax.block_until_ready(run(inputs))
+            return jax.block_until_ready(run(before, last))
 
     return program

@@ -28,22 +28,27 @@ def current(spikes, kernel, *, tau, dt, dtype, keep):
 def plasticity(xs, *, R_tau, U_tau, scale_U, dt, dtype, keep):
     """Two decays and two jumps a step."""
     decay_R, decay_U = (jnp.exp(-dt / tau).astype(dtype) for tau in (R_tau, U_tau))
-    inputs = jnp.asarray(xs)
+    # A slice within the program would copy all inputs.
+    before, last = jnp.asarray(xs if keep == "every" else xs[:-1]), jnp.asarray(xs[-1])
 
     @jax.jit
-    def run(inputs):
+    def run(before, last):
         def step(carry, x):
-            U, R, _ = carry
+            U, R = carry
             U, R = decay_U * U, 1 - decay_R * (1 - R)
             U = jnp.where(x, U + scale_U * (1 - U), U)
             released = jnp.where(x, U * R, 0)
-            return (U, R - released, released), released if keep == "every" else None
+            return (U, R - released), released
+
+        def keeping_none(carry, x):
+            return step(carry, x)[0], None
 
         rest = jnp.zeros(xs.shape[1:], dtype)
-        (_, _, last), every = jax.lax.scan(step, (rest, rest + 1, rest), inputs)
-        return every if keep == "every" else last
+        loop = step if keep == "every" else keeping_none
+        moved, every = jax.lax.scan(loop, (rest, rest + 1), before)
+        return every if keep == "every" else step(moved, last)[1]
 
-    return lambda: jax.block_until_ready(run(inputs))
+    return lambda: jax.block_until_ready(run(before, last))
 
 
 def _scanned(update, xs, shape, dtype, keep):

@@ -43,23 +43,24 @@ def current(spikes, kernel, *, tau, dt, dtype, keep):
         units=kernel.shape[:1], tau=tau, dtype=dtype, dt=dt, kernel_initializer=kernel
     )
     synapses.build({"spikes": InputSpec(kernel.shape[1:], batch=spikes.shape[1:-1])})
-    inputs = jnp.asarray(spikes)
+    before, last = _apart(spikes, keep)
     # A kernel that is carried would be copied where it cannot be shared.
     moves = (TraceState, nnx.RngCount)
     definition, moving, fixed = nnx.split(synapses, moves, ...)
 
     @jax.jit
-    def run(moving, fixed, inputs):
+    def run(moving, fixed, before, last):
         def step(moving, s):
             synapses = nnx.merge(definition, moving, fixed)
             y = synapses(s).value
             return nnx.state(synapses, moves), y if keep == "every" else None
 
-        last, every = jax.lax.scan(step, moving, inputs[:-1])
-        y = nnx.merge(definition, last, fixed)(inputs[-1]).value
-        return jnp.concatenate([every, y[None]]) if keep == "every" else y
+        moved, every = jax.lax.scan(step, moving, before)
+        if keep == "every":
+            return every
+        return nnx.merge(definition, moved, fixed)(last).value
 
-    return lambda: jax.block_until_ready(run(moving, fixed, inputs))
+    return lambda: jax.block_until_ready(run(moving, fixed, before, last))
 
 
 def _scanned(tracer, xs, keep):
@@ -76,15 +77,20 @@ def _scanned(tracer, xs, keep):
 
 def _last(tracer, xs):
     """The last value alone: a `lax.scan` of the pure step keeps no series."""
-    inputs = jnp.asarray(xs)
+    before, last = _apart(xs, "last")
     recurrence, parameters, state = tracer.recurrence, tracer.parameters, tracer.state
 
     @jax.jit
-    def run(state, inputs):
+    def run(state, before, last):
         def step(state, x):
             return recurrence.step(parameters, state, x)[0], None
 
-        before, _ = jax.lax.scan(step, state, inputs[:-1])
-        return recurrence.step(parameters, before, inputs[-1])[1]
+        moved, _ = jax.lax.scan(step, state, before)
+        return recurrence.step(parameters, moved, last)[1]
 
-    return lambda: jax.block_until_ready(run(state, inputs))
+    return lambda: jax.block_until_ready(run(state, before, last))
+
+
+def _apart(xs, keep):
+    """What the loop takes, and the last input: a slice within the program would copy them all."""
+    return jnp.asarray(xs if keep == "every" else xs[:-1]), jnp.asarray(xs[-1])

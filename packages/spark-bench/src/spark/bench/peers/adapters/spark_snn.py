@@ -41,18 +41,18 @@ def current(spikes, kernel, *, tau, dt, dtype, keep):
 
 def _looped(module, xs, keep, step=lambda module, x: module(x)):
     """One `lax.scan` over the split module."""
-    inputs = jnp.asarray(xs)
+    # A slice within the program would copy all inputs.
+    before, last = jnp.asarray(xs if keep == "every" else xs[:-1]), jnp.asarray(xs[-1])
     definition, state = nnx.split(module)
 
     @jax.jit
-    def run(state, inputs):
+    def run(state, before, last):
         def body(state, x):
             module = nnx.merge(definition, state)
             y = step(module, x)
             return nnx.split(module)[1], y if keep == "every" else None
 
-        last, every = jax.lax.scan(body, state, inputs[:-1])
-        y = step(nnx.merge(definition, last), inputs[-1])
-        return jnp.concatenate([every, y[None]]) if keep == "every" else y
+        moved, every = jax.lax.scan(body, state, before)
+        return every if keep == "every" else step(nnx.merge(definition, moved), last)
 
-    return lambda: jax.block_until_ready(run(state, inputs))
+    return lambda: jax.block_until_ready(run(state, before, last))
