@@ -5,12 +5,15 @@ package x Python x backend x JAX is `nox -s matrix`.
 """
 
 import shutil
+from pathlib import Path
 
 import nox
 
 # What can be installed, and what each needs from this repository.
 PACKAGES = {
     "spark-core-tracers": [],
+    "spark-nn-synapses": ["spark-core-tracers"],
+    "spark-bench": ["spark-core-tracers", "spark-nn-synapses"],
 }
 PYTHONS = ["3.11", "3.12", "3.13"]
 JAX = {
@@ -35,6 +38,17 @@ DOCS = [
     "ruff>=0.17,<0.18",  # lays out signatures
 ]
 KATEX = "katex@0.16"
+
+# What spark-bench compares with, each in an environment of its own: Python, and what is installed.
+PEERS = {
+    "brainpy": ("3.11", ["brainpy==2.8.2", "brainevent==0.2.1", "numba"]),
+    "brian2": ("3.11", ["brian2==2.9.0", "numpy<2.4"]),
+    "norse": ("3.11", ["norse==1.1.0", "torch==2.13.0"]),
+    "snntorch": ("3.11", ["snntorch==1.0.0", "torch==2.13.0", "numpy"]),
+    "spark-snn": ("3.12", ["spark_snn==1.2.2"]),
+    "sparxml": ("3.12", ["sparxml==0.1.1"]),
+    "spyx": ("3.11", ["spyx==1.0.0"]),
+}
 
 nox.needs_version = ">=2025.2.9"
 nox.options.default_venv_backend = "uv|virtualenv"
@@ -109,16 +123,54 @@ def demo(session):
 
 
 @nox.session
+def bench(session):
+    """Measure the quick suite, check conformance, and write a report to report/."""
+    install(session, "spark-bench")
+    folder = Path("report")
+    folder.mkdir(exist_ok=True)
+    results, facts = folder / "results.json", folder / "conform.json"
+    session.run("spark-bench", "run", "--json", results, *session.posargs)
+    session.run("spark-bench", "conform", "--peer", "spark", "--json", facts)
+    session.run("spark-bench", "report", results, "--conformance", facts, "-o", folder)
+
+
+@nox.session
 def measure(session):
     """Measure the speed figures of the changelogs on this machine."""
-    session.install("-e", "packages/spark-core-tracers")
-    session.run("python", "docs/measure.py", *session.posargs)
+    install(session, "spark-bench")
+    cases = ["call", "scan/Tracer/*/50x1000000/*", "ways", "gradient"]
+    session.run("spark-bench", "run", *[f"--case={case}" for case in cases], *session.posargs)
+
+
+@nox.session
+def peers(session):
+    """Compare with other libraries, each in its own environment: facts, then times; to report/."""
+    install(session, "spark-bench")
+    folder = Path("report")
+    folder.mkdir(exist_ok=True)
+    pythons = []
+    for peer, (version, requirements) in PEERS.items():
+        environment = Path(session.create_tmp(), peer)
+        if shutil.which(f"python{version}") is None:
+            session.warn(f"{peer} needs Python {version}, which is not here")
+            continue
+        python = environment / "bin" / "python"
+        # What cannot be made or installed is reported as missing, and does not stop the others.
+        whatever = {"external": True, "success_codes": range(256)}
+        session.run(f"python{version}", "-m", "venv", environment, **whatever)
+        if python.exists():
+            session.run(python, "-m", "pip", "install", "-q", *requirements, **whatever)
+        pythons.append(f"--python={peer}={python}")
+    times, facts = folder / "peers.json", folder / "conform.json"
+    session.run("spark-bench", "peers", *pythons, "--json", times, *session.posargs)
+    session.run("spark-bench", "conform", *pythons, "--json", facts)
+    session.run("spark-bench", "report", times, "--conformance", facts, "-o", folder)
 
 
 @nox.session
 def docs(session):
     """Build the documentation into site/, its examples and figures too."""
-    session.install("-e", "packages/spark-core-tracers", "-e", "packages/spark-nn-synapses", *DOCS)
+    session.install(*[f"-epackages/{package}" for package in PACKAGES], *DOCS)
     tools = session.create_tmp()
     session.run("npm", "install", "--silent", "--no-audit", "--prefix", tools, KATEX)
     session.env["KATEX"] = f"{tools}/node_modules/katex/dist"

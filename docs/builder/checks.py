@@ -19,6 +19,7 @@ PUBLIC = (
     "spark.nn.payloads",
     "spark.nn.initializers",
     "spark.nn.configs",
+    "spark.bench",
 )
 
 

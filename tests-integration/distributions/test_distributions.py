@@ -14,6 +14,14 @@ SMOKE = {
         "import spark, spark.core.tracers as t; assert spark.__file__ is None; "
         "print(t.__version__, t.Tracer(1, 5.0)(1.0))"
     ),
+    "spark-nn-synapses": (
+        "import spark, spark.nn.components.synapses as s; assert spark.__file__ is None; "
+        "print(s.__version__, s.TracedSynapses(units=(2,))([True, False, True]).value)"
+    ),
+    "spark-bench": (
+        "import spark, spark.bench as b; from spark.bench.registry import all_cases; "
+        "assert spark.__file__ is None; assert all_cases(); print(b.__version__)"
+    ),
 }
 every_package = pytest.mark.parametrize("package", SMOKE)
 
@@ -50,7 +58,7 @@ def test_wheel_holds_the_sources_and_nothing_else(built, package):
     expected = {
         path.relative_to(source).as_posix()
         for path in source.rglob("*")
-        if path.suffix == ".py" or path.name == "py.typed"
+        if path.suffix in (".py", ".html") or path.name == "py.typed"
     }
     assert any(name.endswith("/__init__.py") for name in expected)
     assert any(name.endswith("/py.typed") for name in expected)

@@ -70,10 +70,10 @@ def test_reset_restores_rest_and_lets_the_stream_go_on(kind, dtype):
 
 
 @every_kind
-@every_dtype
 @pytest.mark.parametrize("mask_shape", [(3, 4), (4,), (3, 1), ()])
-def test_masked_reset_touches_the_mask_alone(kind, dtype, mask_shape):
-    tracer = kind.make(SHAPE, dtype=dtype)
+def test_masked_reset_touches_the_mask_alone(kind, mask_shape):
+    # A selection: nothing in it depends on the dtype.
+    tracer = kind.make(SHAPE)
     tracer.scan(spikes(4, (20, *SHAPE)))
     before = kind.traces(tracer)
     mask = np.random.default_rng(5).random(mask_shape) < 0.5
@@ -123,16 +123,16 @@ def test_every_element_has_its_own_parameters(kind):
 
 
 @every_kind
-@every_dtype
 @pytest.mark.parametrize("shape", [(0,), (3, 0), ()])
-def test_empty_and_scalar_shapes(kind, dtype, shape):
-    tracer = kind.make(shape, dtype=dtype)
+def test_empty_and_scalar_shapes(kind, shape):
+    # In float16, where rounding has shapes of its own to get right.
+    tracer = kind.make(shape, dtype="float16")
     assert tracer(jnp.ones(shape)).shape == shape
     assert tracer.scan(np.ones((5, *shape), bool)).shape == (5, *shape)
     assert tracer.scan(np.ones((0, *shape), bool)).shape == (0, *shape)
     tracer.masked_reset(np.ones(shape, bool))
     assert tracer.value.shape == shape
-    assert tracer.value.dtype == dtype
+    assert tracer.value.dtype == jnp.float16
 
 
 @every_kind
@@ -140,7 +140,7 @@ def test_empty_and_scalar_shapes(kind, dtype, shape):
     "x_dtype", [bool, np.int8, np.uint32, np.int32, np.float16, np.float32, "bfloat16"]
 )
 def test_input_dtypes_mean_the_same(kind, x_dtype):
-    train = spikes(8, (30, *SHAPE))
+    train = spikes(8, (6, *SHAPE))
     expected = np.asarray(kind.make(SHAPE).scan(train.astype(np.float32)))
     found = kind.make(SHAPE).scan(jnp.asarray(train).astype(x_dtype))
     np.testing.assert_array_equal(np.asarray(found), expected)
@@ -230,7 +230,7 @@ def test_an_infinite_input_shows(kind, dtype):
 
 
 @every_kind
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(data=st.data())
 def test_scan_equals_steps_on_any_input(kind, data):
     shape = data.draw(hnp.array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=3))

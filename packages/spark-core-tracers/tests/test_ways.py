@@ -8,17 +8,26 @@ import numpy as np
 import pytest
 from jax import lax
 
-from spark.core.tracers import over_time, ways
+from spark.core.tracers import RUTracer, SaturableDoubleTracer, Tracer, plan, ways
 
-from .kinds import KINDS, every_kind, spikes
+from .kinds import KINDS, NEAREST, spikes
 
 SHAPE = (3, 2)
 METHODS = ["sequential", "parallel"]
+# How a state is rounded does not depend on the way: NEAREST would compile the same programs again.
+WAYS_KINDS = [kind for kind in KINDS if kind is not NEAREST]
+every_kind = pytest.mark.parametrize("kind", WAYS_KINDS, ids=lambda kind: kind.name)
 # What is carried is rounded at every step or not at all: a few roundings of float32 or float64; in
 # half precision a few spacings of a trace of size 1.
 TOLERANCE = {"float64": 1e-14, "float32": 2e-6, "float16": 4e-3, "bfloat16": 3e-2}
 every_way = pytest.mark.parametrize("method", METHODS)
-every_dtype = pytest.mark.parametrize("dtype", TOLERANCE)
+# All dtypes but float64 compute in float32: one of them for every kind, and every one for one kind.
+every_kind_and_dtype = pytest.mark.parametrize(
+    ("kind", "dtype"),
+    [(kind, dtype) for kind in WAYS_KINDS for dtype in ("float64", "float16")]
+    + [(WAYS_KINDS[0], dtype) for dtype in ("float32", "bfloat16")],
+    ids=lambda value: getattr(value, "name", value),
+)
 
 
 def inputs(time, seed=0):
@@ -27,10 +36,9 @@ def inputs(time, seed=0):
     return np.where(spikes(seed, (time, *SHAPE), 0.3), rng.normal(0.3, 1, (time, *SHAPE)), 0)
 
 
-@every_kind
-@every_dtype
+@every_kind_and_dtype
 def test_ways_agree_in_values_and_final_state(x64, kind, dtype):
-    xs = inputs(100)
+    xs = inputs(12)
     tracers = {method: kind.make(SHAPE, dtype=dtype) for method in METHODS}
     ys = {m: np.asarray(t.scan(xs, method=m), np.float64) for m, t in tracers.items()}
     np.testing.assert_allclose(ys["parallel"], ys["sequential"], rtol=0, atol=TOLERANCE[dtype])
@@ -40,40 +48,77 @@ def test_ways_agree_in_values_and_final_state(x64, kind, dtype):
         np.testing.assert_allclose(
             found.astype(float), trace.astype(float), rtol=0, atol=TOLERANCE[dtype]
         )
-    assert int(tracers["parallel"].rng.count[...]) == 100
+    assert int(tracers["parallel"].rng.count[...]) == 12
 
 
-@every_kind
-@pytest.mark.parametrize("dtype", ["float64", "float16"])
-@pytest.mark.parametrize("ways_taken", [("sequential", "parallel"), ("parallel", "sequential")])
-def test_one_way_continues_where_the_other_stopped(x64, kind, dtype, ways_taken):
-    xs = inputs(60)
+@every_kind_and_dtype
+def test_one_way_continues_where_the_other_stopped(x64, kind, dtype):
+    xs = inputs(12)
     whole = np.asarray(kind.make(SHAPE, dtype=dtype).scan(xs, "sequential"), float)
     tracer = kind.make(SHAPE, dtype=dtype)
-    parts = [tracer.scan(part, way) for part, way in zip(np.split(xs, 2), ways_taken, strict=True)]
+    ways_taken = ("sequential", "parallel", "sequential")
+    parts = [tracer.scan(part, way) for part, way in zip(np.split(xs, 3), ways_taken, strict=True)]
     found = np.concatenate([np.asarray(part, float) for part in parts])
     np.testing.assert_allclose(found, whole, rtol=0, atol=TOLERANCE[dtype])
 
 
 @every_kind
 def test_chunks_change_nothing(x64, kind, monkeypatch):
-    xs = inputs(50)
-    whole = np.asarray(kind.make(SHAPE, dtype="float64").scan(xs, "parallel"))
-    for steps in (1, 7):
-        monkeypatch.setattr(over_time, "CHUNK", steps * 6)
-        jax.clear_caches()
-        found = np.asarray(kind.make(SHAPE, dtype="float64").scan(xs, "parallel"))
-        np.testing.assert_allclose(found, whole, rtol=0, atol=TOLERANCE["float64"])
-    monkeypatch.undo()
-    jax.clear_caches()
+    xs = jnp.asarray(inputs(9))
+    tracer = kind.make(SHAPE, dtype="float64")
+    recurrence, state = tracer.recurrence, tracer.state
+
+    def values(method):
+        # A jit of its own: the size of a chunk is read when it is traced.
+        return jax.jit(lambda p: recurrence.scan(p, state, xs, method)[1])(tracer.parameters)
+
+    expected = np.asarray(values("sequential"))
+    for steps in (1, 4):
+        monkeypatch.setattr(plan, "CHUNK", steps * 6)
+        found = np.asarray(values("parallel"))
+        np.testing.assert_allclose(found, expected, rtol=0, atol=TOLERANCE["float64"])
+
+
+@every_kind
+@pytest.mark.parametrize("tau", [1.0, 0.125])
+def test_a_small_value_after_a_large_one_keeps_its_digits(x64, kind, tau):
+    # A pulse, and what is left of it many time constants, or one step of eight of them, later.
+    if kind.arguments.get("integrator") == "euler":
+        tau = max(tau, 1.25)
+    values = {"tau": tau, "base": 0.0}
+    changed = {
+        name: value for name in kind.arguments for part, value in values.items() if part in name
+    }
+    if "saturable" in kind.name:
+        changed["maximum"] = 1e6
+    pulse = np.zeros((16, 1))
+    pulse[0] = 1e4
+    expected = np.asarray(kind.make(1, dtype="float64", **changed).scan(pulse))[:, 0]
+    tracers = [kind.make(1, dtype="float32", **changed) for _ in range(3)]
+    found = {m: t.scan(pulse, method=m)[:, 0] for m, t in zip(METHODS, tracers, strict=False)}
+    if kind.cls is not SaturableDoubleTracer:
+        times, nowhere = np.arange(1.0, 17.0), np.zeros(16, int)
+        found["jump"] = tracers[2].jump(times, nowhere, 16.0, pulse[:, 0])
+        # In one go to the end.
+        tracers[2].reset()
+        tracers[2].jump([1.0], [0], 16.0, [1e4])
+        if kind.cls is not RUTracer:
+            found["end"] = np.append(np.asarray(found["jump"])[:-1], tracers[2].value)
+    normal = expected > 1e-30
+    assert expected[normal].min() < 1e-2 * expected.max()
+    for way, ys in found.items():
+        # A rounding of float32, 6e-8, per step; and one of the rate, times up to 70 of decay.
+        np.testing.assert_allclose(
+            np.asarray(ys, float)[normal], expected[normal], rtol=5e-6, err_msg=way
+        )
 
 
 @every_kind
 @every_way
-@pytest.mark.parametrize("x_shape", [(), (2,), (3, 1)])
+@pytest.mark.parametrize("x_shape", [(), (3, 1)])
 def test_inputs_broadcast_over_time(kind, method, x_shape):
-    xs = np.random.default_rng(1).random((20, *x_shape)).astype(np.float32)
-    full = np.broadcast_to(xs.reshape(20, *(1,) * (2 - len(x_shape)), *x_shape), (20, *SHAPE))
+    xs = np.random.default_rng(1).random((4, *x_shape)).astype(np.float32)
+    full = np.broadcast_to(xs.reshape(4, *(1,) * (2 - len(x_shape)), *x_shape), (4, *SHAPE))
     found = kind.make(SHAPE, dtype="float32").scan(xs, method)
     expected = kind.make(SHAPE, dtype="float32").scan(full, method)
     np.testing.assert_allclose(np.asarray(found), np.asarray(expected), rtol=0, atol=1e-6)
@@ -92,7 +137,7 @@ def test_empty_shapes_and_times(kind, method, time, shape):
 def test_rest_stays_at_rest_in_parallel(kind):
     tracer = kind.make(SHAPE, dtype="float32")
     before = kind.traces(tracer)
-    tracer.scan(np.zeros((300, *SHAPE)), "parallel")
+    tracer.scan(np.zeros((40, *SHAPE)), "parallel")
     for name, trace in kind.traces(tracer).items():
         # A clipped map carries base and bounds as deviations: one rounding.
         np.testing.assert_allclose(trace, before[name], rtol=1e-7)
@@ -100,16 +145,16 @@ def test_rest_stays_at_rest_in_parallel(kind):
 
 @every_kind
 def test_nan_stays_in_its_own_element_in_parallel(kind):
-    xs = inputs(30).astype(np.float32)
-    xs[10, 1, 1] = np.nan
+    xs = inputs(12).astype(np.float32)
+    xs[4, 1, 1] = np.nan
     wrong = np.isnan(np.asarray(kind.make(SHAPE, dtype="float32").scan(xs, "parallel")))
-    assert wrong[11:, 1, 1].all()
-    wrong[10:, 1, 1] = False
+    assert wrong[5:, 1, 1].all()
+    wrong[4:, 1, 1] = False
     assert not wrong.any()
 
 
 @every_kind
-@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32"])
+@pytest.mark.parametrize("dtype", ["float16", "float32"])
 def test_a_finite_input_never_makes_infinity_in_parallel(kind, dtype):
     tracer = kind.make(4, dtype=dtype)
     ys = tracer.scan(np.full((9, 4), np.finfo(np.float32).max), "parallel")
@@ -174,7 +219,7 @@ def gradients(kind, dtype, method, xs, wide):
 @every_kind
 def test_gradients_against_finite_differences(x64, kind):
     # Away from the corners of the clips, where a difference has no meaning.
-    xs = np.random.default_rng(3).uniform(0.02, 0.3, (12, *SHAPE))
+    xs = np.random.default_rng(3).uniform(0.02, 0.3, (8, *SHAPE))
     found = gradients(kind, "float64", "sequential", xs, jnp.float64)
     tracer = kind.make(SHAPE, dtype="float64")
     weights = jnp.asarray(np.random.default_rng(2).normal(size=xs.shape))
@@ -196,27 +241,33 @@ def test_gradients_against_finite_differences(x64, kind):
 
 @every_kind
 def test_gradients_are_equal_between_the_ways(x64, kind):
-    xs = inputs(30)  # traces go over both bounds
+    xs = inputs(8)  # traces go over both bounds
     expected = gradients(kind, "float64", "steps", xs, jnp.float64)
     for method in METHODS:
         found = gradients(kind, "float64", method, xs, jnp.float64)
         for one, other in zip(found, expected, strict=True):
-            # Thirty steps of rounding, on either way.
+            # Eight steps of rounding, on either way.
             size = np.abs(other).max() + 1
             np.testing.assert_allclose(one, other, rtol=0, atol=1e-13 * size)
 
 
-@every_kind
-@pytest.mark.parametrize(("dtype", "method"), [("float16", "sequential"), ("bfloat16", "parallel")])
+# The gradient runs along the traces that were kept, however they came about: one kind shows it for
+# the other dtype and the other way.
+@pytest.mark.parametrize(
+    ("kind", "dtype", "method"),
+    [(kind, "float16", "sequential") for kind in WAYS_KINDS]
+    + [(WAYS_KINDS[0], "bfloat16", "parallel")],
+    ids=lambda value: getattr(value, "name", value),
+)
 def test_half_precision_gradients_equal_those_of_float32(kind, dtype, method):
-    xs = spikes(4, (24, *SHAPE)).astype(np.float32) * 0.3
+    xs = spikes(4, (8, *SHAPE)).astype(np.float32) * 0.3
     expected = gradients(kind, "float32", method, xs, jnp.float32)
     found = gradients(kind, dtype, method, xs, jnp.float32)
     eps = float(jnp.finfo(dtype).eps)
     values = [np.asarray(value, np.float64) for value in kind.make(SHAPE).parameters]
     values += [1.0] * (len(found) - len(values))
     for one, other, value in zip(found, expected, values, strict=True):
-        # In units of the parameter: cotangents of 24 outputs, each rounded to half precision.
+        # In units of the parameter: cotangents of 8 outputs, each rounded to half precision.
         np.testing.assert_allclose(
             one * value, other * value, rtol=0, atol=20 * eps * (np.abs(other * value).max() + 1)
         )
@@ -226,7 +277,7 @@ def test_half_precision_gradients_equal_those_of_float32(kind, dtype, method):
 @every_kind
 @every_way
 def test_forward_mode_equals_reverse_mode(x64, kind, method):
-    xs = jnp.asarray(inputs(9))
+    xs = jnp.asarray(inputs(4))
     tracer = kind.make(SHAPE, dtype="float64")
     recurrence, state = tracer.recurrence, tracer.state
 
@@ -237,6 +288,22 @@ def test_forward_mode_equals_reverse_mode(x64, kind, method):
     reverse = jax.jit(jax.jacrev(outputs))(tracer.parameters)
     for one, other in zip(forward, reverse, strict=True):
         np.testing.assert_allclose(np.asarray(one), np.asarray(other), rtol=1e-10, atol=1e-12)
+
+
+@every_way
+def test_the_gradient_of_a_slow_trace_decays_as_it_does(method):
+    # At tau = 1e6 dt a decay rounded to float32 takes 1 % too much away.
+    tracer = Tracer(64, 1e6, dtype="float32")
+    weights = jnp.asarray(np.random.default_rng(5).uniform(0.5, 1, 64), jnp.float32)
+
+    def total(traces):
+        state = tracer.state._replace(traces=traces)
+        xs = jnp.zeros((1000, 1))
+        return (weights * tracer.recurrence.scan(tracer.parameters, state, xs, method)[1][-1]).sum()
+
+    (found,) = jax.jit(jax.grad(total))(tracer.state.traces)
+    # Each step rounds by up to 3e-8, of random direction for a random weight: in the mean nothing.
+    assert float((found / weights).mean()) == pytest.approx(np.exp(-1e-3), rel=2e-6)
 
 
 @every_way
@@ -298,9 +365,14 @@ def test_a_reverse_pass_stores_the_traces_and_nothing_else_over_time(kind, metho
     def outputs(parameters):
         return tracer.recurrence.scan(parameters, tracer.state, xs, method)[1]
 
-    ys, pullback = jax.vjp(outputs, tracer.parameters)
+    # Shapes are enough: nothing runs.
+    ys, pullback = jax.eval_shape(functools.partial(jax.vjp, outputs), tracer.parameters)
+
+    def size(leaf):
+        return leaf.size * leaf.dtype.itemsize
+
     stored = [leaf for leaf in jax.tree.leaves(pullback) if leaf.size >= time]
-    floating = [leaf for leaf in stored if leaf.dtype != bool]
-    # One trace is the outputs; two stages have two. The input is kept as it came.
-    assert sum(leaf.nbytes for leaf in floating) == len(kind.rest) * ys.nbytes
-    assert sum(leaf.nbytes for leaf in stored) <= len(kind.rest) * ys.nbytes + xs.nbytes
+    floating = [leaf for leaf in stored if jnp.issubdtype(leaf.dtype, jnp.floating)]
+    # One trace is the outputs; two stages have two. The input is kept as it came, and steps count.
+    assert sum(size(leaf) for leaf in floating) == len(kind.rest) * size(ys)
+    assert sum(size(leaf) for leaf in stored) <= len(kind.rest) * size(ys) + xs.nbytes + 8 * time

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias, get_args
+from typing import Literal, NamedTuple, TypeAlias, get_args
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -18,7 +18,6 @@ INTEGRATORS = get_args(Integrator)
 # sinh(z)/z as a series in z^2 on |z| < 1: the first term left out is 1/21!, 2e-20.
 _SINHC_TERMS = 10
 
-
 Steps: TypeAlias = Float[Array, "..."] | int
 """A number of steps without input in between; coefficients of a gap take the place of a step's."""
 
@@ -26,28 +25,47 @@ Steps: TypeAlias = Float[Array, "..."] | int
 _FASTEST = 80.0
 
 
-def complement(
-    tau: Parameter, dt: float, integrator: Integrator, steps: Steps = 1
-) -> Float[Array, "..."]:
-    """Part of a deviation that is lost in one step, `1 - decay`, or in several.
+class Decay(NamedTuple):
+    """What is left of a deviation, and what is lost: two parts of 1.
 
-    It is kept instead of the decay itself because near 1 a decay has too few digits:
-    at `tau = 1e5 dt`, float32 gives `1 - exp(-dt/tau)` an error of 0.3 %.
+    Both are kept, as the smaller one has the digits: near 1 a decay has too few. At
+    `tau = 1e5 dt`, float32 gives `1 - exp(-dt/tau)` an error of 0.3 %.
+
+    Attributes:
+        left: The decay, in [0, 1].
+        lost: Its complement, `1 - left`.
+    """
+
+    left: Float[Array, "..."]
+    lost: Float[Array, "..."]
+
+    def then(self, later: Decay) -> Decay:
+        """One decay after the other."""
+        lost = self.lost + later.lost * self.left
+        # Of many decays near 1 the product has lost what the sum of the losses still has.
+        return Decay(jnp.where(lost > 0.5, self.left * later.left, 1 - lost), lost)
+
+
+def decay(tau: Parameter, dt: float, integrator: Integrator, steps: Steps = 1) -> Decay:
+    """What one step without input leaves of a deviation, or several.
 
     Args:
         tau: Time constant, in the unit of `dt`; any shape.
         dt: Time step.
-        integrator: `"exact"` gives `1 - exp(-dt/tau)`, `"euler"` gives `dt/tau`.
+        integrator: `"exact"` leaves `exp(-dt/tau)`, `"euler"` leaves `1 - dt/tau`.
         steps: Number of steps, broadcastable against `tau`.
 
     Returns:
-        The complement, of the shape and dtype of `tau`.
+        The decay, of the shape and dtype of `tau`.
     """
-    if integrator == "exact":
-        return -jnp.expm1(-dt * steps / tau)
-    if isinstance(steps, int) and steps == 1:
-        return jnp.divide(dt, tau)
-    return -jnp.expm1(-steps * _euler_rate(tau, dt))
+    if integrator == "euler" and isinstance(steps, int) and steps == 1:
+        left, lost = (tau - dt) / tau, jnp.divide(dt, tau)
+    else:
+        rate = dt * steps / tau if integrator == "exact" else steps * _euler_rate(tau, dt)
+        left, lost = jnp.exp(-rate), -jnp.expm1(-rate)
+    # The larger part from the smaller one, so that their sum rounds to 1.
+    most = lost > 0.5
+    return Decay(jnp.where(most, left, 1 - lost), jnp.where(most, 1 - left, lost))
 
 
 def _euler_rate(tau: Parameter, dt: float) -> Array:
@@ -57,11 +75,6 @@ def _euler_rate(tau: Parameter, dt: float) -> Array:
     decays = lost < 1
     rate = -jnp.log1p(-jnp.where(decays, lost, 0.5))
     return jnp.where(decays, jnp.minimum(rate, _FASTEST), _FASTEST)
-
-
-def decay(tau: Parameter, dt: float, integrator: Integrator) -> Float[Array, "..."]:
-    """Part of a deviation that is left after one step, for a reader; see `complement`."""
-    return 1 - jnp.divide(dt, tau) if integrator == "euler" else jnp.exp(-dt / tau)
 
 
 def coupling(tau_1: Parameter, tau_2: Parameter, dt: Parameter) -> Float[Array, "..."]:

@@ -13,10 +13,10 @@ from .arguments import as_bounds, one_of
 from .base import BaseTracer, TraceState
 from .coefficients import (
     INTEGRATORS,
+    Decay,
     Integrator,
     Parameter,
     Steps,
-    complement,
     coupling,
     decay,
     euler_coupling,
@@ -48,7 +48,7 @@ class DoubleExponentialParameters(NamedTuple):
 
 
 class _Stage(NamedTuple):
-    complement: Array
+    decay: Decay
     gain_before: Any  # of what drives it, as it was at the start of the step, or None
     gain_after: Any  # and as it is at the end, or None
     base: Parameter
@@ -89,7 +89,7 @@ class DoubleExponential(Recurrence[DoubleExponentialParameters]):
     def coefficients(
         self, parameters: DoubleExponentialParameters, steps: Steps = 1
     ) -> tuple[_Stage, _Stage]:
-        """Complement of the decay, gains and base of each stage."""
+        """Decay, gains and base of each stage."""
         p = parameters
         before: Parameter | None
         after: Parameter | None
@@ -100,11 +100,11 @@ class DoubleExponential(Recurrence[DoubleExponentialParameters]):
         else:
             lagged = euler_coupling(p.tau_1, p.tau_2, self.dt, steps)
             before, after = p.scale_2 * lagged, p.scale_2
-        lost_1 = complement(p.tau_1, self.dt, self.integrator, steps)
-        lost_2 = complement(p.tau_2, self.dt, self.integrator, steps)
+        left_1 = decay(p.tau_1, self.dt, self.integrator, steps)
+        left_2 = decay(p.tau_2, self.dt, self.integrator, steps)
         return (
-            _Stage(lost_1, None, p.scale_1, p.base_1),
-            _Stage(lost_2, before, after, p.base_2),
+            _Stage(left_1, None, p.scale_1, p.base_1),
+            _Stage(left_2, before, after, p.base_2),
         )
 
     def relaxation(
@@ -113,13 +113,13 @@ class DoubleExponential(Recurrence[DoubleExponentialParameters]):
         """Decay towards the base, and what drives the stage: the input, or stage 1."""
         here = k[stage]
         if stage == 0:
-            return Relaxation(here.complement, here.gain_after * x, here.base)
+            return Relaxation(here.decay, here.gain_after * x, here.base)
         offset: Any = 0.0
         if here.gain_before is not None:
             offset = offset + here.gain_before * (before - k[0].base)
         if here.gain_after is not None:
             offset = offset + here.gain_after * (after - k[0].base)
-        return Relaxation(here.complement, offset, here.base)
+        return Relaxation(here.decay, offset, here.base)
 
     def output(self, k: tuple[_Stage, _Stage], before: Traces, after: Traces) -> Array:
         """Stage 2, as kept."""
@@ -225,12 +225,12 @@ class DoubleTracer(BaseTracer):
     @property
     def decay_1(self) -> Float[Array, "..."]:
         """Part of a deviation of stage 1 that is left after one step, of the shape of `tau_1`."""
-        return decay(self.tau_1.get_value(), self.dt, self.integrator)
+        return decay(self.tau_1.get_value(), self.dt, self.integrator).left
 
     @property
     def decay_2(self) -> Float[Array, "..."]:
         """Part of a deviation of stage 2 that is left after one step, of the shape of `tau_2`."""
-        return decay(self.tau_2.get_value(), self.dt, self.integrator)
+        return decay(self.tau_2.get_value(), self.dt, self.integrator).left
 
     @property
     def value(self) -> Float[Array, "*shape"]:

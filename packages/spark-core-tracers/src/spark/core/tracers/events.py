@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float, Int
 
+from .coefficients import Decay
 from .law import Law, State, Traces
 from .maps import Relaxation, clip, run_parallel
 from .rounding import Noise, arithmetic_dtype, limit, round_state
@@ -99,10 +100,13 @@ def _segmented(
     bounds: tuple[float, float] | None,
 ) -> Float[Array, " events"]:
     """The trace after each event; the first event of an element begins from its own start."""
-    complement = jnp.where(first, 1.0, jnp.where(head, move.complement, 0.0))
+    left = jnp.where(first, 0.0, jnp.where(head, move.decay.left, 1.0))
+    lost = jnp.where(first, 1.0, jnp.where(head, move.decay.lost, 0.0))
     offset = jnp.where(first, move(start) - move.base, jnp.where(head, move.offset, 0.0))
     nothing = jnp.zeros((), start.dtype)
-    return run_parallel(Relaxation(complement, offset, move.base), nothing, bounds, anew=first)
+    return run_parallel(
+        Relaxation(Decay(left, lost), offset, move.base), nothing, bounds, anew=first
+    )
 
 
 def _limited(y: Array, law: Law[Any], limits: tuple[float, float]) -> Array:

@@ -11,7 +11,7 @@ from jaxtyping import Array, Float
 
 from .arguments import as_bounds, one_of
 from .base import BaseTracer, TraceState
-from .coefficients import INTEGRATORS, Integrator, Parameter, Steps, complement, decay
+from .coefficients import INTEGRATORS, Decay, Integrator, Parameter, Steps, decay
 from .law import Traces
 from .maps import Relaxation
 from .recurrence import Recurrence
@@ -32,7 +32,7 @@ class ExponentialParameters(NamedTuple):
 
 
 class _Coefficients(NamedTuple):
-    complement: Array
+    decay: Decay
     scale: Parameter
     base: Parameter
 
@@ -70,15 +70,15 @@ class Exponential(Recurrence[ExponentialParameters]):
         return (parameters.base,)
 
     def coefficients(self, parameters: ExponentialParameters, steps: Steps = 1) -> _Coefficients:
-        """Complement of the decay, scale and base."""
-        lost = complement(parameters.tau, self.dt, self.integrator, steps)
-        return _Coefficients(lost, parameters.scale, parameters.base)
+        """Decay, scale and base."""
+        left = decay(parameters.tau, self.dt, self.integrator, steps)
+        return _Coefficients(left, parameters.scale, parameters.base)
 
     def relaxation(
         self, stage: int, k: _Coefficients, x: Array, before: Array, after: Array
     ) -> Relaxation:
         """Decay towards the base, and the scaled input."""
-        return Relaxation(k.complement, k.scale * x, k.base)
+        return Relaxation(k.decay, k.scale * x, k.base)
 
     def output(self, k: _Coefficients, before: Traces, after: Traces) -> Array:
         """The trace, as kept."""
@@ -151,7 +151,7 @@ class Tracer(BaseTracer):
     @property
     def decay(self) -> Float[Array, "..."]:
         """Part of a deviation that is left after one step, of the shape of `tau`."""
-        return decay(self.tau.get_value(), self.dt, self.integrator)
+        return decay(self.tau.get_value(), self.dt, self.integrator).left
 
     @property
     def value(self) -> Float[Array, "*shape"]:

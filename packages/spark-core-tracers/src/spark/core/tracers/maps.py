@@ -10,26 +10,30 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Bool, Float
 
-from .coefficients import Parameter
+from .coefficients import Decay, Parameter
 
 
 class Relaxation(NamedTuple):
-    """One step of one stage as a map of its trace, `y -> y + offset - complement (y - base)`.
+    """One step of one stage as a map of its trace, `y -> base + decay (y - base) + offset`.
 
     Attributes:
-        complement: Part of the deviation from base that is lost, `1 - decay`, in [0, 1].
+        decay: What is left of the deviation from base.
         offset: What the step adds.
         base: Where the trace relaxes to.
     """
 
-    complement: Float[Array, "..."]
+    decay: Decay
     offset: Float[Array, "..."]
     base: Parameter
 
     def __call__(self, y: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
         """Take the step."""
-        # A change added to y: with no input, y = base stays exactly where it is.
-        return y + (self.offset - self.complement * (y - self.base))
+        # Where little is lost, a change added to y; where little is left, what is left added to
+        # base: both keep all digits, and with no input leave y = base exactly where it is.
+        left, lost = self.decay
+        most = lost > 0.5
+        start, slope = jnp.where(most, self.base, y), jnp.where(most, left, -lost)
+        return start + (slope * (y - self.base) + self.offset)
 
 
 @jax.custom_jvp
@@ -52,17 +56,17 @@ def within(y: Array, minimum: float | Array, maximum: float | Array) -> Array:
 
 
 class _Affine(NamedTuple):
-    """The map `u -> u - complement u + offset` of a deviation."""
+    """The map `u -> decay u + offset` of a deviation."""
 
-    complement: Array
+    decay: Decay
     offset: Array
 
+    def __call__(self, u: Array) -> Array:
+        # Once per level of a tree, so that one rounding of the decay does no harm.
+        return self.decay.left * u + self.offset
+
     def then(self, later: _Affine) -> _Affine:
-        return _Affine(
-            # 1 - (1 - c)(1 - c'), without the loss of digits near decay 1.
-            self.complement + later.complement * (1 - self.complement),
-            self.offset + (later.offset - later.complement * self.offset),
-        )
+        return _Affine(self.decay.then(later.decay), later(self.offset))
 
     def finite(self) -> _Affine:
         """The same with an offset that has not overflowed; NaN stays NaN."""
@@ -83,48 +87,24 @@ class _Clipped(NamedTuple):
     high: Array
 
     def then(self, later: _Clipped) -> _Clipped:
-        step = later.affine
-
         def moved(bound: Array) -> Array:
-            moved = bound + (step.offset - step.complement * bound)
-            return clip(moved, later.low, later.high)
+            return clip(later.affine(bound), later.low, later.high)
 
-        return _Clipped(self.affine.then(step).finite(), moved(self.low), moved(self.high))
+        return _Clipped(self.affine.then(later.affine).finite(), moved(self.low), moved(self.high))
 
 
 def linear_scan(
-    complement: Float[Array, "..."],
-    offset: Float[Array, "time *shape"],
-    start: Float[Array, "*shape"],
-    *,
-    parallel: bool,
+    decay: Decay, offset: Float[Array, "time *shape"], start: Float[Array, "*shape"]
 ) -> Float[Array, "time *shape"]:
-    """All `u[t] = u[t-1] - complement[t] u[t-1] + offset[t]`; linear in `offset` and `start`.
+    """All `u[t] = decay[t] u[t-1] + offset[t]`, in a tree; linear in `offset` and `start`.
 
     Args:
-        complement: Per step, or a scalar or with a time axis of size 1 for all steps alike.
+        decay: Per step; a scalar, or with a time axis of size 1, for all steps alike.
         offset: What each step adds.
         start: Value before the first step.
-        parallel: Compose the maps in a tree over time, instead of one after another.
     """
-    complement = _ranked(complement, offset.ndim)
-    if parallel:
-        total = lax.associative_scan(_Affine.then, _Affine(_repeated(complement, offset), offset))
-        return start[None] + (total.offset - total.complement * start[None])
-
-    def body(u: Array, step: tuple[Array | None, Array]) -> tuple[Array, Array]:
-        c, b = step
-        u = u + (b - (complement[0] if c is None else c) * u)
-        return u, u
-
-    constant = complement.shape[0] == 1
-
-    def scan(start: Array, offset: Array) -> Array:
-        return lax.scan(body, start, (None if constant else complement, offset))[1]
-
-    # As a tangent of itself, which it is: jax 0.8 transposes no scan that it does not know as one.
-    at = jnp.zeros_like(start), jnp.zeros_like(offset)
-    return jax.jvp(scan, at, (start, offset))[1]
+    total = lax.associative_scan(_Affine.then, _Affine(_repeated(decay, offset), offset))
+    return Relaxation(total.decay, total.offset, 0.0)(start[None])
 
 
 def run_parallel(
@@ -136,7 +116,7 @@ def run_parallel(
     """The trace after each step, with the maps of the steps composed in a tree over time.
 
     Args:
-        steps: One map per step, time first; a complement or base that is a scalar, or has a time
+        steps: One map per step, time first; a decay or base that is a scalar, or has a time
             axis of size 1, stands for all steps alike.
         start: Trace before the first step.
         bounds: Range that the trace is clipped to after each step.
@@ -146,14 +126,13 @@ def run_parallel(
         Blelloch (1990), Prefix sums and their applications, section 1.4: recurrences as scans.
     """
     offset = jnp.broadcast_to(steps.offset, (len(steps.offset), *start.shape))
-    affine = _Affine(_repeated(_ranked(steps.complement, offset.ndim), offset), offset)
-    deviation = start[None] - steps.base
+    affine = _Affine(_repeated(steps.decay, offset), offset)
     if bounds is None:
         total = _accumulated(affine.finite(), lambda one, two: one.then(two).finite(), anew)
-        return start[None] + (total.offset - total.complement * deviation)
+        return Relaxation(total.decay, total.offset, steps.base)(start[None])
     low, high = (jnp.broadcast_to(bound - steps.base, offset.shape) for bound in bounds)
     total = _accumulated(_Clipped(affine.finite(), low, high), _Clipped.then, anew)
-    after = deviation + (total.affine.offset - total.affine.complement * deviation)
+    after = total.affine(start[None] - steps.base)
     return clip(steps.base + clip(after, total.low, total.high), *bounds)
 
 
@@ -172,11 +151,11 @@ def _accumulated(maps: Any, then: Callable[[Any, Any], Any], anew: Array | None)
     return lax.associative_scan(follow, (anew, maps))[1]
 
 
-def _ranked(a: Array, rank: int) -> Array:
-    """A scalar with as many axes as the rest."""
-    return a if a.ndim else a.reshape((1,) * rank)
+def _repeated(decay: Decay, series: Array) -> Decay:
+    """A decay with as many axes, and as many entries over time, as the series has."""
 
+    def repeated(a: Array) -> Array:
+        a = a if a.ndim else a.reshape((1,) * series.ndim)
+        return jnp.broadcast_to(a, (len(series), *a.shape[1:]))
 
-def _repeated(a: Array, series: Array) -> Array:
-    """As many entries over time as the series has."""
-    return jnp.broadcast_to(a, (len(series), *a.shape[1:]))
+    return Decay(*map(repeated, decay))

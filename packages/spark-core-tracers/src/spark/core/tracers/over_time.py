@@ -4,42 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import math
-from typing import Any, TypeAlias
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jaxtyping import Array, Float
+from jaxtyping import Array
 
-from .law import Law, Traces
-from .maps import Relaxation, clip, linear_scan, run_parallel, within
+from .law import Traces
+from .maps import run_parallel
+from .plan import Plan, Series, coefficients_over_time, inputs, shifted
 from .rounding import Noise, round_state
-from .ways import CHUNK
-
-Series: TypeAlias = tuple[Float[Array, "time *shape"], ...]
-"""One array per stage, or per output."""
+from .tangents import tangents_over_time
 
 # On a CPU, lax.scan before jax 0.12 stacks bfloat16 outputs in quadratic time, but not their bits.
 _STACK_BFLOAT16_BITS = jax.__version_info__ < (0, 12)
-
-
-@dataclasses.dataclass(frozen=True)
-class Plan:
-    """What is static in a run over time.
-
-    Attributes:
-        law: The law.
-        dtype: Storage dtype of the traces.
-        parallel: Whether to compose the steps in a tree over time.
-        every: Whether to return every trace at each step, instead of the output alone.
-    """
-
-    law: Law[Any]
-    dtype: jnp.dtype
-    parallel: bool
-    every: bool = False
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
@@ -86,7 +66,7 @@ def _sequential(
 
 def _parallel(plan: Plan, k: Any, traces: Traces, noise: Noise, xs: Array) -> tuple[Traces, Series]:
     """Chunks in sequence, each composed in a tree over time: memory stays linear."""
-    size = min(len(xs), max(1, CHUNK // max(1, math.prod(traces[0].shape))))
+    size = plan.chunk(len(xs), traces[0].shape)
     chunks, rest = divmod(len(xs), size)
 
     def body(
@@ -113,16 +93,16 @@ def _compose(
     """Last traces, the same as rounded into the state, and the series of a chunk."""
     law, wide = plan.law, traces[0].dtype
     limits = law.range(plan.dtype)
-    x = _inputs(xs, traces[0].ndim).astype(wide)
+    x = inputs(xs, traces[0].ndim).astype(wide)
     x = law.marked(x)
-    over_time = _coefficients_over_time(k)
+    over_time = coefficients_over_time(k)
     before: Series = ()
     after: Series = ()
     for stage, trace in enumerate(traces):
         previous = (before[-1], after[-1]) if stage else (None, None)
         moves = law.relaxation(stage, over_time, x, *previous)
         y = jnp.clip(run_parallel(moves, trace, law.bounds and limits), *limits)
-        before += (_shifted(trace, y),)
+        before += (shifted(trace, y),)
         after += (y,)
 
     def rounded(stage: int, y: Array, step: Array) -> Array:
@@ -148,73 +128,17 @@ def _run_jvp(
     last, kept = run(dataclasses.replace(plan, every=True), k, traces, noise, xs)
     if not jnp.issubdtype(xs.dtype, jnp.floating):
         dxs = None
-    # Checkpointed: a reverse pass stores the traces that were kept, and nothing else over time.
-    differentiate = jax.checkpoint(functools.partial(_tangents, plan))
-    out, dlast, dout = differentiate((k, traces, xs, kept), (dk, dtraces, dxs))
-    return (last, out), (dlast, dout)
-
-
-def _tangents(
-    plan: Plan, at: tuple[Any, Traces, Array, Series], tangents: tuple[Any, Traces, Array | None]
-) -> tuple[Series, Traces, Series]:
-    """Outputs, and tangents of last traces and of outputs, along the traces that were kept.
-
-    The tangents obey a linear recurrence, with the complements of the law itself; JAX
-    transposes it to the reversed law.
-    """
-    (k, traces, xs, kept), (dk, dtraces, dxs) = at, tangents
-    law, wide = plan.law, traces[0].dtype
-    limits = law.range(plan.dtype)
-    after = tuple(y.astype(wide) for y in kept)
-    before = tuple(_shifted(start, y) for start, y in zip(traces, after, strict=True))
-    x = _inputs(xs, traces[0].ndim).astype(wide)
-    dx = jnp.zeros_like(x) if dxs is None else _inputs(dxs, traces[0].ndim).astype(wide)
-
-    dbefore: Series = ()
-    dafter: Series = ()
-    for stage in range(len(traces)):
-        previous = (before[stage - 1], after[stage - 1]) if stage else ()
-        dprevious = (dbefore[stage - 1], dafter[stage - 1]) if stage else ()
-
-        def moves(k: Any, x: Array, *previous: Array, stage: int = stage) -> Relaxation:
-            return law.relaxation(stage, _coefficients_over_time(k), x, *(previous or (None, None)))
-
-        def step(*arguments: Any, stage: int = stage, moves: Any = moves) -> Array:
-            y: Array = moves(*arguments)(before[stage])
-            return y if law.bounds is None else clip(y, *limits)
-
-        _, offset = jax.jvp(step, (k, x, *previous), (dk, dx, *dprevious))
-        here = moves(k, x, *previous)
-        complement = here.complement
-        if law.bounds is not None:
-            # A clipped step forgets where it came from.
-            inside = within(here(before[stage]), *limits)
-            complement = jnp.where(inside, complement, jnp.ones_like(complement))
-        dy = linear_scan(complement, offset, dtraces[stage], parallel=plan.parallel)
-        dbefore += (_shifted(dtraces[stage], dy),)
-        dafter += (dy,)
-
-    dlast = tuple(dy[-1] if len(xs) else start for start, dy in zip(dtraces, dafter, strict=True))
+    if len(xs) == 0:
+        none = kept if plan.every else kept[-1:]
+        return (last, none), (dtraces, tuple(jnp.zeros_like(y) for y in none))
+    linear = functools.partial(tangents_over_time, plan, k, traces, xs, kept)
+    # As a tangent of itself, which it is: jax 0.8 transposes no scan that it does not know as one.
+    at = jax.tree.map(jnp.zeros_like, (dk, dtraces, dxs))
+    dlast, dout = jax.jvp(linear, at, (dk, dtraces, dxs))[1]
     if plan.every:
-        return kept, dlast, tuple(dy.astype(plan.dtype) for dy in dafter)
-    y, dy = jax.jvp(
-        lambda k, before, after: law.output(_coefficients_over_time(k), before, after),
-        (k, before, after),
-        (dk, dbefore, dafter),
-    )
-    return (y.astype(plan.dtype),), dlast, (dy.astype(plan.dtype),)
-
-
-def _inputs(xs: Array, rank: int) -> Array:
-    """Inputs with one axis for time and one for each axis of the state."""
-    return xs.reshape(len(xs), *(1,) * (rank + 1 - xs.ndim), *xs.shape[1:])
-
-
-def _coefficients_over_time(k: Any) -> Any:
-    """Coefficients with an axis of size 1 for time; scalars stay scalars."""
-    return jax.tree.map(lambda a: a[None] if a.ndim else a, k)
-
-
-def _shifted(start: Array, series: Array) -> Array:
-    """The series one step earlier."""
-    return jnp.concatenate([start[None], series[:-1]]) if len(series) else series
+        return (last, kept), (dlast, dout)
+    wide = traces[0].dtype
+    after = tuple(y.astype(wide) for y in kept)
+    before = tuple(shifted(start, y) for start, y in zip(traces, after, strict=True))
+    y = plan.law.output(coefficients_over_time(k), before, after)
+    return (last, (y.astype(plan.dtype),)), (dlast, dout)

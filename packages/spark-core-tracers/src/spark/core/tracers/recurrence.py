@@ -13,7 +13,8 @@ from jaxtyping import Array, Bool, Float, Int
 from . import events
 from .arguments import fit, require_fit
 from .law import Law, P, State, Traces
-from .over_time import Plan, run
+from .over_time import run
+from .plan import Plan
 from .rounding import Noise
 from .ways import Method, choose
 
@@ -89,7 +90,9 @@ class Recurrence(Law[P]):
             xs: Inputs, time first; each broadcastable to `*shape`.
             method: `"sequential"` takes the single steps, with the same random bits. `"parallel"`
                 composes steps in a tree over time, and agrees to the rounding of the arithmetic
-                dtype; what it returns is rounded to the storage dtype, what it carries is not.
+                dtype; what it returns is rounded to the storage dtype, and limited to its range,
+                what it carries is not. So a trace beyond that range, 65504 in float16, decays from
+                the limit step by step, and from where it is in parallel.
                 `"auto"` takes the one that is faster by measurement on this device.
 
         Returns:

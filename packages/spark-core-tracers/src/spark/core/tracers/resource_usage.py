@@ -11,7 +11,7 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from .base import BaseTracer, TraceState
-from .coefficients import Parameter, Steps, complement, decay
+from .coefficients import Decay, Parameter, Steps, decay
 from .law import Traces
 from .maps import Relaxation, clip
 from .recurrence import Recurrence
@@ -32,8 +32,8 @@ class ResourceUsageParameters(NamedTuple):
 
 
 class _Coefficients(NamedTuple):
-    complement_R: Array
-    complement_U: Array
+    decay_R: Decay
+    decay_U: Decay
     scale_U: Parameter
 
 
@@ -60,10 +60,10 @@ class ResourceUsage(Recurrence[ResourceUsageParameters]):
         return jnp.zeros(()), jnp.ones(())
 
     def coefficients(self, parameters: ResourceUsageParameters, steps: Steps = 1) -> _Coefficients:
-        """Complements of the two decays, and `scale_U`."""
+        """The two decays, and `scale_U`."""
         return _Coefficients(
-            complement(parameters.R_tau, self.dt, "exact", steps),
-            complement(parameters.U_tau, self.dt, "exact", steps),
+            decay(parameters.R_tau, self.dt, "exact", steps),
+            decay(parameters.U_tau, self.dt, "exact", steps),
             parameters.scale_U,
         )
 
@@ -72,18 +72,17 @@ class ResourceUsage(Recurrence[ResourceUsageParameters]):
     ) -> Relaxation:
         """Usage, then resources: relaxation over the step, then the jump at its end."""
         x = clip(x, 0.0, 1.0)
-        if stage == 0:  # U -> (1 - c) U, then U + gain (1 - U)
+        if stage == 0:  # U decays, then U + gain (1 - U)
             gain = k.scale_U * x
-            return Relaxation(k.complement_U + gain * (1 - k.complement_U), gain, 0.0)
-        released = after * x  # R -> R + c (1 - R), then R (1 - released)
-        return Relaxation(
-            k.complement_R + released * (1 - k.complement_R), k.complement_R * (1 - released), 0.0
-        )
+            return Relaxation(k.decay_U.then(Decay(1 - gain, gain)), gain, 0.0)
+        released = after * x  # R recovers, R + lost (1 - R), then R (1 - released)
+        kept = Decay(1 - released, released)
+        return Relaxation(k.decay_R.then(kept), k.decay_R.lost * kept.left, 0.0)
 
     def output(self, k: _Coefficients, before: Traces, after: Traces) -> Array:
         """The efficacy: usage after facilitation, resources before depletion."""
         usage, resources = after[0], before[1]
-        return usage * (resources + k.complement_R * (1 - resources))
+        return usage * (resources + k.decay_R.lost * (1 - resources))
 
 
 class RUTracer(BaseTracer):
@@ -161,12 +160,12 @@ class RUTracer(BaseTracer):
     @property
     def decay_R(self) -> Float[Array, "..."]:
         """Part of the missing resources still missing after one step, of the shape of `R_tau`."""
-        return decay(self.R_tau.get_value(), self.dt, "exact")
+        return decay(self.R_tau.get_value(), self.dt, "exact").left
 
     @property
     def decay_U(self) -> Float[Array, "..."]:
         """Part of the usage that is left after one step, of the shape of `U_tau`."""
-        return decay(self.U_tau.get_value(), self.dt, "exact")
+        return decay(self.U_tau.get_value(), self.dt, "exact").left
 
     @property
     def value(self) -> Float[Array, "*shape"]:

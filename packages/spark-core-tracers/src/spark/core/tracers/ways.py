@@ -16,7 +16,7 @@ METHODS = get_args(Method)
 # Shortest sequence and largest number of elements from which on, and up to which, the parallel way
 # wins on a platform; absent where it never does, or where nobody has measured yet.
 #
-# CPU: the sequential scan wins at every length and width (`nox -s measure`; see the changelog).
+# CPU: the sequential scan wins at every length and width (`spark-bench choose`; see the changelog).
 _PARALLEL_WINS: dict[str, tuple[int, int]] = {}
 
 CHUNK = 1 << 20

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
-import jax.extend
 import jax.numpy as jnp
 import numpy as np
+from flax.nnx import tracers
 from jaxtyping import Array
 
 from spark.nn.payloads import FloatArray, SpikeArray
@@ -105,9 +105,11 @@ def as_kernel(name: str, value: Any, shape: tuple[int, ...], dtype: jnp.dtype) -
         raise ValueError(
             f"{name} must have shape units + input_shape = {shape}, got {array.shape}."
         )
-    kernel = jnp.asarray(array, dtype)
+    # A NumPy array is converted by NumPy, which would warn of what the check below refuses.
+    with np.errstate(over="ignore"):
+        kernel = jnp.asarray(array, dtype)
     if not isinstance(kernel, jax.core.Tracer):
-        wrong = ~np.isfinite(np.asarray(kernel.astype(jnp.float32)))
+        wrong = ~np.asarray(jnp.isfinite(kernel))
         if wrong.any():
             where = tuple(int(i) for i in np.argwhere(wrong)[0])
             raise ValueError(
@@ -118,11 +120,7 @@ def as_kernel(name: str, value: Any, shape: tuple[int, ...], dtype: jnp.dtype) -
 
 def outside_transforms() -> bool:
     """Whether no JAX transform is tracing this."""
-    return bool(_trace_state() == _NO_TRANSFORM)
+    return bool(tracers.current_jax_trace() == _NO_TRANSFORM)
 
 
-def _trace_state() -> Any:
-    return jax.extend.core.get_opaque_trace_state(convention="nnx")
-
-
-_NO_TRANSFORM = _trace_state()
+_NO_TRANSFORM = tracers.current_jax_trace()

@@ -15,7 +15,7 @@ from flax import nnx
 from jaxtyping import Array, ArrayLike
 
 from spark.core.tracers import BaseTracer, Constant, Method, State
-from spark.core.tracers.arguments import one_of
+from spark.core.tracers.arguments import as_storage_dtype, one_of
 from spark.core.tracers.rounding import arithmetic_dtype
 from spark.core.tracers.ways import METHODS
 from spark.nn.configs import Config
@@ -89,7 +89,8 @@ class Synapses(nnx.Module, abc.ABC):
         if rngs is not None and not isinstance(rngs, nnx.Rngs):
             raise TypeError(f"rngs must be an nnx.Rngs or None, got {rngs!r}.")
         self.config = config
-        self.rngs = nnx.data(rngs)
+        # Forked, so that it stays with this module where a transform splits the caller's.
+        self.rngs = nnx.data(None if rngs is None else rngs.fork())
         self.batch = ()
         self.pathway = None
         self.weights = nnx.data(None)
@@ -112,7 +113,7 @@ class Synapses(nnx.Module, abc.ABC):
         config, units = self.config, self.config.units
         spec = as_spec(input_specs, config)
         inputs = spec.shape[len(units) :] if spec.async_spikes else spec.shape
-        dtype = jnp.dtype(config.dtype)
+        dtype = as_storage_dtype(config.dtype)
         pathway = Pathway(units, inputs, spec.async_spikes, dtype, config.projection)
         if self.rngs is None:
             key, seed = jax.random.key(config.seed or 0), config.seed
@@ -128,7 +129,7 @@ class Synapses(nnx.Module, abc.ABC):
         """A kernel in the order `units + input_shape`."""
         config = self.config
         initializer = config.kernel_initializer
-        dtype = jnp.dtype(config.kernel_dtype or config.dtype)
+        dtype = as_storage_dtype(config.kernel_dtype or config.dtype)
         if isinstance(initializer, KernelInitializerConfig):
             return initializer.make(len(config.units))(key, shape, dtype)
         if not isinstance(initializer, np.ndarray):

@@ -170,7 +170,7 @@ def _dense(weights: Weights, spikes: Array) -> Array:
     vector = spikes[0] if len(spikes) == 1 else spikes
     # Accelerators would take fewer digits for speed.
     product = jnp.dot(vector.astype(wide), _product(weights, wide), precision=lax.Precision.HIGHEST)
-    return product.reshape(len(spikes), -1)
+    return product.reshape(len(spikes), weights[0].shape[1])
 
 
 def _dense_or_faults(weights: Weights, spikes: Array) -> Array:

@@ -1,0 +1,3 @@
+"""The version of spark-bench, read by the build and by users."""
+
+__version__ = "0.1.0"

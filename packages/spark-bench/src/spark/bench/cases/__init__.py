@@ -1,0 +1,10 @@
+"""The cases that come with spark-bench: one file per kind of work."""
+
+from . import calls, gradients, limits, projections, scans, synapses, ways
+
+BUILT_IN = tuple(
+    module.cases for module in (limits, calls, scans, gradients, synapses, ways, projections)
+)
+"""Functions that return cases, in the order in which they are listed and run."""
+
+__all__ = ["BUILT_IN"]

@@ -1,0 +1,83 @@
+"""The gradient of a scan by its parameters, against the scan, and through single steps."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+
+from ..case import Case, Counts, Program
+from .tracers import KINDS, Kind, on_device, spikes
+
+STEPS, ELEMENTS = 2000, 512
+
+
+def cases() -> Iterator[Case]:
+    """Scan, gradient of the scan, and gradient of a `lax.scan` of single steps."""
+    for kind in KINDS:
+        updates = STEPS * ELEMENTS
+        # Boolean input in; the series crosses memory once in each direction of time.
+        counts = Counts(element_updates=updates, bytes_moved=5 * updates, flop=kind.flop * updates)
+        group = f"gradient/{kind.name}/float32/{STEPS}x{ELEMENTS}"
+        for name, setup in (
+            ("forward", _forward),
+            ("scan", _gradient_of_scan),
+            ("steps", _gradient_of_steps),
+        ):
+            yield Case(
+                f"{group}/{name}",
+                functools.partial(setup, kind),
+                counts,
+                {"steps": STEPS, "elements": ELEMENTS},
+                ("tracers", "gradient", kind.name, "float32"),
+                group,
+                reference=name == "forward",
+                quick=kind.name == "Tracer",
+                observe=None if name == "forward" else functools.partial(_stored, kind, name),
+            )
+
+
+def _functions(kind: Kind) -> tuple[Any, Callable[[Any], jax.Array], Callable[[Any], jax.Array]]:
+    """Parameters, and from them the series: by a scan, and by single steps."""
+    xs = on_device(spikes((STEPS, ELEMENTS)))
+    tracer = kind.make(ELEMENTS, "float32")
+    recurrence, state = tracer.recurrence, tracer.state
+
+    def scan(parameters: Any) -> jax.Array:
+        return recurrence.scan(parameters, state, xs, "sequential")[1]
+
+    def steps(parameters: Any) -> jax.Array:
+        step = functools.partial(recurrence.step, parameters)
+        return jax.lax.scan(step, state, xs)[1]
+
+    return tracer.parameters, scan, steps
+
+
+def _forward(kind: Kind) -> Program:
+    parameters, scan, _ = _functions(kind)
+    return functools.partial(jax.jit(scan), parameters)
+
+
+def _gradient_of_scan(kind: Kind) -> Program:
+    parameters, scan, _ = _functions(kind)
+    return _gradient(scan, parameters)
+
+
+def _gradient_of_steps(kind: Kind) -> Program:
+    parameters, _, steps = _functions(kind)
+    return _gradient(steps, parameters)
+
+
+def _gradient(series: Callable[[Any], jax.Array], parameters: Any) -> Program:
+    gradient = jax.jit(jax.grad(lambda parameters: (series(parameters) ** 2).sum()))
+    return functools.partial(gradient, parameters)
+
+
+def _stored(kind: Kind, name: str) -> dict[str, float]:
+    """What waits for the backward pass: floating-point numbers over time, against the outputs."""
+    parameters, scan, steps = _functions(kind)
+    ys, pullback = jax.vjp(scan if name == "scan" else steps, parameters)
+    kept = [leaf for leaf in jax.tree.leaves(pullback) if leaf.size >= STEPS and leaf.dtype != bool]
+    return {"stored_over_outputs": sum(leaf.nbytes for leaf in kept) / ys.nbytes}

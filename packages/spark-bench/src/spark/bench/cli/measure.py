@@ -1,0 +1,195 @@
+"""Commands that measure cases: `list`, `run`, `limits`, `choose`."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from .frame import (
+    Backend,
+    Dtypes,
+    ExitCode,
+    Json,
+    Patterns,
+    Resume,
+    Suite,
+    Where,
+    app,
+    err,
+    guarded,
+    out,
+    progress,
+    require_file,
+)
+
+if TYPE_CHECKING:
+    from ..case import Case
+    from ..run import Outcome
+
+
+@app.command("list")
+def list_cases(
+    suite: Annotated[Suite, typer.Option(help="Which cases.")] = Suite.full,
+    case: Patterns = None,
+    dtype: Dtypes = None,
+) -> None:
+    """List cases, with what one call of each counts.
+
+    Example: `spark-bench list --case 'scan/RUTracer/*'`
+    """
+    from ..registry import select
+    from ..tables import case_table
+
+    with guarded():
+        cases = select(suite.value, case or [], dtype or [])
+    out.print(case_table(cases))
+    out.print(f"{len(cases)} cases")
+
+
+@app.command()
+def run(
+    suite: Annotated[Suite, typer.Option(help="Which cases, and how often.")] = Suite.quick,
+    case: Patterns = None,
+    dtype: Dtypes = None,
+    backend: Where = None,
+    json: Json = None,
+    resume: Resume = False,
+    rounds: Annotated[
+        int | None,
+        typer.Option(min=1, help="Values per case and process; by default those of the suite."),
+    ] = None,
+    processes: Annotated[
+        int | None,
+        typer.Option(min=1, help="Processes per case; by default those of the suite."),
+    ] = None,
+    limits: Annotated[
+        bool, typer.Option(help="Measure the limits of the machine too, for the floors.")
+    ] = True,
+) -> None:
+    """Measure cases, and each against its reference and its floor.
+
+    Every group of cases is timed in processes of its own: first call apart, warm-up discarded, in
+    turns. The file is complete after each group, so that a run can be stopped and resumed.
+
+    Example: `spark-bench run --suite quick --json out.json`
+    """
+    from ..registry import select
+    from ..tables import limit_table, record_table
+
+    with guarded():
+        cases = select(suite.value, case or [], dtype or [])
+        if limits:
+            cases = list({each.name: each for each in select(patterns=["limits"]) + cases}.values())
+    outcome = _measure(cases, suite, backend, json, resume, rounds, processes)
+    if limits:
+        out.print(limit_table(outcome.records))
+    out.print(record_table(outcome.records))
+    _finish(outcome)
+
+
+@app.command()
+def limits(backend: Where = None, json: Json = None) -> None:
+    """Measure what this machine can do, through JAX: bandwidth, matrix products, dispatch.
+
+    Example: `spark-bench limits --json limits.json`
+    """
+    from ..registry import select
+    from ..tables import limit_table
+
+    outcome = _measure(select(patterns=["limits"]), Suite.quick, backend, json)
+    out.print(limit_table(outcome.records))
+    _finish(outcome)
+
+
+@app.command()
+def choose(
+    backend: Where = None,
+    json: Json = None,
+    results: Annotated[
+        Path | None, typer.Option("--from", help="Take these results instead of measuring.")
+    ] = None,
+    resume: Resume = False,
+) -> None:
+    """Measure the ways to run over a grid, and print which wins where on this device.
+
+    Exits with 1 if what `method="auto"` picks takes more than 1.3 times as long as the best way
+    somewhere on the grid. The thresholds printed go into `spark.core.tracers.ways`.
+
+    Example: `spark-bench choose --backend gpu --json ways.json`
+    """
+    from ..processes import BACKENDS
+    from ..records import read
+    from ..registry import select
+    from ..tables import choice_table
+
+    if backend is not None:
+        # What `auto` goes by is the backend of the process that asks, this one.
+        os.environ["JAX_PLATFORMS"] = BACKENDS[backend.value]
+    failed = None
+    if results is None:
+        failed = _measure(select(patterns=["ways"]), Suite.quick, backend, json, resume)
+        found = failed.records
+    else:
+        with guarded():
+            found = read(results)
+    from spark.core.tracers.ways import choose as auto
+
+    from ..choose import GOOD_ENOUGH, as_entry, choices, fit, points
+
+    def picks(steps: int, elements: int) -> bool:
+        return auto("auto", steps, elements)
+
+    with guarded():
+        measured = choices(found.values(), picks)
+        if not measured:
+            raise ValueError("no way to run was measured; their cases have the tag 'ways'.")
+    out.print(choice_table(measured))
+    furthest = max(measured, key=lambda choice: choice.over_best)
+    out.print(f"auto takes at most {furthest.over_best:.2f} times as long as the best way,")
+    out.print(f"at {furthest.name}.")
+    if grid := points(found.values()):
+        platform = str(next(iter(found.values())).metadata.get("device_platform", "?"))
+        out.print(f"Thresholds fitted to this grid: {as_entry(platform, fit(grid))}")
+    if failed is not None:
+        _finish(failed)
+    if furthest.over_best > GOOD_ENOUGH:
+        raise typer.Exit(ExitCode.FAILED)
+
+
+def _measure(
+    cases: list[Case],
+    suite: Suite,
+    backend: Backend | None,
+    json: Path | None,
+    resume: bool = False,
+    rounds: int | None = None,
+    processes: int | None = None,
+) -> Outcome:
+    """Run cases behind a progress bar; an interrupt keeps what was written."""
+    from ..registry import groups
+    from ..run import PROTOCOLS, Plan
+    from ..run import run as run_cases
+
+    protocol, times = PROTOCOLS[suite.value]
+    if rounds is not None:
+        protocol = protocol.model_copy(update={"rounds": rounds})
+    times = processes or times
+    plan = Plan(suite.value, protocol, times, backend and backend.value, json, resume)
+    with guarded(json), progress() as bar:
+        require_file(json, resume)
+        task = bar.add_task("", total=times * len(groups(cases)))
+
+        def show(group: str, process: int) -> None:
+            bar.update(task, description=group, advance=1)
+
+        return run_cases(cases, plan, show)
+
+
+def _finish(outcome: Outcome) -> None:
+    for group, why in outcome.failures.items():
+        err.print(f"[red]{group} could not be measured:[/red] {why}", markup=True, highlight=False)
+    if outcome.failures:
+        raise typer.Exit(ExitCode.INCOMPLETE)

@@ -1,0 +1,1 @@
+"""Conformance: facts that follow from the equations, checked on any implementation."""

@@ -1,0 +1,72 @@
+"""BrainPy with BrainEvent: event-driven products, and BrainPy's synapses, in `brainstate` loops."""
+
+import brainevent
+import brainpy
+import brainstate
+import brainunit as u
+import jax
+import jax.numpy as jnp
+
+NAME = "brainpy + brainevent"
+DISTRIBUTIONS = ("brainpy", "brainpy-state", "brainevent", "brainstate", "jax", "numba")
+CONVENTION = (
+    "plasticity: usage starts at U and decays to 0; facilitation and depletion use the state "
+    "before the step's decay"
+)
+
+
+def exponential(xs, *, tau, dt, dtype, keep):
+    """`brainpy.state.Expon`."""
+    return _looped(_expon(xs.shape[1:], tau, dtype), xs, dt, dtype, keep)
+
+
+def plasticity(xs, *, R_tau, U_tau, scale_U, dt, dtype, keep):
+    """`brainpy.state.STP`."""
+    _require_single(dtype)
+    synapse = brainpy.state.STP(xs.shape[1:], U=scale_U, tau_f=U_tau * u.ms, tau_d=R_tau * u.ms)
+    return _looped(synapse, xs, dt, dtype, keep)
+
+
+def current(spikes, kernel, *, tau, dt, dtype, keep):
+    """Spikes as a `BinaryArray` times the kernel, then `Expon`."""
+    weights = jnp.asarray(kernel.T.copy(), dtype)
+    synapse = _expon((*spikes.shape[1:-1], kernel.shape[0]), tau, dtype)
+
+    def step(s):
+        return synapse.update(brainevent.BinaryArray(s) @ weights)
+
+    return _looped(synapse, spikes, dt, dtype, keep, step)
+
+
+def _expon(shape, tau, dtype):
+    _require_single(dtype)
+    return brainpy.state.Expon(
+        shape, tau=tau * u.ms, g_initializer=lambda shape, *_: jnp.zeros(shape, dtype)
+    )
+
+
+def _require_single(dtype):
+    if dtype != "float32":
+        raise NotImplementedError("brainstate takes its precision from a global setting")
+
+
+def _looped(synapse, xs, dt, dtype, keep, step=None):
+    """All steps in one compiled `for_loop`; the state starts from rest each time."""
+    inputs = jnp.asarray(xs)
+    step = step or (lambda x: synapse.update(x.astype(dtype)))
+    with brainstate.environ.context(dt=dt * u.ms):
+        synapse.init_state()
+
+    @brainstate.transform.jit
+    def run(inputs):
+        synapse.reset_state()
+        if keep == "every":
+            return brainstate.transform.for_loop(step, inputs)
+        brainstate.transform.for_loop(lambda x: (step(x), None)[1], inputs[:-1])
+        return step(inputs[-1])
+
+    def program():
+        with brainstate.environ.context(dt=dt * u.ms):
+            return jax.block_until_ready(run(inputs))
+
+    return program

@@ -1,0 +1,75 @@
+"""Groups of cases, each timed in several processes of its own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+
+from .case import Case
+from .timing import Protocol
+from .worker import Answer, Task
+
+BACKENDS = {"cpu": "cpu", "gpu": "cuda"}
+"""What `--backend` takes, and what JAX calls it."""
+
+
+class WorkerError(RuntimeError):
+    """A process that measures came to no result; the message says why."""
+
+
+def measure_in_process(
+    cases: Sequence[Case], protocol: Protocol, backend: str | None = None
+) -> Answer:
+    """Time the cases of one group in a process of its own.
+
+    Args:
+        cases: Cases of one group.
+        protocol: How often is timed.
+        backend: Which of `BACKENDS`, or None for what JAX takes by itself.
+
+    Raises:
+        WorkerError: If a case raises, or the process dies.
+    """
+    task = Task(cases=[case.name for case in cases], protocol=protocol)
+    # A file, not a pipe, which would fill up while nobody reads it.
+    with (
+        tempfile.TemporaryFile("w+") as errors,
+        subprocess.Popen(
+            [sys.executable, "-m", "spark.bench.worker"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+            env=_variables(backend),
+        ) as process,
+    ):
+        try:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            # Left open: the worker takes its end as that of this process.
+            process.stdin.write(task.model_dump_json() + "\n")
+            process.stdin.flush()
+            line = process.stdout.readline()
+        finally:
+            # An interrupt, too, leaves no process behind.
+            process.kill()
+        errors.seek(0)
+        last = (errors.read().strip().splitlines() or ["no message"])[-1]
+    if not line:
+        raise WorkerError(f"the process died: {last}")
+    answer = Answer.model_validate_json(line)
+    if answer.error is not None:
+        raise WorkerError(answer.error.strip().splitlines()[-1])
+    return answer
+
+
+def _variables(backend: str | None) -> Mapping[str, str]:
+    variables = dict(os.environ)
+    if backend is not None:
+        variables["JAX_PLATFORMS"] = BACKENDS[backend]
+    # A namespace package that is on this process's path only is on no other's.
+    variables["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
+    return variables

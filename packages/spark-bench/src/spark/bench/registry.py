@@ -1,0 +1,82 @@
+"""All cases by name: our own, and those that other packages register by entry point."""
+
+from __future__ import annotations
+
+import fnmatch
+import functools
+from collections.abc import Iterable, Mapping, Sequence
+from importlib import metadata
+
+from .case import Case
+from .cases import BUILT_IN
+
+ENTRY_POINTS = "spark.bench.cases"
+"""Group of entry points; each names a function without arguments that returns cases."""
+
+
+@functools.cache
+def all_cases() -> Mapping[str, Case]:
+    """Every case that is installed, by name.
+
+    Raises:
+        ValueError: If two cases have one name.
+        TypeError: If an entry point returns something else than cases.
+    """
+    sources = [*BUILT_IN, *[entry.load() for entry in metadata.entry_points(group=ENTRY_POINTS)]]
+    found: dict[str, Case] = {}
+    for source in sources:
+        for case in source():
+            if not isinstance(case, Case):
+                raise TypeError(
+                    f"{source.__module__}.{source.__name__} must return cases, got {case!r}."
+                )
+            if case.name in found:
+                raise ValueError(f"two cases are named {case.name!r}; a name must be unique.")
+            found[case.name] = case
+    return found
+
+
+def select(
+    suite: str = "quick", patterns: Sequence[str] = (), dtypes: Sequence[str] = ()
+) -> list[Case]:
+    """The cases of a suite, or those that match a pattern or a tag, whatever their suite.
+
+    Args:
+        suite: `"quick"` or `"full"`.
+        patterns: Names with `*` and `?`, or tags.
+        dtypes: Keep only cases with one of these dtypes among their tags, and those with none.
+
+    Raises:
+        ValueError: If a pattern matches nothing.
+    """
+    cases = list(all_cases().values())
+    if patterns:
+        chosen: dict[str, Case] = {}
+        for pattern in patterns:
+            matching = [case for case in cases if _matches(case, pattern)]
+            if not matching:
+                raise ValueError(f"no case matches {pattern!r}; `spark-bench list` shows them all.")
+            chosen |= {case.name: case for case in matching}
+        cases = [case for case in cases if case.name in chosen]
+    elif suite == "quick":
+        cases = [case for case in cases if case.quick]
+    if dtypes:
+        cases = [case for case in cases if _has_dtype(case, dtypes)]
+    return cases
+
+
+def groups(cases: Iterable[Case]) -> dict[str, list[Case]]:
+    """Cases by group, in the order in which the groups appear."""
+    found: dict[str, list[Case]] = {}
+    for case in cases:
+        found.setdefault(case.group, []).append(case)
+    return found
+
+
+def _matches(case: Case, pattern: str) -> bool:
+    return fnmatch.fnmatchcase(case.name, pattern) or pattern in case.tags
+
+
+def _has_dtype(case: Case, dtypes: Sequence[str]) -> bool:
+    own = {"float16", "bfloat16", "float32", "float64"} & set(case.tags)
+    return not own or bool(own & set(dtypes))

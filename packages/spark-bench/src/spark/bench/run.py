@@ -1,0 +1,94 @@
+"""A run: groups of cases, one after another, each written down as soon as it is measured."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pyperf
+
+from . import records
+from .case import Case
+from .environment import Environment
+from .processes import WorkerError, measure_in_process
+from .registry import groups
+from .timing import Protocol, Timing
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """How a suite is run.
+
+    Attributes:
+        suite: Name of the suite, for the record.
+        protocol: How often is timed in each process.
+        processes: Processes per group.
+        backend: `"cpu"`, `"gpu"`, or None for what JAX takes by itself.
+        json: Where to write; None writes nothing.
+        resume: Whether to keep what the file holds, and to measure only the rest.
+    """
+
+    suite: str
+    protocol: Protocol
+    processes: int
+    backend: str | None = None
+    json: Path | None = None
+    resume: bool = False
+
+
+PROTOCOLS = {
+    "quick": (Protocol(rounds=5, warmups=1, shortest=0.02), 2),
+    "full": (Protocol(rounds=7, warmups=2, shortest=0.1), 3),
+}
+"""Protocol and number of processes of each suite."""
+
+
+@dataclasses.dataclass
+class Outcome:
+    """What a run came to.
+
+    Attributes:
+        records: What was measured, or read from the file that was resumed, by name.
+        failures: Why a group was not measured, by its name.
+    """
+
+    records: dict[str, records.Record]
+    failures: dict[str, str]
+
+
+def run(
+    cases: Sequence[Case],
+    plan: Plan,
+    on_group: Callable[[str, int], None] = lambda group, process: None,
+) -> Outcome:
+    """Measure cases group by group; the file holds every finished group at any moment.
+
+    Args:
+        cases: What to measure.
+        plan: How.
+        on_group: Called with the name of the group and the number of the process before each.
+
+    Raises:
+        ValueError: If the file to resume cannot be read.
+    """
+    done: dict[str, pyperf.Benchmark] = {}
+    if plan.resume and plan.json is not None and plan.json.exists():
+        done = {benchmark.get_name(): benchmark for benchmark in records.load(plan.json)}
+    failures: dict[str, str] = {}
+    for group, members in groups(case for case in cases if case.name not in done).items():
+        found: dict[str, list[tuple[Timing, Environment]]] = {case.name: [] for case in members}
+        try:
+            for process in range(plan.processes):
+                on_group(group, process)
+                answer = measure_in_process(members, plan.protocol, plan.backend)
+                for timing in answer.timings:
+                    found[timing.name].append((timing, answer.environment))
+        except WorkerError as failure:
+            failures[group] = str(failure)
+            continue
+        for case in members:
+            done[case.name] = records.as_benchmark(case, found[case.name], plan.suite)
+        if plan.json is not None:
+            records.write(plan.json, done.values())
+    return Outcome({name: records.as_record(each) for name, each in done.items()}, failures)

@@ -1,0 +1,54 @@
+"""What cases compute: programs that are compared with one another do the same work."""
+
+import numpy as np
+import pytest
+
+from spark.bench import registry
+from spark.bench.cases import tracers
+from spark.bench.conform import references
+
+
+def result(name):
+    return registry.all_cases()[name].setup()()
+
+
+def test_ways_to_run_a_trace_compute_the_same():
+    group = "scan/Tracer/float32/1000x10"
+    expected = references.exponential(tracers.spikes((1000, 10)), 10.0)
+    # Single precision over the 100 steps that a trace remembers.
+    for way in ("sequential", "parallel"):
+        assert result(f"{group}/{way}") == pytest.approx(expected, abs=1e-5)
+    assert result(f"{group}/step") == pytest.approx(expected[-1], abs=1e-5)
+    steps, elements = np.nonzero(tracers.spikes((1000, 10)))
+    assert result(f"{group}/event") == pytest.approx(expected[steps, elements], abs=1e-5)
+
+
+def test_programs_of_a_synapse_compute_the_same():
+    found = {
+        program: result(f"synapses/100x100/float32/batch=1/{program}/activity=0.02")
+        for program in ("hand-written", "traced-shared", "traced-shared-steps")
+    }
+    last, every = map(np.asarray, found.pop("hand-written"))
+    assert last == pytest.approx(every[-1])
+    for currents in found.values():
+        # Sums of a few weights in another order; the largest current is about 14.
+        assert np.asarray(currents) == pytest.approx(every, abs=1e-4)
+
+
+def test_synaptic_events_are_those_of_the_input():
+    case = registry.all_cases()["synapses/100x100/float32/batch=1/linear/activity=0.02"]
+    spikes = tracers.spikes((1000, 100), 0.02)
+    # A binomial count: 2000 expected, with a standard deviation of 44.
+    assert case.counts.synaptic_events == pytest.approx(100 * spikes.sum(), rel=0.1)
+
+
+def test_every_synapse_is_measured_at_every_activity_and_size():
+    names = set(registry.all_cases())
+    for program in ("linear", "traced-shared", "traced-target", "traced-group", "double-shared"):
+        for size in (100, 1000, 4000, 10_000):
+            for activity in ("0.001", "0.02", "0.2", "1"):
+                where = f"synapses/{size}x{size}/float32/batch=1"
+                assert f"{where}/{program}/activity={activity}" in names
+    assert "synapses/4000x4000/float32/batch=1/traced-synapse/activity=0.02" in names
+    assert "synapses/1000x1000/float32/batch=32/traced-shared/activity=0.02" in names
+    assert "synapses/1000x1000/float16/batch=1/traced-shared/activity=0.02" in names

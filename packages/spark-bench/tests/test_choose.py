@@ -1,0 +1,70 @@
+import pytest
+from typer.testing import CliRunner
+
+from spark.bench import records
+from spark.bench.choose import Point, Thresholds, as_entry, choices, fit, points, worst
+from spark.bench.cli import ExitCode, app
+
+from .crafted import benchmark
+
+
+def grid(parallel_wins):
+    """Every point, with a factor of two between the ways."""
+    found = []
+    for steps in (10, 1000, 100_000):
+        for elements in (1, 100, 10_000):
+            wins = parallel_wins(steps, elements)
+            found.append(
+                Point("Tracer", steps, elements, 2.0 if wins else 1.0, 1.0 if wins else 2.0)
+            )
+    return found
+
+
+def test_thresholds_are_found_again():
+    expected = Thresholds(shortest=1000, widest=100)
+    found = grid(expected)
+    assert fit(found) == expected
+    assert worst(found, expected) == 1.0
+    assert worst(found, lambda steps, elements: False) == 2.0
+
+
+def test_a_device_that_is_never_faster_in_parallel_gets_no_entry():
+    found = fit(grid(lambda steps, elements: False))
+    assert found is None
+    assert "sequential scan wins" in as_entry("cpu", found)
+
+
+def test_entry_can_be_put_into_the_table():
+    entry = as_entry("gpu", Thresholds(1000, 4096))
+    assert eval(f"{{{entry}}}") == {"gpu": (1000, 4096)}
+
+
+def test_an_empty_grid_is_refused():
+    with pytest.raises(ValueError, match="nothing of the grid was measured"):
+        fit([])
+
+
+def test_a_projection_chooses_while_it_runs():
+    times = {"dense": 1.0, "events": 4.0, "auto": 1.5}
+    measured = [
+        records.as_record(benchmark(f"ways/projection/10x10/activity=0.1/{way}", [[time]]))
+        for way, time in times.items()
+    ]
+    (found,) = choices(measured, lambda steps, elements: True)
+    assert found.best == "dense"
+    assert found.over_best == 1.5
+
+
+@pytest.mark.parametrize(("parallel", "code"), [(2.0, ExitCode.OK), (0.5, ExitCode.FAILED)])
+def test_the_command_says_how_far_auto_is_from_the_best(tmp_path, parallel, code):
+    sizes = {"steps": 1000, "elements": 10}
+    ways = {"sequential": 1.0, "parallel": parallel}
+    written = [
+        benchmark(f"ways/Tracer/1000x10/{way}", [[time]], sizes=sizes) for way, time in ways.items()
+    ]
+    records.write(tmp_path / "ways.json", written)
+    assert len(points(records.read(tmp_path / "ways.json").values())) == 1
+    # On a CPU, `auto` is sequential at every size.
+    found = CliRunner().invoke(app, ["choose", "--from", str(tmp_path / "ways.json")])
+    assert found.exit_code == code, found.output
+    assert "auto takes at most" in found.output

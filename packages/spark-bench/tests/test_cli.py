@@ -1,0 +1,85 @@
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from spark.bench import __version__
+from spark.bench.cli import ExitCode, app
+
+from .crafted import processes, write
+
+
+def invoke(*arguments):
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def commands():
+    return [command.name or command.callback.__name__ for command in app.registered_commands]
+
+
+@pytest.mark.parametrize("command", commands())
+def test_help_has_an_example(command):
+    found = invoke(command, "--help")
+    assert found.exit_code == ExitCode.OK
+    assert f"Example: spark-bench {command}" in " ".join(found.output.split())
+
+
+def test_help_says_what_exit_codes_mean():
+    found = invoke("--help").output
+    assert "Exit codes" in found
+
+
+def test_version_is_printed():
+    assert invoke("--version").output.strip() == __version__
+
+
+def test_cases_are_listed_with_what_they_count():
+    found = invoke("list", "--case", "call/Tracer/float32/*")
+    assert found.exit_code == ExitCode.OK
+    assert "call/Tracer/float32/1000/module" in found.output
+    assert "2 cases" in found.output
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("list", "--case", "nonsense"),
+        ("run", "--case", "nonsense"),
+        ("run", "--suite", "nonsense"),
+        ("run", "--resume"),
+        ("run", "--json", "/no/such/folder/out.json"),
+        ("compare", "/no/such/file.json", "/no/such/file.json"),
+        ("nonsense",),
+    ],
+)
+def test_wrong_usage_is_said_and_exits_with_2(arguments):
+    found = invoke(*arguments)
+    assert found.exit_code == ExitCode.USAGE
+    assert "Traceback" not in found.output
+
+
+@pytest.fixture
+def files(tmp_path):
+    slow = {"a": processes(1.5, spread=0.01), "b": processes(1.0, spread=0.01)}
+    fast = {"a": processes(1.0, spread=0.01), "b": processes(1.0, spread=0.01)}
+    return write(tmp_path / "slow.json", slow), write(tmp_path / "fast.json", fast)
+
+
+def test_compare_prints_ratios(files):
+    slow, fast = files
+    found = invoke("compare", fast, slow)
+    assert found.exit_code == ExitCode.OK
+    assert "1.50x" in found.output
+    assert "slower" in found.output
+
+
+def test_compare_fails_above_a_bound(files):
+    slow, fast = files
+    assert invoke("compare", fast, slow, "--fail-above", "1.2").exit_code == ExitCode.FAILED
+    assert invoke("compare", fast, slow, "--fail-above", "1.6").exit_code == ExitCode.OK
+    assert invoke("compare", slow, fast, "--fail-above", "1.2").exit_code == ExitCode.OK
+
+
+def test_environment_is_json():
+    found = json.loads(invoke("environment", "--json").output)
+    assert {"date", "device", "jax_version", "flax_version", "python_version"} <= set(found)
