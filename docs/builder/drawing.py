@@ -46,8 +46,8 @@ def axes(rows: int = 1, columns: int = 1, height: float = 2.6, **options):
     return plt.subplots(rows, columns, figsize=(7.2, height), **options)
 
 
-def publish(figure: Figure, alt: str, caption: str = "") -> None:
-    """Print a figure as HTML, for a page to hold.
+def as_html(figure: Figure, alt: str, caption: str = "") -> str:
+    """A figure as HTML, for a page to print.
 
     Args:
         figure: What was drawn; it is closed.
@@ -67,4 +67,4 @@ def publish(figure: Figure, alt: str, caption: str = "") -> None:
     svg = svg.replace("<svg", f'<svg role="img" aria-label="{label}" stroke-linejoin="round"', 1)
     svg = re.sub(r"\n\s*", "\n", svg)
     words = f"<figcaption>{caption}</figcaption>" if caption else ""
-    print(f'<figure class="plot" data-search-exclude>{svg.strip()}{words}</figure>')
+    return f'<figure class="plot" data-search-exclude>{svg.strip()}{words}</figure>'
