@@ -48,11 +48,19 @@ class _Elements(HTMLParser):
 _documented: set[str] = set()
 
 
+WIDTH = 80
+"""Columns of code that a page shows; what is beyond has to be scrolled to."""
+
+
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> None:
-    """Refuse an example that is not run."""
-    for fence in re.findall(r"^ *```+ *(python\b.*)$", markdown, re.MULTILINE):
-        if 'exec="on"' not in fence and not page.url.startswith("changelog/"):
-            log.warning("%s: an example is not run: ```%s", page.file.src_uri, fence)
+    """Refuse an example that is not run, and one that is cut off."""
+    for language, code in re.findall(r"^```(.*?)\n(.*?)^```", markdown, re.MULTILINE | re.DOTALL):
+        if language.startswith("python") and 'exec="on"' not in language:
+            log.warning("%s: an example is not run: %s", page.file.src_uri, code.split("\n")[0])
+        if 'html="on"' not in language:
+            for line in code.split("\n"):
+                if len(line) > WIDTH:
+                    log.warning("%s: a line is too long: %s", page.file.src_uri, line)
 
 
 def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -> None:
