@@ -61,10 +61,10 @@ nox.options.sessions = ["tests", "lint", "types", "build"]
 
 def install(session, *packages, jax="newest", backend="cpu", group="test"):
     """Install packages with what they need, editable, and a group of the first one's tools."""
+    needed = dict.fromkeys(name for each in packages for name in (*PACKAGES[each], each))
     sources = []
-    for package in packages:
-        for name in (*PACKAGES[package], package):
-            sources += ["-e", f"packages/{name}{BACKENDS[backend]}"]
+    for name in needed:
+        sources += ["-e", f"packages/{name}{BACKENDS[backend]}"]
     groups = []
     for package in packages:
         project = nox.project.load_toml(f"packages/{package}/pyproject.toml")

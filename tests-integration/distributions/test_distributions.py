@@ -23,6 +23,16 @@ SMOKE = {
         "assert spark.__file__ is None; assert all_cases(); print(b.__version__)"
     ),
 }
+LEAVES = {
+    "spark-core-tracers": {"spark/core/tracers"},
+    "spark-nn-synapses": {
+        "spark/nn/payloads",
+        "spark/nn/initializers",
+        "spark/nn/configs",
+        "spark/nn/components/synapses",
+    },
+    "spark-bench": {"spark/bench"},
+}
 every_package = pytest.mark.parametrize("package", SMOKE)
 
 
@@ -72,7 +82,9 @@ def test_wheel_holds_the_sources_and_nothing_else(built, package):
 @every_package
 def test_nothing_above_a_leaf_is_a_regular_package(package):
     source = PACKAGES / package / "src"
-    for marker in source.rglob("py.typed"):
+    markers = list(source.rglob("py.typed"))
+    assert {marker.parent.relative_to(source).as_posix() for marker in markers} == LEAVES[package]
+    for marker in markers:
         for folder in marker.relative_to(source).parents:
             is_leaf = folder == marker.parent.relative_to(source)
             assert (source / folder / "__init__.py").exists() == is_leaf
@@ -97,6 +109,20 @@ def test_installs_alone_into_a_fresh_environment(built, package, kind, tmp_path)
     venv.create(tmp_path / "env", with_pip=True)
     python = tmp_path / "env" / "bin" / "python"
     what = [archive(built, package, ".whl")] if kind == "wheel" else ["-e", PACKAGES / package]
+    # What a package needs from this repository is in the folder too.
     run(python, "-m", "pip", "install", "-q", "--find-links", built, *what)
     version = run(sys.executable, "-m", "hatchling", "version", cwd=PACKAGES / package)
     assert run(python, "-W", "error", "-c", SMOKE[package], cwd=tmp_path).startswith(version)
+
+
+def test_all_share_the_namespace(built, tmp_path):
+    venv.create(tmp_path / "env", with_pip=True)
+    python = tmp_path / "env" / "bin" / "python"
+    run(python, "-m", "pip", "install", "-q", *[archive(built, each, ".whl") for each in SMOKE])
+    for code in SMOKE.values():
+        run(python, "-W", "error", "-c", code, cwd=tmp_path)
+    # Taking some out leaves the other as it was.
+    run(python, "-m", "pip", "uninstall", "-q", "-y", "spark-bench", "spark-nn-synapses")
+    run(python, "-W", "error", "-c", SMOKE["spark-core-tracers"], cwd=tmp_path)
+    gone = "import importlib.util as u; assert u.find_spec('spark.nn') is None"
+    run(python, "-c", gone, cwd=tmp_path)

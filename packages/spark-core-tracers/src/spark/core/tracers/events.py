@@ -28,68 +28,87 @@ def jump(
     """See `Recurrence.jump`."""
     duration = jnp.asarray(duration)
     dtype, shape = state.traces[0].dtype, state.traces[0].shape
-    wide, limits = arithmetic_dtype(dtype), law.range(dtype)
     fitted = law.fitted(parameters, shape, dtype)
     flat = {name: _flat(value, shape) for name, value in fitted.items()}
-    starts = tuple(trace.astype(wide).reshape(-1) for trace in state.traces)
-    numbers = state.noise.element
-    if numbers is None:
-        numbers = jnp.arange(math.prod(shape), dtype=jnp.uint32).reshape(shape)
-    numbers = jnp.broadcast_to(numbers, shape).reshape(-1)
+    noise = state.noise._replace(element=_numbers(state.noise, shape))
+    traces = tuple(trace.astype(arithmetic_dtype(dtype)).reshape(-1) for trace in state.traces)
 
+    last, ys = jnp.full(len(traces[0]), -1, steps.dtype), jnp.empty(0, dtype)
     if len(steps):
-        # Events of one element side by side, in order of time; those of one step act as one.
-        order = jnp.lexsort((steps, elements))
-        s, e = steps[order], elements[order]
-        first = jnp.concatenate([jnp.ones(1, bool), e[1:] != e[:-1]])
-        before_s = jnp.where(first, -1, jnp.roll(s, 1))
-        head = first | (s != before_s)
-        head_at = lax.cummax(jnp.where(head, jnp.arange(len(s)), 0))
-        drive = law.marked(x.astype(wide))[order]
-        together = jax.ops.segment_sum(drive, head_at, len(s))[head_at]
+        traces, last, ys = _at_events(law, flat, dtype, noise, traces, steps, elements, x)
+    traces = _after_silence(law, flat, dtype, traces, duration.astype(last.dtype) - 1 - last)
 
-        gap = jnp.where(head, s - before_s, 1)
-        local = {name: value[e] if value.ndim else value for name, value in flat.items()}
-        k = law.coefficients(law.parameters(**local), gap.astype(wide))
-        before: Traces = ()
-        after: Traces = ()
-        for stage, start in enumerate(starts):
-            previous = (before[-1], after[-1]) if stage else (None, None)
-            move = law.relaxation(stage, k, together, *previous)
-            y = _segmented(move, start[e], first, head, law.bounds and limits)
-            y = _limited(y, law, limits)
-            before += (jnp.where(first, start[e], jnp.roll(y, 1)),)
-            after += (y,)
-        kept = tuple(
-            _rounded(y, dtype, state.noise, s, numbers[e], stage) for stage, y in enumerate(after)
-        )
-        ys = law.output(k, before, kept).astype(dtype)[head_at]
-        ys = jnp.empty_like(ys).at[order].set(ys)
+    when = jnp.broadcast_to(duration - 1, last.shape)
+    everyone = jnp.arange(len(last))
+    traces = tuple(
+        _rounded(y, dtype, noise, when, everyone, stage).astype(dtype).reshape(shape)
+        for stage, y in enumerate(traces)
+    )
+    steps_taken = state.noise.steps + duration.astype(jnp.uint32)
+    return State(traces, state.noise._replace(steps=steps_taken)), ys
 
-        ends = jnp.where(jnp.concatenate([first[1:], jnp.ones(1, bool)]), e, len(starts[0]))
-        last = jnp.full(len(starts[0]), -1, s.dtype).at[ends].set(s, mode="drop")
-        starts = tuple(
-            start.at[ends].set(y, mode="drop") for start, y in zip(starts, after, strict=True)
-        )
-    else:
-        last = jnp.full(len(starts[0]), -1, steps.dtype)
-        ys = jnp.empty(0, dtype)
 
-    # The silence after the last event of each element.
-    gap = duration.astype(last.dtype) - 1 - last
+def _at_events(
+    law: Law[Any],
+    flat: dict[str, Array],
+    dtype: jnp.dtype,
+    noise: Noise,
+    starts: Traces,
+    steps: Int[Array, " events"],
+    elements: Int[Array, " events"],
+    x: Float[Array, " events"],
+) -> tuple[Traces, Int[Array, " elements"], Float[Array, " events"]]:
+    """Traces after the last event of each element, the step of that event or -1, and outputs."""
+    wide, limits = starts[0].dtype, law.range(dtype)
+    # Events of one element side by side, in order of time; those of one step act as one.
+    order = jnp.lexsort((steps, elements))
+    s, e = steps[order], elements[order]
+    first = jnp.concatenate([jnp.ones(1, bool), e[1:] != e[:-1]])
+    before_s = jnp.where(first, -1, jnp.roll(s, 1))
+    head = first | (s != before_s)
+    head_at = lax.cummax(jnp.where(head, jnp.arange(len(s)), 0))
+    drive = law.marked(x.astype(wide))[order]
+    together = jax.ops.segment_sum(drive, head_at, len(s))[head_at]
+
+    gap = jnp.where(head, s - before_s, 1)
+    local = {name: value[e] if value.ndim else value for name, value in flat.items()}
+    k = law.coefficients(law.parameters(**local), gap.astype(wide))
+    before: Traces = ()
+    after: Traces = ()
+    for stage, start in enumerate(starts):
+        previous = (before[-1], after[-1]) if stage else (None, None)
+        move = law.relaxation(stage, k, together, *previous)
+        y = _segmented(move, start[e], first, head, law.bounds and limits)
+        y = _limited(y, law, limits)
+        before += (jnp.where(first, start[e], jnp.roll(y, 1)),)
+        after += (y,)
+    kept = tuple(_rounded(y, dtype, noise, s, e, stage) for stage, y in enumerate(after))
+    ys = law.output(k, before, kept).astype(dtype)[head_at]
+
+    ends = jnp.where(jnp.concatenate([first[1:], jnp.ones(1, bool)]), e, len(starts[0]))
+    last = jnp.full(len(starts[0]), -1, s.dtype).at[ends].set(s, mode="drop")
+    traces = tuple(
+        start.at[ends].set(y, mode="drop") for start, y in zip(starts, after, strict=True)
+    )
+    return traces, last, jnp.empty_like(ys).at[order].set(ys)
+
+
+def _after_silence(
+    law: Law[Any],
+    flat: dict[str, Array],
+    dtype: jnp.dtype,
+    starts: Traces,
+    gap: Int[Array, " elements"],
+) -> Traces:
+    """Traces of each element after a number of steps without input."""
+    wide, limits = starts[0].dtype, law.range(dtype)
     k = law.coefficients(law.parameters(**flat), jnp.maximum(gap, 1).astype(wide))
     ended: Traces = ()
     for stage, start in enumerate(starts):
         previous = (starts[stage - 1], ended[stage - 1]) if stage else (None, None)
         move = law.relaxation(stage, k, jnp.zeros((), wide), *previous)
         ended += (_limited(jnp.where(gap > 0, move(start), start), law, limits),)
-    when = jnp.broadcast_to(duration - 1, last.shape)
-    traces = tuple(
-        _rounded(y, dtype, state.noise, when, numbers, stage).astype(dtype).reshape(shape)
-        for stage, y in enumerate(ended)
-    )
-    noise = state.noise._replace(steps=state.noise.steps + duration.astype(jnp.uint32))
-    return state._replace(traces=traces, noise=noise), ys
+    return ended
 
 
 def _segmented(
@@ -120,12 +139,21 @@ def _rounded(
     y: Array, dtype: jnp.dtype, noise: Noise, steps: Array, elements: Array, stage: int
 ) -> Array:
     """Each value rounded with the bits of its own step and element."""
+    assert noise.element is not None
 
     def one(y: Array, step: Array, element: Array) -> Array:
         here = noise._replace(steps=noise.steps + step.astype(jnp.uint32), element=element)
         return round_state(y, dtype, here, stage)
 
-    return jax.vmap(one)(y, steps, elements)
+    return jax.vmap(one)(y, steps, noise.element[elements])
+
+
+def _numbers(noise: Noise, shape: tuple[int, ...]) -> Array:
+    """Global number of each element, flattened."""
+    numbers = noise.element
+    if numbers is None:
+        numbers = jnp.arange(math.prod(shape), dtype=jnp.uint32).reshape(shape)
+    return jnp.broadcast_to(numbers, shape).reshape(-1)
 
 
 def _flat(value: Array, shape: tuple[int, ...]) -> Array:
