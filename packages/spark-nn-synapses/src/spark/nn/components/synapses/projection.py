@@ -174,7 +174,7 @@ def _dense(weights: Weights, spikes: Array) -> Array:
     inputs, targets = kernel.shape
     # Accelerators would take fewer digits for speed.
     exactly = lax.Precision.HIGHEST
-    if len(spikes) > 1:
+    if len(spikes) != 1:
         return jnp.dot(vectors, kernel, precision=exactly)
     if kernel.size < _LARGE or inputs % _PARTS:
         return jnp.dot(vectors.reshape(inputs), kernel, precision=exactly).reshape(-1, targets)
