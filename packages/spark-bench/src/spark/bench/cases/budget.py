@@ -57,7 +57,7 @@ def _row(
         yield Case(
             f"budget/{name}/{program}",
             setup,
-            Counts(elementupdates=size * batch * steps, synaptic_events=events, flop=2 * events),
+            Counts(element_updates=size * batch * steps, synaptic_events=events, flop=2 * events),
             {"pre": size, "elements": size, "steps": steps, "batch": batch},
             ("synapses", "budget", "float32"),
             f"budget/{name}",

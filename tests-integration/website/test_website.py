@@ -1,0 +1,117 @@
+"""The built site in a browser: pages without errors, mathematics, search, dark and light."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import sync_playwright
+
+SITE = Path(__file__).parents[2] / "site"
+PAGES = sorted(str(path.parent.relative_to(SITE)) for path in SITE.rglob("index.html"))
+ADDRESS = "http://site/"
+CHROMIUM = shutil.which("chromium")
+
+pytestmark = pytest.mark.skipif(
+    CHROMIUM is None, reason="no chromium on this machine (Debian's package of that name)"
+)
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with sync_playwright() as playwright:
+        # A container has no sandbox of the browser's.
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module", params=["light", "dark"])
+def page(browser, request):
+    """A page that is answered from the site's folder, and keeps what goes wrong."""
+    page = browser.new_page(color_scheme=request.param)
+    page.wrong = []
+    page.on("console", lambda message: message.type == "error" and page.wrong.append(message.text))
+    page.on("pageerror", lambda error: page.wrong.append(str(error)))
+
+    def answer(route):
+        url = route.request.url.partition("?")[0]
+        file = SITE / url.removeprefix(ADDRESS)
+        if file.is_dir():
+            file = file / "index.html"
+        if url.startswith(ADDRESS) and file.is_file():
+            route.fulfill(path=file)
+        else:
+            page.wrong.append(f"not in the site: {url}")
+            route.abort()
+
+    page.route("**/*", answer)
+    return page
+
+
+def visit(page, path):
+    page.wrong.clear()
+    page.goto(f"{ADDRESS}{path}/".replace("/./", "/"), wait_until="load")
+
+
+def test_the_site_is_built():
+    assert {".", "tutorial/trace", "reference/synapses"} <= set(PAGES), "run `nox -s docs`"
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_a_page_renders(page, path):
+    visit(page, path)
+    assert page.locator("h1").count() == 1
+    formulas = page.locator(".arithmatex")
+    assert formulas.count() == page.locator(".arithmatex:has(.katex)").count()
+    assert page.locator(".katex-error").count() == 0
+    assert not page.wrong
+
+
+def test_search_finds_a_class(page):
+    visit(page, ".")
+    page.locator(".md-search__input").fill("TracedSynapses")
+    found = page.locator("a.md-search-result__link[href*='reference/synapses']").first
+    found.wait_for(state="attached")
+    assert "TracedSynapses" in found.text_content()
+    assert not page.wrong
+
+
+def luminance(color):
+    """Relative luminance of sRGB, as WCAG 2 defines it."""
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in color]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+# Ink and ground as they are seen: painted one over the other, since both may be transparent.
+COLORS = """element => {
+  const layers = [];
+  for (let e = element; e; e = e.parentElement) layers.unshift(getComputedStyle(e).backgroundColor);
+  const style = getComputedStyle(element);
+  const ink = element.namespaceURI.endsWith("svg") ? style.fill : style.color;
+  const context = document.createElement("canvas").getContext("2d");
+  const painted = colors => {
+    for (const color of ["white", ...colors]) {
+      context.fillStyle = color;
+      context.fillRect(0, 0, 1, 1);
+    }
+    return [...context.getImageData(0, 0, 1, 1).data.slice(0, 3)].map(c => c / 255);
+  };
+  return [painted([...layers, ink]), painted(layers)];
+}"""
+
+
+@pytest.mark.parametrize("path", ["tutorial/trace", "reference/tracers"])
+def test_text_is_legible(page, path):
+    visit(page, path)
+    # WCAG 2, level AA: 4.5 for text, 3 for what is large or drawn.
+    for selector, least in (
+        ("article p", 4.5),
+        ("article pre code", 4.5),
+        ("article p a", 3),
+        (".katex", 4.5),
+        ("figure svg text", 3),
+    ):
+        for element in page.locator(selector).all()[:10]:
+            ink, ground = map(luminance, element.evaluate(COLORS))
+            contrast = (max(ink, ground) + 0.05) / (min(ink, ground) + 0.05)
+            assert contrast >= least, (selector, element.text_content())
