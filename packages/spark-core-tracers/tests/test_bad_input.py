@@ -19,11 +19,11 @@ from spark.core.tracers import (
 from .kinds import every_kind, spikes
 
 REFUSED = [
-    (lambda: Tracer(2, 0.0), ValueError, r"tau must be > 0 in float32, got 0"),
-    (lambda: Tracer(2, -3.0), ValueError, r"tau must be > 0 in float32, got -3"),
+    (lambda: Tracer(2, 0.0), ValueError, r"tau must be > 0 \(at least 1e-15\), got 0"),
+    (lambda: Tracer(2, -3.0), ValueError, r"tau must be > 0 .* got -3"),
     (lambda: Tracer(2, np.nan), ValueError, r"tau must be finite in float32, got nan"),
     (lambda: Tracer(2, np.inf), ValueError, r"tau must be finite in float32, got inf"),
-    (lambda: Tracer(2, 1e-60), ValueError, r"tau must be > 0 in float32, got 1e-60"),
+    (lambda: Tracer(2, 1e-60), ValueError, r"tau must be > 0 .* got 1e-60"),
     (lambda: Tracer(2, [5.0, -1.0]), ValueError, r"tau must be > 0 .* got -1.0 at index \(1,\)"),
     (lambda: DoubleTracer(2, 5.0, 0.0), ValueError, r"tau_2 must be > 0"),
     (lambda: RUTracer(2, -1.0, 5.0, 0.5), ValueError, r"R_tau must be > 0"),
@@ -32,6 +32,13 @@ REFUSED = [
     (lambda: Tracer(2, 5.0, dt=-1.0), ValueError, r"dt must be finite and > 0, got -1.0"),
     (lambda: Tracer(2, 5.0, dt=np.inf), ValueError, r"dt must be finite and > 0, got inf"),
     (lambda: Tracer(2, 5.0, dt="fast"), TypeError, r"dt must be a number, got 'fast'"),
+    (lambda: Tracer(2, 5.0, dt="3"), TypeError, r"dt must be a number, got '3'"),
+    (
+        lambda: Tracer(2, 5.0, seed=jax.random.split(jax.random.key(0), 3)),
+        ValueError,
+        r"seed must be one key, got keys of shape \(3,\)",
+    ),
+    (lambda: Tracer(2, np.longdouble(5)), TypeError, r"tau must be boolean, .* float128"),
     (
         lambda: Tracer(2, np.ones(3)),
         ValueError,

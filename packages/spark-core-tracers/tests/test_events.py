@@ -2,11 +2,12 @@
 
 import jax
 import jax.numpy as jnp
+import ml_dtypes
 import numpy as np
 import pytest
 
 from spark.core.tracers import DoubleTracer, SaturableDoubleTracer, Tracer, base
-from spark.core.tracers.arguments import as_event_steps
+from spark.core.tracers.arguments import as_event_steps, steps_at
 
 from .kinds import KINDS, NEAREST
 
@@ -182,17 +183,53 @@ def test_gradients_equal_those_of_a_scan(x64, kind):
             np.testing.assert_allclose(np.asarray(one), np.asarray(other), rtol=1e-10, atol=1e-11)
 
 
+@pytest.mark.parametrize("gap", [1, 2, 3])
 @pytest.mark.parametrize(("cls", "taus"), [(Tracer, (1.0,)), (DoubleTracer, (1.0, 1.0))])
-def test_gradient_of_an_euler_jump_at_its_limit(cls, taus):
+def test_gradient_of_an_euler_jump_at_its_limit(cls, taus, gap):
     tracer = cls(1, *taus, integrator="euler", dtype="float32")
     recurrence, state = tracer.recurrence, tracer.state
+    steps = [0, gap, 2 * gap]
 
-    def last(parameters):
-        arguments = (jnp.array([1, 4]), jnp.zeros(2, int), jnp.ones(2), 6)
+    def by_jump(parameters):
+        arguments = (jnp.array(steps), jnp.zeros(3, int), jnp.ones(3), 2 * gap + 1)
         return recurrence.jump(parameters, state, *arguments)[1][-1]
 
-    gradient = jax.jit(jax.grad(last))(tracer.parameters)
-    assert all(np.isfinite(leaf) for leaf in jax.tree.leaves(gradient))
+    def by_scan(parameters):
+        xs = jnp.zeros((2 * gap + 1, 1)).at[jnp.array(steps)].set(1.0)
+        return recurrence.scan(parameters, state, xs)[1][-1, 0]
+
+    found, expected = (jax.jit(jax.grad(f))(tracer.parameters) for f in (by_jump, by_scan))
+    # Small whole numbers in float32, of which a decay of exp(-80) takes nothing.
+    np.testing.assert_allclose(jax.tree.leaves(found), jax.tree.leaves(expected), rtol=1e-6)
+
+
+def test_a_fault_stays_out_of_the_gradients_of_other_elements(x64):
+    recurrence = Tracer(2, 5.0, dtype="float64").recurrence
+    steps, elements = jnp.array([0, 2, 0, 2]), jnp.array([0, 0, 1, 1])
+    x = jnp.array([np.nan, 1.0, 1.0, 1.0])
+
+    def of_element_1(tau):
+        parameters = recurrence.parameters(tau, 1.0, 0.0)
+        state = recurrence.init(parameters, (2,), jnp.float64)
+        return recurrence.jump(parameters, state, steps, elements, x, 3)[1][2:].sum()
+
+    gradient = jax.grad(of_element_1)(jnp.array([5.0, 5.0]))
+    # d/dtau (1 + exp(-2/tau)) = 2/tau^2 exp(-2/tau)
+    assert gradient[1] == pytest.approx(2 / 25 * np.exp(-2 / 5), rel=1e-12)
+
+
+def test_what_float16_cannot_hold_decays_from_where_it_is():
+    # 1e6 beyond 65504: the state is limited where it is stored, at the end, and nowhere before.
+    expected = 1e6 * np.exp(-299 / 100)
+    pulse = np.zeros((300, 1), np.float32)
+    pulse[0] = 1e6
+    for n in (1, 16384):  # one chunk, and several
+        ys = Tracer(n, 100.0).scan(np.broadcast_to(pulse, (300, n)), "parallel")
+        assert float(ys[-1, 0]) == pytest.approx(expected, rel=1e-3)  # a spacing of float16
+    for events in (([1.0], [0], 300.0, [1e6]), ([1.0, 300.0], [0, 0], 300.0, [1e6, 0.0])):
+        tracer = Tracer(1, 100.0)
+        tracer.jump(*events)
+        assert float(tracer.value[0]) == pytest.approx(expected, rel=1e-3)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -201,6 +238,17 @@ def test_times_fall_in_the_steps_that_they_end(dtype):
     steps, count = as_event_steps(times, 100.0, 0.1)
     np.testing.assert_array_equal(np.asarray(steps), np.arange(1000))
     assert int(count) == 1000
+
+
+@pytest.mark.parametrize("dtype", [np.float16, ml_dtypes.bfloat16, np.float32, np.float64])
+@pytest.mark.parametrize("dt", [1.0, 0.25])
+def test_times_between_steps_fall_in_the_next(dtype, dt):
+    # Numbers that the dtype holds, up to where it holds whole numbers alone; dt is a power of 2.
+    largest = min(1e8, 1 / float(ml_dtypes.finfo(dtype).eps))
+    times = np.sort(np.geomspace(1e-12 if dtype == np.float64 else 1e-3, largest, 4001))
+    times = times.astype(dtype)
+    expected = np.ceil(times.astype(np.float64) / dt) - 1
+    np.testing.assert_array_equal(steps_at(times, dt), expected)
 
 
 def test_traced_times_are_refused():

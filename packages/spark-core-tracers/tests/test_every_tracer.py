@@ -1,5 +1,6 @@
 """Facts that hold for every class, integrator and dtype, written once."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -149,9 +150,22 @@ def test_input_dtypes_mean_the_same(kind, x_dtype):
 @every_kind
 @pytest.mark.parametrize("x", [2**40, np.int64(2**33 + 5), np.uint64(2**63), 1e39])
 def test_numbers_beyond_32_bits_do_not_wrap(kind, x):
-    tracer, expected = kind.make(1, dtype="float32"), kind.make(1, dtype="float32")
+    tracer, other, expected = (kind.make(1, dtype="float32") for _ in range(3))
     as_float = np.float32(min(float(x), float(np.finfo(np.float32).max)))
-    np.testing.assert_array_equal(np.asarray(tracer(x)), np.asarray(expected(as_float)))
+    y = np.asarray(expected(as_float))
+    np.testing.assert_array_equal(np.asarray(tracer(x)), y)
+    # One rounding of float32, as maps are composed.
+    (found,) = np.asarray(other.scan(np.array([[x]]), "parallel"))
+    np.testing.assert_allclose(found, y, rtol=1e-6)
+
+
+@every_kind
+@pytest.mark.parametrize("method", ["sequential", "parallel"])
+def test_double_precision_beyond_single_saturates(x64, kind, method):
+    huge, largest = (kind.make(1, dtype="float32") for _ in range(2))
+    found = huge.scan(np.array([[1e39], [0.0]]), method)
+    expected = largest.scan(np.array([[np.finfo(np.float32).max], [0]], np.float32), method)
+    np.testing.assert_array_equal(np.asarray(found), np.asarray(expected))
 
 
 @every_kind
@@ -221,12 +235,50 @@ every_unbounded = pytest.mark.parametrize(
 
 @every_unbounded
 @every_dtype
-def test_an_infinite_input_shows(kind, dtype):
-    tracer = kind.make(3, dtype=dtype)
-    tracer(np.array([0, np.inf, 0]))
-    tracer(0)
-    finite = np.isfinite(np.asarray(tracer.value, np.float32))
-    np.testing.assert_array_equal(finite, [True, False, True])
+@pytest.mark.parametrize("tau", [1.0, 7.0])  # more is lost in a step than left, and less
+def test_an_infinite_input_shows_for_good_in_every_way(kind, dtype, tau):
+    if kind.arguments.get("integrator") == "euler":
+        tau = max(tau, 1.25)
+    taus = {name: tau for name in kind.arguments if name.startswith("tau")}
+    xs = np.zeros((3, 3))
+    xs[0, 1] = np.inf
+    stepped, scanned, composed, jumped = (kind.make(3, dtype=dtype, **taus) for _ in range(4))
+    found = [
+        np.stack([stepped(x) for x in xs])[-1],
+        scanned.scan(xs, "sequential")[-1],
+        composed.scan(xs, "parallel")[-1],
+        stepped.value,
+    ]
+    jumped.jump([1.0, 1.0, 1.0], [0, 1, 2], 3.0, [0.0, np.inf, 0.0])
+    for values in (*found, jumped.value):
+        finite = np.isfinite(np.asarray(values, np.float32))
+        np.testing.assert_array_equal(finite, [True, False, True])
+
+
+@every_unbounded
+def test_a_base_that_no_check_has_seen_is_limited(kind):
+    name = kind.make(1).recurrence.bases[-1]
+    tracer = nnx.jit(lambda base: kind.make(2, **{name: base}))(jnp.float32(1e6))
+    assert float(tracer.value[0]) == 65504
+    tracer(0.0)
+    assert np.isfinite(np.asarray(tracer.value)).all()
+
+
+def test_a_base_beyond_the_bounds_is_clipped():
+    make = nnx.jit(lambda base: tracers.SaturableTracer(1, 5.0, base=base))
+    assert float(make(2.0).value[0]) == 1
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [kind for kind in KINDS if "integrator" not in kind.arguments],  # Euler takes none below dt
+    ids=lambda kind: kind.name,
+)
+def test_gradients_at_the_shortest_time_constants_are_finite(kind):
+    tracer = kind.make(1, dtype="float32", **{n: 1e-15 for n in kind.arguments if "tau" in n})
+    recurrence, state, xs = tracer.recurrence, tracer.state, jnp.ones((3, 1))
+    total = nnx.jit(jax.grad(lambda p: recurrence.scan(p, state, xs)[1].sum()))
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(total(tracer.parameters)))
 
 
 @every_kind

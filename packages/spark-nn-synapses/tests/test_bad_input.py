@@ -46,6 +46,10 @@ REFUSED = [
         lambda: LinearSynapses(units=2, kernel_initializer=np.array([[1.0, np.nan]])),
         r"as an array it must be finite, got nan at index \(0, 1\)",
     ),
+    (
+        lambda: KernelInitializerConfig(name="truncated_normal", lower=2.0, upper=1.0),
+        r"lower must be below upper, got 2\.0 and 1\.0",
+    ),
     (lambda: TracedSynapses(units=2, tau=0.0), "tau must be > 0, got 0"),
     (lambda: TracedSynapses(units=2, tau=[1.0, -1.0]), r"tau must be > 0, got -1 at index \(1,\)"),
     (lambda: TracedSynapses(units=2, scale=np.nan), "scale must be finite"),
@@ -260,3 +264,25 @@ def test_a_module_that_is_not_built_says_so(kind):
 def test_a_kernel_in_double_precision_may_be_larger_than_in_single(x64):
     module = LinearSynapses(units=1, kernel_initializer=[[1e200]], dtype="float64")
     assert float(module(np.ones(1, bool)).value[0]) == 1e200
+
+
+@pytest.mark.parametrize("tau", [5.0, [[5.0, 9.0, 5.0]]], ids=["shared", "groups"])
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"base": 1e5}, r"base must lie within \[-65504, 65504\], got 100000"),
+        ({"scale": np.full((1, 3), 1e39)}, "scale must be finite in float32, got 1e[+]39"),
+    ],
+)
+def test_a_parameter_is_refused_wherever_it_is_kept(tau, arguments, message):
+    module = TracedSynapses(units=2, tau=np.array(tau), **arguments)
+    with pytest.raises(ValueError, match=message):
+        module.build({"spikes": InputSpec((3,))})
+    assert module.pathway is None
+
+
+@pytest.mark.parametrize("shape", [(4, 5), (4, 1)])
+def test_an_inhibition_mask_has_no_time_axis(shape):
+    module = LinearSynapses(units=3, kernel_initializer=KERNEL)
+    with pytest.raises(ValueError, match=r"inhibition_mask must have no time axis: 1 axes at most"):
+        module.scan(SpikeArray(np.ones((4, 5), bool), np.ones(shape, bool)))

@@ -7,7 +7,13 @@ from flax import nnx
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spark.nn.components.synapses import CurrentArray, FloatArray, InputSpec, SpikeArray
+from spark.nn.components.synapses import (
+    CurrentArray,
+    FloatArray,
+    InputSpec,
+    SpikeArray,
+    pathway,
+)
 
 from .kinds import (
     DOUBLE,
@@ -309,6 +315,11 @@ def test_double_precision(kind, x64):
     np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-12)
     module.reset()
     np.testing.assert_allclose(by_steps(module, XS[:4]), expected[:4], rtol=1e-12, atol=1e-12)
+    # KERNEL holds float32 values.
+    narrow = kind.make(
+        KERNEL, dtype="float64", kernel_dtype="float32", **laid_out(kind, "two-values")[0]
+    )
+    np.testing.assert_allclose(narrow.scan(XS), expected, rtol=1e-12, atol=1e-12)
 
 
 @every_traced_kind
@@ -324,3 +335,18 @@ def test_currents_saturate_and_do_not_become_infinite():
         module = kind.make(kernel, dtype="float16", **arguments)
         found = np.asarray(module.scan(np.ones((3, 5), bool)))
         np.testing.assert_array_equal(found, np.full((3, 3), np.finfo(np.float16).max))
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32"])
+def test_many_groups_run_in_chunks(dtype, monkeypatch):
+    arguments = laid_out(TRACED, "two-values")[0]
+    whole, chunked = (TRACED.make(KERNEL, dtype=dtype, **arguments) for _ in range(2))
+    expected = whole.scan(XS).value
+    monkeypatch.setattr(pathway, "_DRIVE", 5 * 6)  # five steps of three targets and two groups
+    chunked.build({"spikes": InputSpec((5,))})
+    # Not through the module, which has one compiled program for both.
+    arrays, state = chunked._arrays(), chunked._state()
+    state, found = chunked.pathway.scan(arrays, state, jnp.asarray(XS))
+    np.testing.assert_array_equal(found, expected)
+    assert int(state.noise.steps) == len(XS)
+    np.testing.assert_array_equal(state.traces[0], whole.current_tracer.trace[...])

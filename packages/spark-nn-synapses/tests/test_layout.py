@@ -61,7 +61,8 @@ def test_values_of_several_time_constants_make_groups_together():
             layout.tracer[name].reshape(4)[layout.groups], values.reshape(-1)
         )
     assert layout.base == "base_2"
-    assert (layout.tracer["base_1"], layout.tracer["base_2"]) == (0.0, 0.0)
+    # That of stage 1 does not show in stage 2, and stays where it is.
+    assert (layout.tracer["base_1"], layout.tracer["base_2"]) == (1.0, 0.0)
 
 
 def test_only_time_constants_of_each_synapse_ask_for_a_trace_per_synapse():

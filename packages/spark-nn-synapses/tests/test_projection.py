@@ -81,6 +81,24 @@ def test_double_precision(way, x64):
         close(found, spikes, weights, eps=2.0**-53)
 
 
+@every_way
+def test_sums_are_in_the_dtype_that_they_are_for(way, x64):
+    # Float32 would lose the 1.
+    weights, spikes = jnp.array([[1e8], [1.0], [-1e8]], jnp.float32), np.ones(3, bool)
+    assert project((weights,), spikes, way, np.float64).tolist() == [1.0]
+    assert contributions((weights,), spikes[:, None], np.float64).dtype == np.float64
+    graded = np.array([0, 1e-12, 0])
+    assert project((weights,), graded, way, np.float64).tolist() == [1e-12]
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32"])
+def test_events_convert_no_row_that_is_silent(dtype):
+    weights = jnp.zeros((1000, 1000), dtype)
+    compiled = run.lower((weights,), np.zeros(1000, bool), "events").compile()
+    # A few rows in float32, where the whole kernel would be 4 MB.
+    assert compiled.memory_analysis().temp_size_in_bytes < 100_000
+
+
 @every_path
 def test_signed_and_graded_spikes(way, shape):
     stored, weights = kernel(*shape)

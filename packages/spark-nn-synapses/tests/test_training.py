@@ -245,7 +245,8 @@ def test_a_fit_recovers_kernel_and_time_constant():
     target = TRACED.make(KERNEL, tau=12.0).scan(xs).value
     module = TRACED.make(np.zeros((3, 5)), tau=5.0, trainable="tau")
     module.build(SPEC)
-    optimizer = nnx.Optimizer(module, optax.adam(0.2), wrt=nnx.Param)
+    rate = optax.linear_schedule(0.2, 0.002, transition_steps=400, transition_begin=600)
+    optimizer = nnx.Optimizer(module, optax.adam(rate), wrt=nnx.Param)
 
     @nnx.jit
     def fit(module, optimizer):
@@ -259,7 +260,7 @@ def test_a_fit_recovers_kernel_and_time_constant():
             optimizer.update(module, nnx.grad(loss)(module))
             return module, optimizer
 
-        nnx.fori_loop(0, 800, step, (module, optimizer))
+        nnx.fori_loop(0, 1000, step, (module, optimizer))
 
     fit(module, optimizer)
     # Nothing but float32 and the last steps of the optimizer stand between fit and truth.

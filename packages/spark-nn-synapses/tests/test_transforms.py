@@ -1,5 +1,8 @@
 """Synapses under the transforms of JAX and Flax NNX."""
 
+import subprocess
+import sys
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -43,6 +46,19 @@ def test_nnx_jit(kind, layout):
     step = nnx.jit(lambda module, x: module(x).value)
     ys = [step(module, jnp.asarray(x)) for x in XS]
     same(kind, module, np.stack(ys), built(kind, layout))
+
+
+def test_an_import_under_a_transform_does_no_harm():
+    code = """
+import jax, numpy
+def f(x):
+    import spark.nn.components.synapses
+    return x
+jax.jit(f)(1.0)
+from spark.nn.components.synapses import LinearSynapses
+LinearSynapses(units=2)(numpy.ones(3, bool))
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 @every_sharing

@@ -20,7 +20,9 @@ from .rounding import STORAGE_DTYPES, arithmetic_dtype
 @functools.cache
 def _is_real(dtype: Any) -> bool:
     return jnp.issubdtype(dtype, jnp.bool_) or (
-        jnp.issubdtype(dtype, jnp.number) and not jnp.issubdtype(dtype, jnp.complexfloating)
+        jnp.issubdtype(dtype, jnp.number)
+        and not jnp.issubdtype(dtype, jnp.complexfloating)
+        and dtype.itemsize <= 8
     )
 
 
@@ -130,6 +132,20 @@ def as_storage_dtype(dtype: Any) -> jnp.dtype:
     return storage
 
 
+def as_number(name: str, value: Any) -> float:
+    """A concrete number.
+
+    Raises:
+        TypeError: If it is none.
+    """
+    try:
+        if isinstance(value, (str, bytes)):
+            raise TypeError
+        return float(value)
+    except (TypeError, ValueError):
+        raise TypeError(f"{name} must be a number, got {value!r}.") from None
+
+
 def as_dt(dt: Any, name: str = "dt") -> float:
     """A time step, or another length of time.
 
@@ -142,33 +158,35 @@ def as_dt(dt: Any, name: str = "dt") -> float:
             f"{name} must be a concrete number, got a value traced by a JAX transform; vary the "
             "time constants instead: only dt/tau matters."
         )
-    try:
-        step = float(dt)
-    except (TypeError, ValueError):
-        raise TypeError(f"{name} must be a number, got {dt!r}.") from None
+    step = as_number(name, dt)
     if not (math.isfinite(step) and step > 0):
         raise ValueError(f"{name} must be finite and > 0, got {dt!r}.")
     return step
 
 
-def as_key(seed: Any) -> int | Array:
-    """A seed for a random stream; None stands for 0.
+def as_key(seed: Any) -> Array:
+    """The key of a random stream; None stands for the seed 0.
 
     Raises:
         TypeError: If it is neither an integer nor a JAX PRNG key.
         ValueError: If it does not fit in 64 bits.
     """
-    if seed is None:
-        return 0
     if isinstance(seed, jax.Array) and jnp.issubdtype(seed.dtype, jax.dtypes.prng_key):
+        if seed.shape:
+            raise ValueError(f"seed must be one key, got keys of shape {seed.shape}.")
         return seed
     try:
-        number = operator.index(seed)
+        number = 0 if seed is None else operator.index(seed)
     except TypeError:
-        raise TypeError(f"seed must be an integer or a JAX PRNG key, got {seed!r}.") from None
+        raise TypeError(
+            f"seed must be an integer or a JAX PRNG key, as of jax.random.key, got {seed!r}."
+        ) from None
     if not -(2**63) <= number < 2**63:
         raise ValueError(f"seed must fit in 64 bits with a sign, got {number}.")
-    return number
+    # Without 64-bit numbers JAX would take the lower half alone.
+    high, low = divmod(number, 2**32)
+    key = jax.random.key(np.uint32(low))
+    return jax.random.fold_in(key, np.uint32(high % 2**32)) if high else key
 
 
 def as_names(name: str, value: Any, options: Sequence[str]) -> tuple[str, ...]:
@@ -193,10 +211,7 @@ def as_bounds(minimum: Any, maximum: Any, dtype: Any = np.float64) -> tuple[floa
     """
     bounds = []
     for name, bound in (("minimum", minimum), ("maximum", maximum)):
-        try:
-            exact = float(bound)
-        except (TypeError, ValueError):
-            raise TypeError(f"{name} must be a number, got {bound!r}.") from None
+        exact = as_number(name, bound)
         if not abs(exact) <= float(jnp.finfo(dtype).max):
             raise ValueError(
                 f"{name} must be finite in {jnp.dtype(dtype)}, got {bound!r}; Tracer has no bounds."
@@ -212,13 +227,12 @@ def as_bounds(minimum: Any, maximum: Any, dtype: Any = np.float64) -> tuple[floa
 def as_event_steps(times: Any, duration: Any, dt: float) -> tuple[Array, Array]:
     """Steps that event times fall in, and the number of steps in a duration.
 
-    `(t, t + dt]` is a step, so that a time falls in `ceil(time/dt) - 1`; one that is a multiple of
-    `dt` to the digits of its dtype counts as that multiple.
+    `(t, t + dt]` is a step, so that a time falls in `ceil(time/dt) - 1`; see `steps_at`.
 
     Raises:
         TypeError: If an argument is no array of real numbers.
         ValueError: If times are not in one row, do not ascend or lie outside `(0, duration]`, or
-            the duration has no step or 2^31 steps and more.
+            the duration has 2^31 steps and more.
     """
     given = real_array("times", times)
     if isinstance(given, jax.core.Tracer):
@@ -226,25 +240,38 @@ def as_event_steps(times: Any, duration: Any, dt: float) -> tuple[Array, Array]:
             "times must be concrete, got a value traced by a JAX transform; under one, use the "
             "tracer's recurrence.jump, which takes steps."
         )
-    row = np.asarray(given, np.float64)
+    row = np.asarray(given)
     if row.ndim != 1:
         raise ValueError(f"times must have one axis, got shape {row.shape}.")
     end = as_dt(duration, "duration")
-    ratio = np.append(row, end) / dt
-    nearest = np.round(ratio)
-    # A time is known to the digits of its own dtype.
-    digits = float(jnp.finfo(given.dtype).eps) if jnp.issubdtype(given.dtype, jnp.floating) else 0.0
-    on_grid = np.abs(ratio - nearest) <= max(1e-9, 2 * digits) * np.maximum(1, nearest)
-    steps = np.where(on_grid, nearest, np.ceil(ratio)) - 1
-    if steps[-1] >= 2**31 - 1:
+    (last,) = steps_at(np.array([end]), dt)
+    if last >= 2**31 - 1:
         raise ValueError(f"duration must be less than 2^31 steps of {dt:g}, got {duration!r}.")
-    if not np.all((row > 0) & (steps[:-1] <= steps[-1])):
-        bad = row[~((row > 0) & (steps[:-1] <= steps[-1]))][0]
-        raise ValueError(f"times must lie in (0, duration] = (0, {end:g}], got {bad}.")
+    steps = steps_at(row, dt)
+    outside = ~((row > 0) & (steps <= last))
+    if outside.any():
+        raise ValueError(f"times must lie in (0, duration] = (0, {end:g}], got {row[outside][0]}.")
     if np.any(np.diff(row) < 0):
         at = int(np.argmax(np.diff(row) < 0))
         raise ValueError(f"times must ascend, got {row[at]} before {row[at + 1]}; sort them.")
-    return jnp.asarray(steps[:-1].astype(np.int32)), jnp.asarray(np.int32(steps[-1] + 1))
+    return jnp.asarray(steps.astype(np.int32)), jnp.asarray(np.int32(last + 1))
+
+
+def steps_at(times: np.ndarray[Any, Any], dt: float) -> np.ndarray[Any, Any]:
+    """The step `(t, t + dt]` that each time falls in, from 0; as float64, NaN for NaN.
+
+    A time that differs from a multiple of `dt` by no more than it may owe to rounding, in its own
+    dtype, counts as that multiple.
+    """
+    ratio = times.astype(np.float64) / dt
+    nearest = np.maximum(np.round(ratio), 1)
+    slack = 4 * np.spacing(nearest)  # four operations in float64, on time and dt
+    if times.dtype != np.float64 and jnp.issubdtype(times.dtype, jnp.floating):
+        # A multiple of dt, rounded; and of a dt that was rounded itself.
+        roundings = 1 if float(times.dtype.type(dt)) == dt else 2
+        slack = slack + roundings * np.spacing(np.abs(times)).astype(np.float64) / 2 / dt
+    on_grid = np.abs(ratio - nearest) <= slack
+    return np.where(on_grid, nearest, np.ceil(ratio)) - 1
 
 
 def as_elements(elements: Any, events: int, size: int) -> Array:
@@ -254,7 +281,13 @@ def as_elements(elements: Any, events: int, size: int) -> Array:
         TypeError: If they are no integers.
         ValueError: If there is not one for each event, or one does not exist.
     """
-    row = np.asarray(real_array("elements", elements))
+    given = real_array("elements", elements)
+    if isinstance(given, jax.core.Tracer):
+        raise TypeError(
+            "elements must be concrete, got values traced by a JAX transform; under one, use the "
+            "tracer's recurrence.jump."
+        )
+    row = np.asarray(given)
     if row.size and not np.issubdtype(row.dtype, np.integer):
         raise TypeError(f"elements must be integers, got dtype {row.dtype}.")
     if row.shape != (events,):
@@ -324,3 +357,13 @@ def as_parameter(name: str, value: Any, shape: tuple[int, ...], dtype: jnp.dtype
         checked = Checked(name, array, np.asarray(array).astype(wide))
     checked.require(np.isfinite, f"be finite in {wide}")
     return checked
+
+
+def require_base(base: Checked, limits: tuple[float, float]) -> None:
+    """Refuse a value at rest that a trace cannot take.
+
+    Raises:
+        ValueError: If it lies outside of `limits`.
+    """
+    low, high = limits
+    base.require(lambda base: (low <= base) & (base <= high), f"lie within [{low:g}, {high:g}]")

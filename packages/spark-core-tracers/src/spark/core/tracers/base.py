@@ -27,6 +27,7 @@ from .arguments import (
     as_storage_dtype,
     one_of,
     real_array,
+    require_base,
     require_fit,
 )
 from .law import State
@@ -116,11 +117,8 @@ class BaseTracer(nnx.Module, abc.ABC):
         }
         for name in recurrence.time_constants:
             self._require_time_constant(checked[name])
-        limits = recurrence.range(self.dtype)
-        low, high = recurrence.bounds or limits
         for name in recurrence.bases:
-            what = f"lie within [{low:g}, {high:g}]"
-            checked[name].require(lambda base: (low <= base) & (base <= high), what)
+            require_base(checked[name], recurrence.bounds or recurrence.range(self.dtype))
         for name in recurrence.probabilities:
             checked[name].require(lambda p: (p >= 0) & (p <= 1), "lie in [0, 1]")
 
@@ -133,7 +131,9 @@ class BaseTracer(nnx.Module, abc.ABC):
 
     def _require_time_constant(self, tau: Checked) -> None:
         wide = jnp.finfo(arithmetic_dtype(self.dtype))
-        tau.require(lambda tau: tau >= wide.tiny, f"be > 0 in {wide.dtype}")
+        # Shorter ones leave nothing either, and would overflow in a derivative.
+        shortest = 1e-15 * self.dt
+        tau.require(lambda tau: tau >= shortest, f"be > 0 (at least {shortest:g})")
         euler = getattr(self.recurrence, "integrator", "exact") == "euler"
         if euler:
             tau.require(lambda tau: tau >= self.dt, f"be at least dt = {self.dt:g} for Euler")

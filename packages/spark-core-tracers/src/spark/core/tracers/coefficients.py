@@ -63,6 +63,11 @@ def decay(tau: Parameter, dt: float, integrator: Integrator, steps: Steps = 1) -
     else:
         rate = dt * steps / tau if integrator == "exact" else steps * _euler_rate(tau, dt)
         left, lost = jnp.exp(-rate), -jnp.expm1(-rate)
+        if integrator == "euler":
+            # At tau = dt only the step itself has a derivative, and a rate has none.
+            one = jnp.equal(steps, 1)
+            left = jnp.where(one, (tau - dt) / tau, left)
+            lost = jnp.where(one, jnp.divide(dt, tau), lost)
     # The larger part from the smaller one, so that their sum rounds to 1.
     most = lost > 0.5
     return Decay(jnp.where(most, left, 1 - lost), jnp.where(most, 1 - left, lost))
@@ -118,7 +123,8 @@ def euler_coupling(tau_1: Parameter, tau_2: Parameter, dt: float, steps: Steps) 
     """
     rate_1, rate_2 = _euler_rate(tau_1, dt), _euler_rate(tau_2, dt)
     over = _convolved_decays(rate_1, rate_2, steps - 1)
-    return jnp.exp(-rate_1 - rate_2) * over / _convolved_decays(rate_1, rate_2, 1)
+    left = (1 - jnp.divide(dt, tau_1)) * (1 - jnp.divide(dt, tau_2))
+    return left * over / _convolved_decays(rate_1, rate_2, 1)
 
 
 def _convolved_decays(rate_1: Parameter, rate_2: Parameter, time: Parameter) -> Array:

@@ -12,7 +12,7 @@ from jaxtyping import Array, Float, Int
 
 from .coefficients import Decay
 from .law import Law, State, Traces
-from .maps import Relaxation, clip, run_parallel
+from .maps import Relaxation, run_parallel
 from .rounding import Noise, arithmetic_dtype, limit, round_state
 
 
@@ -38,10 +38,11 @@ def jump(
         traces, last, ys = _at_events(law, flat, dtype, noise, traces, steps, elements, x)
     traces = _after_silence(law, flat, dtype, traces, duration.astype(last.dtype) - 1 - last)
 
+    limits = law.range(dtype)
     when = jnp.broadcast_to(duration - 1, last.shape)
     everyone = jnp.arange(len(last))
     traces = tuple(
-        _rounded(y, dtype, noise, when, everyone, stage).astype(dtype).reshape(shape)
+        _rounded(limit(y, limits), dtype, noise, when, everyone, stage).astype(dtype).reshape(shape)
         for stage, y in enumerate(traces)
     )
     steps_taken = state.noise.steps + duration.astype(jnp.uint32)
@@ -67,7 +68,7 @@ def _at_events(
     before_s = jnp.where(first, -1, jnp.roll(s, 1))
     head = first | (s != before_s)
     head_at = lax.cummax(jnp.where(head, jnp.arange(len(s)), 0))
-    drive = law.marked(x.astype(wide))[order]
+    drive = law.driving(x, wide)[order]
     together = jax.ops.segment_sum(drive, head_at, len(s))[head_at]
 
     gap = jnp.where(head, s - before_s, 1)
@@ -79,10 +80,12 @@ def _at_events(
         previous = (before[-1], after[-1]) if stage else (None, None)
         move = law.relaxation(stage, k, together, *previous)
         y = _segmented(move, start[e], first, head, law.bounds and limits)
-        y = _limited(y, law, limits)
+        y = law.carried(y, dtype)
         before += (jnp.where(first, start[e], jnp.roll(y, 1)),)
         after += (y,)
-    kept = tuple(_rounded(y, dtype, noise, s, e, stage) for stage, y in enumerate(after))
+    kept = tuple(
+        _rounded(limit(y, limits), dtype, noise, s, e, stage) for stage, y in enumerate(after)
+    )
     ys = law.output(k, before, kept).astype(dtype)[head_at]
 
     ends = jnp.where(jnp.concatenate([first[1:], jnp.ones(1, bool)]), e, len(starts[0]))
@@ -101,13 +104,13 @@ def _after_silence(
     gap: Int[Array, " elements"],
 ) -> Traces:
     """Traces of each element after a number of steps without input."""
-    wide, limits = starts[0].dtype, law.range(dtype)
+    wide = starts[0].dtype
     k = law.coefficients(law.parameters(**flat), jnp.maximum(gap, 1).astype(wide))
     ended: Traces = ()
     for stage, start in enumerate(starts):
         previous = (starts[stage - 1], ended[stage - 1]) if stage else (None, None)
         move = law.relaxation(stage, k, jnp.zeros((), wide), *previous)
-        ended += (_limited(jnp.where(gap > 0, move(start), start), law, limits),)
+        ended += (law.carried(jnp.where(gap > 0, move(start), start), dtype),)
     return ended
 
 
@@ -126,13 +129,6 @@ def _segmented(
     return run_parallel(
         Relaxation(Decay(left, lost), offset, move.base), nothing, bounds, anew=first
     )
-
-
-def _limited(y: Array, law: Law[Any], limits: tuple[float, float]) -> Array:
-    """Within the range of the state; infinite inputs are NaN by now."""
-    if law.bounds is not None:
-        return clip(y, *limits)
-    return limit(y, limits, jnp.zeros((), bool))
 
 
 def _rounded(

@@ -114,15 +114,26 @@ class Law(abc.ABC, Generic[P]):
         largest = float(jnp.finfo(dtype).max)
         return as_bounds(*(self.bounds or self.natural_range or (-largest, largest)), dtype)
 
-    def marked(self, x: Array) -> Array:
-        """Inputs in the arithmetic dtype, for maps that are composed.
+    def driving(self, x: Array, wide: jnp.dtype) -> Array:
+        """Inputs in the arithmetic dtype.
 
-        An infinite one shows as NaN: a composition could not tell it from an overflow. Where traces
-        are clipped, it is clipped with them.
+        An infinite one becomes NaN, so that it stays visible: an infinity could not be told from
+        an overflow, which is limited. Where traces are clipped, it is clipped with them.
         """
-        if self.bounds is not None or self.natural_range is not None:
-            return x
-        return jnp.where(jnp.isfinite(x), x, jnp.nan)
+        bounded = self.bounds is not None or self.natural_range is not None
+        if bounded or not jnp.issubdtype(x.dtype, jnp.floating):
+            return x.astype(wide)
+        finite = x
+        if x.dtype.itemsize > wide.itemsize:
+            largest = float(jnp.finfo(wide).max)
+            finite = jnp.clip(x, -largest, largest)
+        return jnp.where(jnp.isfinite(x), finite.astype(wide), jnp.nan)
+
+    def carried(self, y: Array, dtype: jnp.dtype) -> Array:
+        """A trace as it travels where steps are composed: within bounds, or finite at least."""
+        if self.bounds is not None:
+            return clip(y, *self.range(dtype))
+        return limit(y, self.range(y.dtype))
 
     def fitted(
         self, parameters: P, shape: tuple[int, ...], dtype: jnp.dtype
@@ -136,7 +147,8 @@ class Law(abc.ABC, Generic[P]):
             name: fit(name, jnp.asarray(value), shape).astype(wide)
             for name, value in zip(self.parameters._fields, parameters, strict=True)
         }
-        return named | {name: round_to(dtype, named[name]) for name in self.bases}
+        limits = self.range(dtype)
+        return named | {name: round_to(dtype, clip(named[name], *limits)) for name in self.bases}
 
     def prepare(self, parameters: P, state: State) -> tuple[jnp.dtype, Any, Traces]:
         """Storage dtype, coefficients, and traces in the arithmetic dtype.
@@ -166,13 +178,11 @@ class Law(abc.ABC, Generic[P]):
             the arithmetic dtype.
         """
         limits = self.range(dtype)
-        cause = fit("x", x, traces[0].shape)
-        drive = cause.astype(traces[0].dtype)
+        drive = self.driving(fit("x", x, traces[0].shape), traces[0].dtype)
         kept: tuple[Array, ...] = ()
         for stage, trace in enumerate(traces):
             previous = (traces[stage - 1], kept[stage - 1]) if stage else (None, None)
             y = self.relaxation(stage, k, drive, *previous)(trace)
-            y = limit(y, limits, cause) if self.bounds is None else clip(y, *limits)
+            y = limit(y, limits) if self.bounds is None else clip(y, *limits)
             kept += (round_state(y, dtype, noise, stage),)
-            cause = y
         return kept, self.output(k, traces, kept)

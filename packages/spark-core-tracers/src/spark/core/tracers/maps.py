@@ -145,8 +145,10 @@ def _accumulated(maps: Any, then: Callable[[Any, Any], Any], anew: Array | None)
 
     def follow(earlier: tuple[Array, Any], later: tuple[Array, Any]) -> tuple[Array, Any]:
         begins, after = later
+        # Nothing of what came before gets in, and no fault of it through a derivative either.
+        before = jax.tree.map(lambda each: jnp.where(begins, 0, each), earlier[1])
         both = jax.tree.map(
-            lambda one, two: jnp.where(begins, one, two), after, then(earlier[1], after)
+            lambda one, two: jnp.where(begins, one, two), after, then(before, after)
         )
         return earlier[0] | begins, both
 

@@ -91,21 +91,21 @@ def _compose(
     plan: Plan, k: Any, traces: Traces, noise: Noise, xs: Array
 ) -> tuple[Traces, Traces, Series]:
     """Last traces, the same as rounded into the state, and the series of a chunk."""
-    law, wide = plan.law, traces[0].dtype
+    law = plan.law
     limits = law.range(plan.dtype)
-    x = inputs(xs, traces[0].ndim).astype(wide)
-    x = law.marked(x)
+    x = law.driving(inputs(xs, traces[0].ndim), traces[0].dtype)
     over_time = coefficients_over_time(k)
     before: Series = ()
     after: Series = ()
     for stage, trace in enumerate(traces):
         previous = (before[-1], after[-1]) if stage else (None, None)
         moves = law.relaxation(stage, over_time, x, *previous)
-        y = jnp.clip(run_parallel(moves, trace, law.bounds and limits), *limits)
+        y = law.carried(run_parallel(moves, trace, law.bounds and limits), plan.dtype)
         before += (shifted(trace, y),)
         after += (y,)
 
     def rounded(stage: int, y: Array, step: Array) -> Array:
+        y = jnp.clip(y, *limits)
         return round_state(y, plan.dtype, noise._replace(steps=step), stage)
 
     steps = noise.steps + jnp.arange(len(xs), dtype=jnp.uint32)

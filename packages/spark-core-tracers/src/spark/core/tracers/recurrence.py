@@ -58,8 +58,9 @@ class Recurrence(Law[P]):
         """
         shape = state.traces[0].shape
         mask = fit("mask", mask, shape)
+        limits = self.range(state.traces[0].dtype)
         traces = tuple(
-            jnp.where(mask, fit("base", jnp.asarray(rest, trace.dtype), shape), trace)
+            jnp.where(mask, fit("base", jnp.clip(rest, *limits).astype(trace.dtype), shape), trace)
             for rest, trace in zip(self.rest(parameters), state.traces, strict=True)
         )
         return state._replace(traces=traces)

@@ -88,24 +88,15 @@ def _straight_through(function: Callable[..., Array]) -> Callable[..., Array]:
     return wrapped
 
 
-def limit(
-    y: Float[Array, "*shape"], limits: tuple[float, float], cause: Array
-) -> Float[Array, "*shape"]:
-    """Keep `y` within limits, infinity included, unless what drove it was infinite or NaN itself.
+def limit(y: Float[Array, "*shape"], limits: tuple[float, float]) -> Float[Array, "*shape"]:
+    """Keep `y` within limits, infinity included; NaN stays.
 
     Under differentiation this function is the identity (straight-through).
 
     Args:
         y: Values in the arithmetic dtype.
         limits: Smallest and largest value.
-        cause: What drove `y`, broadcastable to it. Where it is not finite, `y` is let through, so
-            that the fault stays visible.
     """
-    if jnp.issubdtype(cause.dtype, jnp.floating):
-        sound = jnp.broadcast_to(jnp.isfinite(cause), y.shape)
-        return _straight_through(lambda y, sound: jnp.where(sound, jnp.clip(y, *limits), y))(
-            y, sound
-        )
     return _straight_through(lambda y: jnp.clip(y, *limits))(y)
 
 

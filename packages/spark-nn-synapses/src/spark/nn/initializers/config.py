@@ -53,6 +53,12 @@ def _kind(
     return name, _Kind(lambda **parameters: factory(**parameters, **(fixed or {})), model)
 
 
+def _truncated_normal(stddev: float = 1e-2, lower: float = -2.0, upper: float = 2.0) -> Initializer:
+    if not lower < upper:
+        raise ValueError(f"lower must be below upper, got {lower!r} and {upper!r}.")
+    return initializers.truncated_normal(stddev, lower=lower, upper=upper)
+
+
 # A kernel has its targets first, where JAX expects its inputs.
 _FANS = {"in_axis": -1, "out_axis": -2}
 
@@ -67,7 +73,7 @@ _KINDS = dict(
         _kind("normal", initializers.normal, stddev=_Positive),
         _kind(
             "truncated_normal",
-            initializers.truncated_normal,
+            _truncated_normal,
             stddev=_Positive,
             lower=_Real,
             upper=_Real,

@@ -79,8 +79,8 @@ class SpikeArray(Payload):
     def value(self) -> Num[Array, "..."] | Bool[Array, "..."]:
         """The signed spikes.
 
-        Without a mask the spikes as they came; with one int8 for booleans, int32 for integers, and
-        the dtype of the spikes for floats.
+        Without a mask the spikes as they came; with one int8 for booleans, int32 for integers
+        (float32 for uint32, which it may not hold), and the dtype of the spikes for floats.
         """
         if self.inhibition_mask is None:
             return self.spikes
@@ -88,7 +88,7 @@ class SpikeArray(Payload):
         if signed.dtype == bool:
             signed = signed.astype(jnp.int8)
         elif jnp.issubdtype(signed.dtype, jnp.integer):
-            signed = signed.astype(jnp.int32)
+            signed = signed.astype(jnp.float32 if signed.dtype == jnp.uint32 else jnp.int32)
         mask = jnp.broadcast_to(self.inhibition_mask, signed.shape)
         return jnp.where(mask, -signed, signed)
 

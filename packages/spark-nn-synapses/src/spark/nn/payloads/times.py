@@ -11,6 +11,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from spark.core.tracers.arguments import as_number, steps_at
+
 NumPyArray: TypeAlias = np.ndarray[Any, Any]
 
 
@@ -33,12 +35,12 @@ def raster(
     if wrong.any():
         raise ValueError(f"times must be finite and > 0, got {times[wrong][0]}.")
 
-    steps = _steps(times, dt)
+    steps = steps_at(times, dt).astype(np.int64)
     if duration is None:
         length = int(steps.max(initial=-1)) + 1
     else:
         end = as_length("duration", duration)
-        length = int(_steps(np.asarray(end), dt)) + 1
+        length = int(steps_at(np.array([end]), dt)[0]) + 1
         if (steps >= length).any():
             late = times[steps >= length][0]
             raise ValueError(f"times must lie in (0, duration] = (0, {end:g}], got {late}.")
@@ -80,10 +82,7 @@ def as_length(name: str, value: Any) -> float:
         TypeError: If it is not a concrete number.
         ValueError: If it is not finite and positive.
     """
-    try:
-        length = float(value)
-    except (TypeError, ValueError):
-        raise TypeError(f"{name} must be a concrete number, got {value!r}.") from None
+    length = as_number(name, value)
     if not (math.isfinite(length) and length > 0):
         raise ValueError(f"{name} must be finite and > 0, got {value!r}.")
     return length
@@ -109,14 +108,3 @@ def _as_shape(shape: int | Sequence[int]) -> tuple[int, ...]:
     if any(size < 0 for size in sizes):
         raise ValueError(f"shape must have no negative size, got {shape!r}.")
     return sizes
-
-
-def _steps(times: NumPyArray, dt: float) -> NumPyArray:
-    """The step `(t, t + dt]` that each time falls in, as the tracers count them."""
-    # A time is known to the digits of its own dtype.
-    floating = jnp.issubdtype(times.dtype, jnp.floating)
-    digits = float(jnp.finfo(times.dtype).eps) if floating else 0.0
-    ratio = times.astype(np.float64) / dt
-    nearest = np.round(ratio)
-    on_grid = np.abs(ratio - nearest) <= max(1e-9, 2 * digits) * np.maximum(1, nearest)
-    return np.where(on_grid, nearest, np.ceil(ratio)).astype(np.int64) - 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import jax
@@ -123,4 +124,7 @@ def outside_transforms() -> bool:
     return bool(tracers.current_jax_trace() == _NO_TRANSFORM)
 
 
-_NO_TRANSFORM = tracers.current_jax_trace()
+# A transform belongs to its thread: another thread knows how it looks without, even if one is
+# tracing the import of this module.
+with ThreadPoolExecutor(1) as _elsewhere:
+    _NO_TRANSFORM = _elsewhere.submit(tracers.current_jax_trace).result()

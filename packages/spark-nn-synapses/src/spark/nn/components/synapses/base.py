@@ -15,8 +15,13 @@ from flax import nnx
 from jaxtyping import Array, ArrayLike
 
 from spark.core.tracers import BaseTracer, Constant, Method, State
-from spark.core.tracers.arguments import as_storage_dtype, one_of
-from spark.core.tracers.rounding import arithmetic_dtype
+from spark.core.tracers.arguments import (
+    as_key,
+    as_parameter,
+    as_storage_dtype,
+    one_of,
+    require_base,
+)
 from spark.core.tracers.ways import METHODS
 from spark.nn.configs import Config
 from spark.nn.initializers import KernelInitializerConfig
@@ -116,7 +121,7 @@ class Synapses(nnx.Module, abc.ABC):
         dtype = as_storage_dtype(config.dtype)
         pathway = Pathway(units, inputs, spec.async_spikes, dtype, config.projection)
         if self.rngs is None:
-            key, seed = jax.random.key(config.seed or 0), config.seed
+            key = seed = as_key(config.seed)
         else:
             key, seed = self.rngs.params(), self.rngs.rounding()
         kernel = self._initial_kernel(key, units + inputs)
@@ -154,8 +159,12 @@ class Synapses(nnx.Module, abc.ABC):
         )
 
         def variable(name: str) -> nnx.Variable[Array]:
+            value = layout.kept[name]
+            checked = as_parameter(name, value, np.shape(value), pathway.dtype)
+            if name == layout.base:
+                require_base(checked, tracer.recurrence.range(pathway.dtype))
             trained = nnx.Param if name in config.trainable else Constant
-            return trained(jnp.asarray(layout.kept[name], arithmetic_dtype(pathway.dtype)))
+            return trained(jnp.asarray(checked.kept))
 
         self.current_tracer = tracer
         self.gains = nnx.data({name: variable(name) for name in layout.gains})
@@ -256,6 +265,12 @@ class Synapses(nnx.Module, abc.ABC):
                 )
             self.build({"spikes": InputSpec(shape, given.async_spikes)})
         pathway, _ = self._built()
+        mask = given.inhibition_mask
+        if mask is not None and mask.ndim > len(shape):
+            raise ValueError(
+                f"inhibition_mask must have no time axis: {len(shape)} axes at most, got shape "
+                f"{mask.shape}."
+            )
         wanted = self.batch + pathway.spikes
         if shape != wanted:
             after = " after time" if time else ""

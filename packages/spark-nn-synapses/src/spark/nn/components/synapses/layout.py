@@ -98,10 +98,8 @@ def lay_out(
     if sharing != "target":
         # Several traces of one target: the base is added to their sum, once. That of a stage
         # before the last does not show in it.
-        bases = [name for name in parameters if name.startswith("base")]
-        base = bases[-1]
-        kept |= {name: tracer[name] for name in bases}
-        tracer |= dict.fromkeys(bases, 0.0)
+        base = [name for name in parameters if name.startswith("base")][-1]
+        kept[base], tracer[base] = tracer[base], 0.0
     ordered = {name: tracer[name] for name in parameters}
     return Layout(sharing, lead, groups if sharing == "group" else None, ordered, gains, base, kept)
 

@@ -16,6 +16,9 @@ from spark.core.tracers.rounding import arithmetic_dtype, limit
 from .layout import Sharing
 from .projection import Way, Weights, contributions, project
 
+_DRIVE = 1 << 20
+"""Elements that the drive of a chunk may have, where inputs come in groups: 4 MB of float32."""
+
 
 class Arrays(NamedTuple):
     """What a pathway computes with, its state apart.
@@ -105,9 +108,7 @@ class Pathway:
         if recurrence is None or state is None:
             return self.step(arrays, state, spikes)
         if self.sharing != "synapse":
-            drive = self.drive(arrays, spikes)
-            state, traces = recurrence.scan(arrays.tracer, state, drive, method)
-            return state, self._currents(arrays, traces)
+            return self._in_chunks(arrays, state, spikes, method)
 
         # Between steps the traces stay in the arithmetic dtype, for the sake of their gradients.
         dtype, k, start = recurrence.prepare(arrays.tracer, state)
@@ -121,8 +122,33 @@ class Pathway:
         (last, noise), currents = lax.scan(body, (start, state.noise), spikes)
         return State(tuple(trace.astype(dtype) for trace in last), noise), currents
 
+    def _in_chunks(
+        self, arrays: Arrays, state: State, spikes: Array, method: Method
+    ) -> tuple[State, Array]:
+        """A scan chunk by chunk, so that no drive of many groups is much larger than the spikes."""
+        recurrence = self.recurrence
+        assert recurrence is not None
+
+        def chunk(state: State, spikes: Array) -> tuple[State, Array]:
+            drive = self.drive(arrays, spikes)
+            state, traces = recurrence.scan(arrays.tracer, state, drive, method)
+            return state, self._currents(arrays, traces)
+
+        time, traces = len(spikes), max(1, state.traces[0].size)
+        size = max(1, _DRIVE // traces) if self.sharing == "group" else time
+        if size >= time:
+            return chunk(state, spikes)
+        chunks = time // size
+        head = spikes[: chunks * size].reshape(chunks, size, *spikes.shape[1:])
+        state, currents = lax.scan(chunk, state, head)
+        currents = currents.reshape(chunks * size, *currents.shape[2:])
+        if time % size:
+            state, tail = chunk(state, spikes[chunks * size :])
+            currents = jnp.concatenate([currents, tail])
+        return state, currents
+
     def drive(self, arrays: Arrays, spikes: Array) -> Float[Array, "*front *lead *units"]:
-        """What drives each trace, in the arithmetic dtype of the kernel.
+        """What drives each trace, in the wider arithmetic dtype of kernel and currents.
 
         Args:
             arrays: Weights and parameters.
@@ -137,7 +163,8 @@ class Pathway:
             flat = spikes.reshape(*front, inputs)
 
         if self.sharing == "synapse":
-            drive = contributions(weights, flat if self.async_spikes else flat[..., None])
+            spikes = flat if self.async_spikes else flat[..., None]
+            drive = contributions(weights, spikes, self._wide(weights))
         elif self.sharing == "group" and groups is not None:
             # Each group sees the spikes of its own inputs.
             members = jnp.arange(self.lead[0], dtype=groups.dtype)[:, None] == groups[None]
@@ -153,15 +180,19 @@ class Pathway:
 
     def _sums(self, weights: Weights, spikes: Array) -> Array:
         if self.async_spikes:
-            return jnp.sum(contributions(weights, spikes), axis=-2)
-        return project(weights, spikes, self.way)
+            return jnp.sum(contributions(weights, spikes, self._wide(weights)), axis=-2)
+        return project(weights, spikes, self.way, self._wide(weights))
+
+    def _wide(self, weights: Weights) -> jnp.dtype:
+        """The wider one of the dtypes of kernel and currents."""
+        dtypes = arithmetic_dtype(weights[0].dtype), arithmetic_dtype(self.dtype)
+        return max(dtypes, key=lambda dtype: dtype.itemsize)
 
     def _respond(
         self, arrays: Arrays, state: State | None, drive: Array
     ) -> tuple[State | None, Array]:
         if self.recurrence is None or state is None:
-            largest = float(jnp.finfo(self.dtype).max)
-            return state, limit(drive, (-largest, largest), drive).astype(self.dtype)
+            return state, self._stored(drive)
         state, traces = self.recurrence.step(arrays.tracer, state, drive)
         return state, self._currents(arrays, traces)
 
@@ -175,5 +206,10 @@ class Pathway:
         if arrays.base is not None:
             base = arrays.base.astype(wide)
             total = total + jnp.broadcast_to(base, total.shape)
+        return self._stored(total)
+
+    def _stored(self, currents: Array) -> Array:
+        """Currents in their dtype: what it cannot hold is limited, what is infinite stays so."""
         largest = float(jnp.finfo(self.dtype).max)
-        return limit(total, (-largest, largest), total).astype(self.dtype)
+        limited = limit(currents, (-largest, largest))
+        return jnp.where(jnp.isinf(currents), currents, limited).astype(self.dtype)

@@ -38,7 +38,9 @@ _ROWS = 16
 _WORD = 32
 
 
-def project(weights: Weights, spikes: Array, way: Way = "auto") -> Float[Array, "*batch targets"]:
+def project(
+    weights: Weights, spikes: Array, way: Way = "auto", dtype: Any = None
+) -> Float[Array, "*batch targets"]:
     """The sum over inputs of weight times spike, for each target.
 
     Inputs that do not spike add nothing, whatever their weights: a NaN among these stays where it
@@ -50,28 +52,34 @@ def project(weights: Weights, spikes: Array, way: Way = "auto") -> Float[Array, 
         way: `"dense"` multiplies; `"events"` reads the rows of the inputs that spike, whose cost
             grows with their number; `"auto"` takes the one that is faster on this device by shape
             and by how many spike. All are exact at every rate.
+        dtype: Dtype of what the sums are for; None takes that of the kernel.
 
     Returns:
-        Sums in the arithmetic dtype of the kernel, at least float32.
+        Sums in the arithmetic dtype of that, at least float32.
     """
+    wide = arithmetic_dtype(weights[0].dtype if dtype is None else dtype)
     if spikes.dtype != bool:
-        spikes = spikes.astype(arithmetic_dtype(weights[0].dtype))
-    return _project(_chosen(way, weights[0]), weights, spikes)
+        spikes = spikes.astype(wide)
+    return _project(_chosen(way, weights[0]), wide, weights, spikes)
 
 
-def contributions(weights: Weights, spikes: Array) -> Float[Array, "*batch inputs targets"]:
+def contributions(
+    weights: Weights, spikes: Array, dtype: Any = None
+) -> Float[Array, "*batch inputs targets"]:
     """Weight times spike of each synapse; nothing where there is no spike.
 
     Args:
         weights: Factors of the kernel, inputs first, as `Weights`.
         spikes: Booleans or signed numbers, broadcastable to `(*batch, inputs, targets)`.
+        dtype: Dtype of what the products are for; None takes that of the kernel.
 
     Returns:
-        The products, in the arithmetic dtype of the kernel.
+        The products, in the arithmetic dtype of that.
     """
+    wide = arithmetic_dtype(weights[0].dtype if dtype is None else dtype)
     if spikes.dtype != bool:
-        spikes = spikes.astype(arithmetic_dtype(weights[0].dtype))
-    return _contributions(weights, spikes)
+        spikes = spikes.astype(wide)
+    return _contributions(wide)(weights, spikes)
 
 
 def inputs_first(kernel: Array, target_axes: int) -> Float[Array, "inputs targets"]:
@@ -110,39 +118,43 @@ def _with_derivative_of(product: Callable[..., Array]) -> Callable[..., Any]:
     return decorate
 
 
-def _weight_times_spike(weights: Weights, spikes: Array) -> Array:
-    wide = arithmetic_dtype(weights[0].dtype)
-    product = _product(weights, wide)
-    return jnp.expand_dims(product, tuple(range(spikes.ndim - 2))) * spikes.astype(wide)
+@functools.cache
+def _contributions(wide: jnp.dtype) -> Callable[[Weights, Array], Array]:
+    """`(weights, spikes) -> products` in a dtype."""
+
+    def product(weights: Weights, spikes: Array) -> Array:
+        kernel = _product(weights, wide)
+        return jnp.expand_dims(kernel, tuple(range(spikes.ndim - 2))) * spikes.astype(wide)
+
+    @_with_derivative_of(product)
+    def exact(weights: Weights, spikes: Array) -> Array:
+        if spikes.dtype == bool:
+            every = product(weights, jnp.ones_like(spikes))
+        else:
+            every = product(weights, spikes)
+        return jnp.where(_active(spikes), every, jnp.zeros_like(every))
+
+    return exact
 
 
-@_with_derivative_of(_weight_times_spike)
-def _contributions(weights: Weights, spikes: Array) -> Array:
-    if spikes.dtype == bool:
-        product = _weight_times_spike(weights, jnp.ones_like(spikes))
-    else:
-        product = _weight_times_spike(weights, spikes)
-    return jnp.where(_active(spikes), product, jnp.zeros_like(product))
-
-
-def _project(way: Way, weights: Weights, spikes: Array) -> Array:
+def _project(way: Way, wide: jnp.dtype, weights: Weights, spikes: Array) -> Array:
     *batch, inputs = spikes.shape
     rows = spikes.reshape(math.prod(batch), inputs)
-    sums: Array = _projected(way)(weights, rows)
+    sums: Array = _projected(way, wide)(weights, rows)
     return sums.reshape(*batch, sums.shape[-1])
 
 
 @functools.cache
-def _projected(way: Way) -> Callable[[Weights, Array], Array]:
+def _projected(way: Way, wide: jnp.dtype) -> Callable[[Weights, Array], Array]:
     """`(weights, spikes) -> sums` over one batch axis, with its derivative and its batching."""
 
-    @_with_derivative_of(_dense)
+    @_with_derivative_of(functools.partial(_dense, wide))
     def projected(weights: Weights, spikes: Array) -> Array:
         return batched(weights, spikes)
 
     @custom_vmap
     def batched(weights: Weights, spikes: Array) -> Array:
-        return _RUN[way](weights, spikes)
+        return _RUN[way](wide, weights, spikes)
 
     @batched.def_vmap
     def _vmap(size: int, mapped: Any, weights: Weights, spikes: Array) -> tuple[Array, bool]:
@@ -150,7 +162,7 @@ def _projected(way: Way) -> Callable[[Weights, Array], Array]:
         if not mapped[1]:
             spikes = jnp.broadcast_to(spikes, (size, *spikes.shape))
         if not any(mapped[0]):
-            return _project(way, weights, spikes), True
+            return _project(way, wide, weights, spikes), True
         spread = tuple(
             weight if each else jnp.broadcast_to(weight, (size, *weight.shape))
             for weight, each in zip(weights, mapped[0], strict=True)
@@ -164,12 +176,11 @@ def _active(spikes: Array) -> Bool[Array, "..."]:
     return spikes if spikes.dtype == bool else spikes != 0
 
 
-def _product(weights: Weights, wide: Any) -> Array:
+def _product(weights: Weights, wide: jnp.dtype) -> Array:
     return functools.reduce(jnp.multiply, [weight.astype(wide) for weight in weights])
 
 
-def _dense(weights: Weights, spikes: Array) -> Array:
-    wide = arithmetic_dtype(weights[0].dtype)
+def _dense(wide: jnp.dtype, weights: Weights, spikes: Array) -> Array:
     kernel, vectors = _product(weights, wide), spikes.astype(wide)
     inputs, targets = kernel.shape
     # Accelerators would take fewer digits for speed.
@@ -182,27 +193,29 @@ def _dense(weights: Weights, spikes: Array) -> Array:
     return jnp.sum(jnp.matmul(*parts, precision=exactly), axis=0)
 
 
-def _dense_or_faults(weights: Weights, spikes: Array) -> Array:
+def _dense_or_faults(wide: jnp.dtype, weights: Weights, spikes: Array) -> Array:
     """A product; where it has met a fault, only the rows of inputs that spike."""
+    dense, events = functools.partial(_dense, wide), functools.partial(_events, wide)
     if weights[0].size <= _SMALL:
         # The same at each step of a loop, so that it is found out once.
         sound = jnp.all(jnp.isfinite(_product(weights, weights[0].dtype)))
-        return lax.cond(sound, _dense, _events, weights, spikes)
-    product = _dense(weights, spikes)
+        return lax.cond(sound, dense, events, weights, spikes)
+    product = dense(weights, spikes)
     sound = jnp.all(jnp.isfinite(product))
-    return lax.cond(sound, lambda *_: product, _events, weights, spikes)
+    return lax.cond(sound, lambda *_: product, events, weights, spikes)
 
 
-def _fewest(weights: Weights, spikes: Array) -> Array:
+def _fewest(wide: jnp.dtype, weights: Weights, spikes: Array) -> Array:
     """Rows of spiking inputs, unless there are so many that a product is faster."""
     batch, inputs = spikes.shape
-    if batch == 1 and weights[0].dtype.itemsize < 4:
+    if batch == 1 and weights[0].dtype != wide:
         # A product would first convert the whole kernel.
-        return _events(weights, spikes)
+        return _events(wide, weights, spikes)
     # A product of several vectors reads the kernel once for all of them.
     share = max(1 / 16, 2 / (5 * batch)) if batch else 1
     few = _count(_active(spikes)) <= int(share * batch * inputs)
-    return lax.cond(few, _events, _dense_or_faults, weights, spikes)
+    events, dense = functools.partial(_events, wide), functools.partial(_dense_or_faults, wide)
+    return lax.cond(few, events, dense, weights, spikes)
 
 
 def _count(spikes: Bool[Array, "batch inputs"]) -> Int[Array, ""]:
@@ -211,18 +224,17 @@ def _count(spikes: Bool[Array, "batch inputs"]) -> Int[Array, ""]:
     return jnp.sum(jnp.sum(spikes, axis=0, dtype=narrow), dtype=jnp.int32)
 
 
-def _events(weights: Weights, spikes: Array) -> Array:
+def _events(wide: jnp.dtype, weights: Weights, spikes: Array) -> Array:
     if len(spikes) == 1:
-        return _add_rows(weights, spikes[0])[None]
-    return lax.map(functools.partial(_add_rows, weights), spikes)
+        return _add_rows(wide, weights, spikes[0])[None]
+    return lax.map(functools.partial(_add_rows, wide, weights), spikes)
 
 
 _RUN = {"dense": _dense_or_faults, "auto": _fewest, "events": _events}
 
 
-def _add_rows(weights: Weights, spikes: Array) -> Float[Array, " targets"]:
+def _add_rows(wide: jnp.dtype, weights: Weights, spikes: Array) -> Float[Array, " targets"]:
     """The sum of the rows of the inputs that spike; reads no other row."""
-    wide = arithmetic_dtype(weights[0].dtype)
     inputs, targets = weights[0].shape
     zero = jnp.zeros(targets, wide)
     if inputs == 0:
@@ -232,11 +244,13 @@ def _add_rows(weights: Weights, spikes: Array) -> Float[Array, " targets"]:
     count = ends[-1]
 
     def row(index: Array) -> Array:
+        # Behind a barrier, or XLA would convert a whole bfloat16 kernel before the loop.
+        here, _ = lax.optimization_barrier((weights, index))
         parts = [
             lax.dynamic_index_in_dim(weight, index, keepdims=False)
             if weight.shape[0] == inputs
             else weight[0]
-            for weight in weights
+            for weight in here
         ]
         return jnp.broadcast_to(_product(tuple(parts), wide), targets)
 
