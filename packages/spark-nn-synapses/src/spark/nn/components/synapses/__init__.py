@@ -7,6 +7,7 @@ from .__about__ import __version__
 from .arguments import InputSpec
 from .base import Synapses
 from .linear import LinearSynapses, LinearSynapsesConfig
+from .partition import Partition
 from .pathway import Arrays, Pathway
 from .projection import Way, project
 from .traced import (
@@ -29,6 +30,7 @@ __all__ = [
     "CurrentArray",
     "FloatArray",
     "KernelInitializerConfig",
+    "Partition",
     "Pathway",
     "Arrays",
     "project",

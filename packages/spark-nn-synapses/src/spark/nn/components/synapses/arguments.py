@@ -109,14 +109,13 @@ def as_kernel(name: str, value: Any, shape: tuple[int, ...], dtype: jnp.dtype) -
     # A NumPy array is converted by NumPy, which would warn of what the check below refuses.
     with np.errstate(over="ignore"):
         kernel = jnp.asarray(array, dtype)
-    if not isinstance(kernel, jax.core.Tracer):
-        wrong = ~np.asarray(jnp.isfinite(kernel))
-        if wrong.any():
-            where = tuple(int(i) for i in np.argwhere(wrong)[0])
-            raise ValueError(
-                f"{name} must be finite in {dtype}, got {float(array[where])} at index {where}."
-            )
-    return kernel
+    if isinstance(kernel, jax.core.Tracer) or bool(jnp.isfinite(kernel).all()):
+        return kernel
+    # Found on the devices, none of which may have the whole.
+    where = tuple(int(i) for i in jnp.argwhere(~jnp.isfinite(kernel), size=1)[0])
+    raise ValueError(
+        f"{name} must be finite in {dtype}, got {float(array[where])} at index {where}."
+    )
 
 
 def outside_transforms() -> bool:

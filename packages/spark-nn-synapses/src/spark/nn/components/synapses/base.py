@@ -29,6 +29,7 @@ from spark.nn.payloads import CurrentArray, FloatArray, SpikeArray
 
 from .arguments import InputSpec, as_kernel, as_spec, as_spikes, outside_transforms
 from .layout import lay_out
+from .partition import Partition
 from .pathway import Arrays, Pathway
 from .projection import inputs_first
 
@@ -104,42 +105,86 @@ class Synapses(nnx.Module, abc.ABC):
         self.groups = nnx.data(None)
         self.current_tracer = nnx.data(None)
 
-    def build(self, input_specs: Mapping[str, Any]) -> None:
+    def build(self, input_specs: Mapping[str, Any], *, partition: Partition | None = None) -> None:
         """Allocate kernel and state, anew if they were there.
 
         Args:
             input_specs: A mapping with the key `spikes`: an `InputSpec`, or anything with a shape,
                 such as an array or a `SpikeArray` of one step.
+            partition: How to cut kernel and state over several devices; None keeps them whole.
 
         Raises:
-            TypeError: If it is no such mapping.
-            ValueError: If a shape makes no sense, or the kernel or a parameter does not fit it.
+            TypeError: If it is no such mapping, or no partition.
+            ValueError: If a shape makes no sense, or the kernel, a parameter or the partition does
+                not fit it.
         """
         config, units = self.config, self.config.units
         spec = as_spec(input_specs, config)
         inputs = spec.shape[len(units) :] if spec.async_spikes else spec.shape
         dtype = as_storage_dtype(config.dtype)
-        pathway = Pathway(units, inputs, spec.async_spikes, dtype, config.projection)
+        if partition is not None:
+            if not isinstance(partition, Partition):
+                raise TypeError(f"partition must be a Partition or None, got {partition!r}.")
+            partition.require_fit(units, inputs, spec.batch)
+        pathway = Pathway(
+            units,
+            inputs,
+            spec.async_spikes,
+            dtype,
+            config.projection,
+            batch=len(spec.batch),
+            partition=partition,
+        )
         if self.rngs is None:
             key = seed = as_key(config.seed)
         else:
             key, seed = self.rngs.params(), self.rngs.rounding()
-        kernel = self._initial_kernel(key, units + inputs)
+        weights = nnx.Param(self._initial_weights(key, units + inputs, partition))
         if self.tracer_class is not None:
             pathway = self._trace(self.tracer_class, pathway, spec.batch, seed)
-        self.batch, self.pathway = spec.batch, pathway
-        self.weights = nnx.Param(inputs_first(kernel, len(units)))
+        if partition is not None:
+            self._place(partition, pathway, weights)
+        self.batch, self.pathway, self.weights = spec.batch, pathway, weights
 
-    def _initial_kernel(self, key: Array, shape: tuple[int, ...]) -> Array:
-        """A kernel in the order `units + input_shape`."""
+    def _initial_weights(
+        self, key: Array, shape: tuple[int, ...], partition: Partition | None
+    ) -> Array:
+        """The kernel of a shape `units + input_shape`, as a matrix (inputs, targets)."""
         config = self.config
         initializer = config.kernel_initializer
         dtype = as_storage_dtype(config.kernel_dtype or config.dtype)
         if isinstance(initializer, KernelInitializerConfig):
             initializer = initializer.make(len(config.units))
-        if not isinstance(initializer, np.ndarray):
-            initializer = initializer(key, shape, dtype)
-        return as_kernel("kernel_initializer", initializer, shape, dtype)
+
+        def weights(key: Array) -> Array:
+            given = initializer
+            if not isinstance(given, np.ndarray):
+                given = given(key, shape, dtype)
+            kernel = as_kernel("kernel_initializer", given, shape, dtype)
+            return inputs_first(kernel, len(config.units))
+
+        if partition is None or isinstance(initializer, np.ndarray):
+            return weights(key)
+        # Each device draws its own part, and no device the whole.
+        where = partition.sharding(partition.kernel)
+        return jax.jit(weights, out_shardings=where)(key)
+
+    def _place(self, partition: Partition, pathway: Pathway, weights: nnx.Param[Array]) -> None:
+        """Put all arrays where a partition has them."""
+        partition.place(weights, partition.kernel)
+        for gain in self.gains.values():
+            partition.place(gain, partition.kernel)
+        units = pathway.cut[len(pathway.cut) - len(pathway.units) :]
+        if self.base is not None:
+            partition.place(self.base, units)
+        if self.groups is not None:
+            partition.place(self.groups, (None,))
+        if self.current_tracer is not None:
+            stream = self.current_tracer.rng
+            for _, variable in nnx.iter_graph(self.current_tracer):
+                if isinstance(variable, nnx.Variable):
+                    own = variable is not stream.key and variable is not stream.count
+                    partition.place(variable, pathway.cut if own else ())
 
     def _trace(
         self, kind: type[Any], pathway: Pathway, batch: tuple[int, ...], seed: Any
@@ -196,6 +241,8 @@ class Synapses(nnx.Module, abc.ABC):
         pathway, weights = self._built()
         checked = as_kernel("kernel", kernel, pathway.kernel, weights.get_value().dtype)
         weights.set_value(inputs_first(checked, len(pathway.units)))
+        if pathway.partition is not None:
+            pathway.partition.place(weights, pathway.partition.kernel)
 
     def __setattr__(self, name: str, value: Any) -> None:
         # Flax would keep a new attribute.

@@ -14,6 +14,7 @@ from spark.core.tracers import Method, Recurrence, State
 from spark.core.tracers.rounding import arithmetic_dtype, limit
 
 from .layout import Sharing
+from .partition import Names, Partition
 from .projection import Way, Weights, contributions, project
 
 _DRIVE = 1 << 20
@@ -49,6 +50,8 @@ class Pathway:
         sharing: What has a trace of its own.
         lead: Axes of a trace before those of the targets.
         recurrence: What a trace obeys; None passes the drive on.
+        batch: Number of batch axes.
+        partition: How the arrays are cut over devices; None keeps them whole.
     """
 
     units: tuple[int, ...]
@@ -59,6 +62,8 @@ class Pathway:
     sharing: Sharing = "target"
     lead: tuple[int, ...] = ()
     recurrence: Recurrence[Any] | None = None
+    batch: int = 0
+    partition: Partition | None = None
 
     @property
     def kernel(self) -> tuple[int, ...]:
@@ -69,6 +74,16 @@ class Pathway:
     def spikes(self) -> tuple[int, ...]:
         """Shape of the spikes of a step, without a batch."""
         return self.kernel if self.async_spikes else self.inputs
+
+    @property
+    def cut(self) -> Names:
+        """How a trace is cut over devices."""
+        if self.partition is None:
+            return ()
+        lead: Names = (None,) * len(self.lead)
+        if self.sharing == "synapse":
+            lead = (self.partition.inputs, *lead[1:])
+        return self.partition.traces(self.batch, lead, len(self.units))
 
     def step(
         self, arrays: Arrays, state: State | None, spikes: Array
@@ -83,7 +98,7 @@ class Pathway:
         Returns:
             The state after the step, and the currents.
         """
-        return self._respond(arrays, state, self.drive(arrays, spikes))
+        return self._placed(*self._respond(arrays, state, self.drive(arrays, spikes)))
 
     def scan(
         self, arrays: Arrays, state: State | None, spikes: Array, method: Method = "auto"
@@ -108,7 +123,7 @@ class Pathway:
         if recurrence is None or state is None:
             return self.step(arrays, state, spikes)
         if self.sharing != "synapse":
-            return self._in_chunks(arrays, state, spikes, method)
+            return self._placed(*self._in_chunks(arrays, state, spikes, method))
 
         # Between steps the traces stay in the arithmetic dtype, for the sake of their gradients.
         dtype, k, start = recurrence.prepare(arrays.tracer, state)
@@ -120,7 +135,16 @@ class Pathway:
             return (after, noise), self._currents(arrays, y.astype(dtype))
 
         (last, noise), currents = lax.scan(body, (start, state.noise), spikes)
-        return State(tuple(trace.astype(dtype) for trace in last), noise), currents
+        state = State(tuple(trace.astype(dtype) for trace in last), noise)
+        return self._placed(state, currents)
+
+    def _placed(self, state: State | None, currents: Array) -> tuple[State | None, Array]:
+        """A state that stays where it is, however the compiler would place it."""
+        if self.partition is None or state is None:
+            return state, currents
+        where = self.partition.sharding(self.cut)
+        traces = tuple(lax.with_sharding_constraint(trace, where) for trace in state.traces)
+        return state._replace(traces=traces), currents
 
     def _in_chunks(
         self, arrays: Arrays, state: State, spikes: Array, method: Method
@@ -173,15 +197,24 @@ class Pathway:
             else:
                 flat = flat[..., None, :]
             members = jnp.expand_dims(members, tuple(range(len(front))))
-            drive = self._sums(weights, jnp.where(members, flat, jnp.zeros((), flat.dtype)))
+            flat = jnp.where(members, flat, jnp.zeros((), flat.dtype))
+            drive = self._sums(weights, flat, len(front))
         else:
-            drive = self._sums(weights, flat)
+            drive = self._sums(weights, flat, len(front))
         return drive.reshape(*front, *self.lead, *self.units)
 
-    def _sums(self, weights: Weights, spikes: Array) -> Array:
+    def _sums(self, weights: Weights, spikes: Array, front: int) -> Array:
+        """Sums over inputs; the batch axes are the last of `front` leading ones."""
+        wide = self._wide(weights)
         if self.async_spikes:
-            return jnp.sum(contributions(weights, spikes, self._wide(weights)), axis=-2)
-        return project(weights, spikes, self.way, self._wide(weights))
+            return jnp.sum(contributions(weights, spikes, wide), axis=-2)
+
+        def sums(weights: Weights, spikes: Array) -> Array:
+            return project(weights, spikes, self.way, wide)
+
+        if self.partition is None:
+            return sums(weights, spikes)
+        return self.partition.project(sums, weights, spikes, front - self.batch)
 
     def _wide(self, weights: Weights) -> jnp.dtype:
         """The wider one of the dtypes of kernel and currents."""

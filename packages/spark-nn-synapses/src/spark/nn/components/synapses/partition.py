@@ -1,0 +1,160 @@
+"""Where the arrays of synapses live when they are cut over several devices."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jax import lax
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jaxtyping import Array
+
+from .projection import Weights
+
+Names: TypeAlias = tuple[str | None, ...]
+"""For each axis of an array the axis of the mesh that cuts it; None leaves it whole."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Partition:
+    """Over which axes of a mesh of devices synapses are cut.
+
+    Each device holds the weights between its inputs and its targets, and the traces of its targets.
+    No device ever sees more of the kernel. Cut over inputs, the sums of the devices are added up;
+    cut over targets or a batch alone, devices exchange nothing.
+
+    Attributes:
+        mesh: The devices; its axes of the type that leaves the cutting to the compiler (`Auto`).
+        targets: Axis of the mesh that cuts the first axis of `units`; None leaves it whole.
+        inputs: Axis of the mesh that cuts the first axis of the inputs, likewise.
+        batch: Axis of the mesh that cuts the first batch axis, likewise.
+
+    Raises:
+        ValueError: If the mesh has no such axis, or one is named twice.
+    """
+
+    mesh: Mesh
+    targets: str | None = None
+    inputs: str | None = None
+    batch: str | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse names that the mesh does not have."""
+        named = [name for name in (self.targets, self.inputs, self.batch) if name is not None]
+        for name in named:
+            if name not in self.mesh.axis_names:
+                raise ValueError(
+                    f"a partition must name axes of its mesh, {self.mesh.axis_names}, got {name!r}."
+                )
+            if named.count(name) > 1:
+                raise ValueError(f"an axis of the mesh cuts one thing, got {name!r} for several.")
+
+    def require_fit(
+        self, units: Sequence[int], inputs: Sequence[int], batch: Sequence[int]
+    ) -> None:
+        """Refuse shapes that cannot be cut evenly.
+
+        Raises:
+            ValueError: If the first axis of one is no multiple of the devices along its axis.
+        """
+        for what, shape in (("targets", units), ("inputs", inputs), ("batch", batch)):
+            name = getattr(self, what)
+            if name is None:
+                continue
+            devices = self.mesh.shape[name]
+            if not shape or shape[0] % devices:
+                raise ValueError(
+                    f"{what} of shape {tuple(shape)} cannot be cut over {devices} devices: the "
+                    f"first axis must be a multiple of {devices}."
+                )
+
+    @property
+    def kernel(self) -> Names:
+        """How a matrix (inputs, targets) is cut."""
+        return self.inputs, self.targets
+
+    def traces(self, batch: int, lead: Names, units: int) -> Names:
+        """How a trace is cut that has so many axes for batch and targets, and some between."""
+        return (*self._first(self.batch, batch), *lead, *self._first(self.targets, units))
+
+    def sharding(self, names: Names) -> NamedSharding:
+        """Where an array is that is cut so."""
+        return NamedSharding(self.mesh, PartitionSpec(*names))
+
+    def place(self, variable: nnx.Variable[Array], names: Names) -> None:
+        """Put an array where it belongs, and say so in the metadata that Flax reads.
+
+        Args:
+            variable: A variable whose array broadcasts against an array that is cut by `names`.
+            names: As many as that array has axes.
+        """
+        value = variable.get_value()
+        here = cut(value.shape, names)
+        if here:
+            # Under whatever name this version of Flax looks for it.
+            marked: Any = nnx.with_partitioning(lambda: None, here)()
+            variable.set_metadata(**marked.metadata)
+        variable.set_value(_put(value, self.sharding(here)))
+
+    def project(
+        self,
+        project: Callable[[Weights, Array], Array],
+        weights: Weights,
+        spikes: Array,
+        batch: int,
+    ) -> Array:
+        """A projection in which each device multiplies what it has.
+
+        Args:
+            project: From factors of a kernel and spikes, whose last axis is the inputs, to sums.
+            weights: Factors of the kernel, inputs first.
+            spikes: Of shape `(*front, inputs)`.
+            batch: Number of the first axis of the batch, if there is one.
+        """
+
+        def local(weights: Weights, spikes: Array) -> Array:
+            sums = project(weights, spikes)
+            return sums if self.inputs is None else lax.psum(sums, self.inputs)
+
+        front: list[str | None] = [None] * (spikes.ndim - 1)
+        if self.batch is not None:
+            front[batch] = self.batch
+        kernels = tuple(PartitionSpec(*cut(each.shape, self.kernel)) for each in weights)
+        sums: Array = jax.shard_map(
+            local,
+            mesh=self.mesh,
+            in_specs=(kernels, PartitionSpec(*front, self.inputs)),
+            out_specs=PartitionSpec(*front, self.targets),
+            check_vma=False,  # loops start from zeros, which are everywhere alike
+        )(weights, spikes)
+        return sums
+
+    @staticmethod
+    def _first(name: str | None, axes: int) -> Names:
+        return (name, *(None,) * (axes - 1)) if axes else ()
+
+
+def _put(value: Array, where: NamedSharding) -> Array:
+    """An array as it is cut; with several processes, from what each of them has."""
+    if where.is_fully_addressable:
+        return jax.device_put(value, where)
+    if not value.is_fully_addressable:
+        return jax.jit(lambda value: value, out_shardings=where)(value)
+    if jnp.issubdtype(value.dtype, jax.dtypes.prng_key):
+        data, kind = np.asarray(jax.random.key_data(value)), jax.random.key_impl(value)
+        wrap = functools.partial(jax.random.wrap_key_data, impl=kind)
+        return jax.jit(wrap, out_shardings=where)(data)
+    whole = np.asarray(value)
+    return jax.make_array_from_callback(whole.shape, where, lambda part: whole[part])
+
+
+def cut(shape: Sequence[int], names: Names) -> Names:
+    """How an array is cut that broadcasts against one cut by `names`; an axis of 1 stays whole."""
+    aligned = names[len(names) - len(shape) :]
+    return tuple(name if size != 1 else None for name, size in zip(aligned, shape, strict=True))

@@ -1,0 +1,122 @@
+"""Synapses cut over devices beside the same on one: `python partitioned.py [process port]`.
+
+Without arguments on 8 virtual devices of one process; with them as one of two processes that have 4
+each. Prints what it compared.
+"""
+
+import os
+import re
+import sys
+
+
+def main(process=None, port=None):
+    """Run every way of cutting, and compare."""
+    devices = 8 if process is None else 4
+    os.environ["XLA_FLAGS"] = f"--xla_force_host_platform_device_count={devices}"
+    os.environ["JAX_PLATFORMS"] = "cpu"
+    import jax
+
+    if process is not None:
+        jax.distributed.initialize(f"127.0.0.1:{port}", 2, int(process))
+    assert jax.device_count() == 8
+    compared = [
+        compare(name, cut, *case)
+        for case in CASES[: 1 if process else None]
+        for name, cut in CUTS.items()
+    ]
+    print(len(compared), "equal")
+
+
+# Time constants, dtype and projection.
+CASES = [
+    ("scalar", "float16", "auto"),
+    ("scalar", "float32", "events"),
+    ("groups", "float32", "dense"),
+    ("synapse", "float32", "auto"),
+]
+
+# Axes of the mesh, and what each cuts.
+CUTS = {
+    "targets": {"targets": 8},
+    "inputs": {"inputs": 8},
+    "batch": {"batch": 8},
+    "all": {"batch": 2, "inputs": 2, "targets": 2},
+}
+
+
+def compare(name, cut, tau, dtype, projection):
+    """A sequence, a step and a gradient, cut and whole."""
+    import jax
+    import jax.numpy as jnp
+    import numpy as np
+    from flax import nnx
+    from jax.experimental import multihost_utils
+    from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+    from spark.nn.components.synapses import InputSpec, Partition, TracedSynapses
+
+    rng = np.random.default_rng(0)
+    xs = rng.random((6, 8, 8, 4)) < 0.2  # time, batch, inputs
+    taus = {
+        "scalar": 5.0,
+        "groups": np.where(np.arange(4) % 3, 5.0, 9.0)[None, None, None],
+        "synapse": rng.uniform(3, 9, (16, 2, 8, 4)),
+    }
+    # Multiples of 1/8 add up to the same in any order; others do as long as the order is the same.
+    ordered = projection == "events" and name in ("targets", "batch") and tau != "synapse"
+    kernel = rng.normal(size=(16, 2, 8, 4)) if ordered else rng.integers(-8, 9, (16, 2, 8, 4)) / 8
+
+    def make(partition=None):
+        synapses = TracedSynapses(
+            units=(16, 2),
+            tau=taus[tau],
+            kernel_initializer=kernel,
+            dtype=dtype,
+            projection=projection,
+        )
+        synapses.build({"spikes": InputSpec((8, 4), batch=(8,))}, partition=partition)
+        return synapses
+
+    def whole_of(array):
+        return np.asarray(multihost_utils.process_allgather(array, tiled=True))
+
+    def loss(weights, graph, rest, xs):
+        synapses = nnx.merge(graph, weights, rest, copy=True)
+        return jnp.sum(synapses.scan(xs).value.astype(jnp.float32) ** 2)
+
+    mesh = Mesh(np.array(jax.devices()).reshape(tuple(cut.values())), tuple(cut))
+    one, several = make(), make(Partition(mesh, **{axis: axis for axis in cut}))
+    graph, weights, rest = nnx.split(several, nnx.Param, ...)
+    program = jax.jit(jax.grad(loss), static_argnums=1).lower(weights, graph, rest, xs).compile()
+    text = program.as_text()
+    assert not re.findall(r".*(?:all-gather|all-to-all).*", text)
+    if set(cut) <= {"targets"} and projection == "events":
+        run = jax.jit(lambda *parts: nnx.merge(graph, *parts, copy=True).scan(xs).value)
+        assert "all-reduce" not in run.lower(weights, rest).compile().as_text()
+
+    gradient = whole_of(program(weights, rest, xs)["weights"].get_value())
+    expected = jax.grad(loss)(*(lambda g, w, r: (w, g, r))(*nnx.split(one, nnx.Param, ...)), xs)
+    expected = np.asarray(expected["weights"].get_value())
+    # Sums of 48 terms in another order, in float32; and stored as they are.
+    slack = 1e-5 + 2 * float(jnp.finfo(dtype).eps)
+    np.testing.assert_allclose(gradient, expected, rtol=0, atol=slack * np.abs(expected).max())
+
+    # Traces of one target are added up in the order that the compiler likes: a few roundings.
+    rounding = 4 * float(jnp.finfo(dtype).eps) if tau == "synapse" else 0.0
+    for call in (lambda s: s.scan(xs), lambda s: s(xs[0])):
+        found, expected = whole_of(call(several).value), np.asarray(call(one).value)
+        largest = np.abs(expected).max()
+        np.testing.assert_allclose(found, expected, rtol=0, atol=rounding * largest)
+    several.kernel = 2 * several.kernel.value
+    several.reset()
+    parts = (axis if axis in cut else None for axis in ("inputs", "targets"))
+    assert several.weights.get_value().sharding.spec == PartitionSpec(*parts)
+    np.testing.assert_array_equal(whole_of(several.kernel.value), np.asarray(2 * one.kernel.value))
+    trace = several.current_tracer.trace.get_value()
+    spec = nnx.get_partition_spec(nnx.state(several))["current_tracer"]["trace"].get_raw_value()
+    assert trace.sharding.is_equivalent_to(NamedSharding(mesh, spec), trace.ndim)
+    return name
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

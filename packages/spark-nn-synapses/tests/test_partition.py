@@ -1,0 +1,66 @@
+"""Synapses that are cut over several devices, in one process and in two."""
+
+import socket
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+from jax.sharding import Mesh
+
+from spark.nn.components.synapses import InputSpec, LinearSynapses, Partition
+
+PROGRAM = Path(__file__).with_name("partitioned.py")
+
+
+def compared(*arguments):
+    """How many comparisons the program made, in a process: JAX starts with so many devices."""
+    command = [sys.executable, PROGRAM, *map(str, arguments)]
+    result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=600)
+    assert result.returncode == 0, result.stderr[-3000:]
+    return int(result.stdout.split()[-2])
+
+
+def test_eight_devices_compute_what_one_does():
+    assert compared() == 16
+
+
+def test_two_processes_compute_what_one_does():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    with ThreadPoolExecutor(2) as both:
+        assert list(both.map(compared, (0, 1), (port, port))) == [4, 4]
+
+
+MESH = Mesh(np.array(jax.devices()[:1]), ("devices",))
+
+
+def test_a_partition_names_axes_of_its_mesh_once():
+    with pytest.raises(ValueError, match=r"name axes of its mesh, \('devices',\), got 'rows'"):
+        Partition(MESH, targets="rows")
+    with pytest.raises(ValueError, match="cuts one thing, got 'devices' for several"):
+        Partition(MESH, targets="devices", inputs="devices")
+
+
+def test_what_cannot_be_cut_is_refused_and_changes_nothing():
+    synapses = LinearSynapses(units=3)
+    with pytest.raises(TypeError, match="partition must be a Partition or None"):
+        synapses.build({"spikes": InputSpec((4,))}, partition=MESH)
+    two = jax.sharding.AbstractMesh((2,), ("devices",))
+    with pytest.raises(ValueError, match=r"targets of shape \(3,\) cannot be cut over 2 devices"):
+        synapses.build({"spikes": InputSpec((4,))}, partition=Partition(two, targets="devices"))
+    with pytest.raises(ValueError, match=r"batch of shape \(\) cannot be cut over 2 devices"):
+        synapses.build({"spikes": InputSpec((4,))}, partition=Partition(two, batch="devices"))
+    assert synapses.pathway is None
+
+
+def test_an_initializer_fills_each_part_with_what_the_whole_would_have():
+    partition = Partition(MESH, targets="devices")
+    one, several = LinearSynapses(units=6, seed=1), LinearSynapses(units=6, seed=1)
+    one.build({"spikes": InputSpec((4,))})
+    several.build({"spikes": InputSpec((4,))}, partition=partition)
+    np.testing.assert_array_equal(one.kernel, several.kernel)
