@@ -1,5 +1,6 @@
 """Short-term plasticity against the papers' equations, steady states and limits."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -149,3 +150,25 @@ def test_usage_and_resources_stay_in_the_unit_interval(dtype, scale):
         resources = np.asarray(tracer.trace_R[...], np.float64)
         for values in (efficacy, usage, resources):
             assert np.all((values >= 0) & (values <= 1))
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32"])
+def test_no_rounding_leads_out_of_the_range(dtype):
+    # Nothing clips a step: a million of them, many at the ends of the range and next to them.
+    rng = np.random.default_rng(0)
+    n = 10**6
+    ends = np.array([0, 1e-30, 6e-8, 1 - 6e-8, 1 - 2.0**-12, 1])
+
+    def portion():
+        return np.where(rng.random(n) < 0.5, rng.choice(ends, n), rng.random(n))
+
+    taus = [jnp.asarray(10 ** rng.uniform(-3, 6, n), jnp.float32) for _ in range(2)]
+    recurrence = RUTracer(1, 5.0, 5.0, 0.5).recurrence
+    parameters = recurrence.parameters(*taus, jnp.asarray(portion(), jnp.float32))
+    state = recurrence.init(parameters, (n,), dtype, jax.random.key(0))
+    state = state._replace(traces=tuple(jnp.asarray(portion(), dtype) for _ in range(2)))
+    for x in (jnp.asarray(portion(), jnp.float32), jnp.asarray(rng.random(n) < 0.5)):
+        after, efficacy = recurrence.step(parameters, state, x)
+        for values in (*after.traces, efficacy):
+            assert float(values.min()) >= 0
+            assert float(values.max()) <= 1

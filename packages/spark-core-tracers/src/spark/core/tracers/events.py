@@ -68,7 +68,7 @@ def _at_events(
     before_s = jnp.where(first, -1, jnp.roll(s, 1))
     head = first | (s != before_s)
     head_at = lax.cummax(jnp.where(head, jnp.arange(len(s)), 0))
-    drive = law.driving(x, wide)[order]
+    drive = law.driving(x, wide).astype(wide)[order]
     together = jax.ops.segment_sum(drive, head_at, len(s))[head_at]
 
     gap = jnp.where(head, s - before_s, 1)

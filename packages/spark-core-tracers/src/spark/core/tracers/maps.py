@@ -23,7 +23,7 @@ class Relaxation(NamedTuple):
     """
 
     decay: Decay
-    offset: Float[Array, "..."]
+    offset: Parameter
     base: Parameter
 
     def __call__(self, y: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
@@ -127,7 +127,7 @@ def run_parallel(
     References:
         Blelloch (1990), Prefix sums and their applications, section 1.4: recurrences as scans.
     """
-    offset = jnp.broadcast_to(steps.offset, (len(steps.offset), *start.shape))
+    offset = jnp.broadcast_to(steps.offset, (jnp.shape(steps.offset)[0], *start.shape))
     affine = _Affine(_repeated(steps.decay, offset), offset)
     if bounds is None:
         total = _accumulated(affine.finite(), lambda one, two: one.then(two).finite(), anew)

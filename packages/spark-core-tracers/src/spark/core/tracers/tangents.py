@@ -82,7 +82,7 @@ def _of_chunk(
     limits = law.range(plan.dtype)
     after = tuple(y.astype(wide) for y in kept)
     before = tuple(shifted(start, y) for start, y in zip(traces, after, strict=True))
-    x = law.driving(inputs(xs, traces[0].ndim), wide)
+    x = law.driving(inputs(xs, traces[0].ndim), wide).astype(wide)
     dx = jnp.zeros_like(x) if dxs is None else inputs(dxs, traces[0].ndim).astype(wide)
 
     dbefore: Series = ()
