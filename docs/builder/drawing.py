@@ -20,7 +20,7 @@ INK = "#010203"
 
 GREY = "#8a8a8a"
 
-_STYLE = {
+STYLE = {
     "axes.edgecolor": INK,
     "axes.labelcolor": INK,
     "axes.spines.right": False,
@@ -42,7 +42,7 @@ _STYLE = {
 
 def axes(rows: int = 1, columns: int = 1, height: float = 2.6, **options):
     """A figure of the width of a page, and its axes."""
-    plt.rcParams.update(_STYLE)
+    plt.rcParams.update(STYLE)
     return plt.subplots(rows, columns, figsize=(7.2, height), **options)
 
 

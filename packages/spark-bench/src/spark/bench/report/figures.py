@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from ..floors import limits_in
 from ..records import Record
@@ -60,8 +60,6 @@ def _against_size(records: Sequence[Record]) -> Figure | None:
         time = record.median / record.counts.element_updates
         lines = panels.setdefault(f"{cls}, {dtype}", {})
         lines.setdefault(way, []).append((record.sizes["elements"], time))
-    # A line needs two sizes.
-    panels = {title: lines for title, lines in panels.items() if max(map(len, lines.values())) > 1}
     return _lines(panels, "elements", "time per element and step")
 
 
@@ -160,6 +158,8 @@ def _panels(count: int, width: float = 3.6) -> tuple[Figure, list[Axes]]:
 
 def _lines(panels: Mapping[str, Lines], xlabel: str, ylabel: str) -> Figure | None:
     """Panels of lines; one label looks the same in all of them."""
+    # A line needs two points.
+    panels = {title: lines for title, lines in panels.items() if max(map(len, lines.values())) > 1}
     if not panels:
         return None
     labels = list(dict.fromkeys(label for lines in panels.values() for label in lines))
@@ -177,7 +177,9 @@ def _lines(panels: Mapping[str, Lines], xlabel: str, ylabel: str) -> Figure | No
                 linewidth=1.2,
             )
         ax.set(xscale="log", yscale="log", title=title, xlabel=xlabel, ylabel=ylabel)
+        ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: seconds(value)))
+        ax.yaxis.set_minor_formatter(NullFormatter())
         ax.grid(alpha=0.25)
         ax.legend(fontsize=7, frameon=False)
     return figure

@@ -1,0 +1,96 @@
+"""Tables and figures of benchmark results, for pages to print."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+from drawing import STYLE, as_html
+
+from spark.bench.conform.suite import Conformance
+from spark.bench.records import Record, read
+from spark.bench.report.figures import figures
+from spark.bench.tables import seconds, verdict_text
+
+FOLDER = Path("docs/benchmarks")
+"""What `spark-bench` wrote with `--json`."""
+
+
+def records(name: str) -> dict[str, Record]:
+    """Results by name of the case."""
+    return read(FOLDER / f"{name}.json")
+
+
+def conformance(name: str) -> Conformance:
+    """Facts by implementation."""
+    return Conformance.read(FOLDER / f"{name}.json")
+
+
+def figure(found: dict[str, Record], name: str, alt: str) -> str:
+    """One of the figures that `spark-bench report` draws, in the colours of the page."""
+    plt.rcParams.update(STYLE)
+    caption, drawn = figures(found)[name]
+    return as_html(drawn, alt, caption)
+
+
+def source(found: dict[str, Record]) -> str:
+    """Machine, versions and date of some results, in a sentence."""
+    about = [record.metadata for record in found.values()]
+
+    def values(name: str) -> str:
+        return ", ".join(dict.fromkeys(str(each[name]) for each in about if name in each))
+
+    days = sorted({str(each["date"])[:10] for each in about})
+    return (
+        f"{values('cpu_count')} cores of an {values('cpu_model_name')}, jax {values('jax_version')}, "
+        f"flax {values('flax_version')}, Python {values('python_version')}, {' to '.join(days)}."
+    )
+
+
+def peers(found: dict[str, Record]) -> str:
+    """The work by peers, ms for 1000 steps, ours first; in brackets where outputs differ."""
+    jobs: dict[str, dict[str, str]] = {}
+    order: dict[str, None] = {}
+    for record in found.values():
+        if not record.name.startswith("peers/"):
+            continue
+        title = str(record.metadata["peer_title"])
+        time = f"{1e6 * record.median / record.sizes['steps']:.3g}"
+        agrees = record.metadata["agrees"] == "yes"
+        job = jobs.setdefault(record.group.removeprefix("peers/"), {})
+        job[title] = time if agrees else f"({time})"
+        order[title] = None
+    rows = [[title, *[job.get(title, "") for job in jobs.values()]] for title in order]
+    return table(["ms per 1000 steps", *[f"`{job}`" for job in jobs]], rows)
+
+
+def facts(found: Conformance) -> str:
+    """Facts by implementation: the largest error, and whether it is small enough."""
+    marks = {"holds": "{}", "fails": "**{}**", "broken": "**{}**", "not offered": "{}"}
+    names = [each.name for each in found.implementations]
+    rows = []
+    for fact, first in found.implementations[0].verdicts.items():
+        verdicts = [each.verdicts[fact] for each in found.implementations]
+        cells = [marks[each.outcome].format(verdict_text(each)) for each in verdicts]
+        rows.append([fact, f"{first.tolerance:g}", *cells])
+    return table(["fact", "tolerance", *names], rows)
+
+
+def budget(found: dict[str, Record]) -> str:
+    """What synapses promise to cost: each program beside the reference of its row."""
+    references = {each.group: each for each in found.values() if each.is_reference}
+    rows = []
+    for record in found.values():
+        if not record.name.startswith("budget/"):
+            continue
+        reference = references[record.group]
+        times = "" if record is reference else f"{reference.median / record.median:.2f}"
+        row, program = record.name.removeprefix("budget/").rsplit("/", 1)
+        rows.append([row if record is reference else "", program, seconds(record.median), times])
+    return table(["row", "program", "one call", "reference over it"], rows)
+
+
+def table(head: list[str], rows: list[list[str]]) -> str:
+    """A table in Markdown."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
