@@ -18,7 +18,7 @@ PACKAGES = {
 PYTHONS = ["3.11", "3.12", "3.13"]
 JAX = {
     "newest": ["jax", "flax"],
-    "oldest": ["jax==0.8.1", "jaxlib==0.8.1", "flax==0.12.1"],
+    "oldest": ["jax==0.8.1", "jaxlib==0.8.1", "flax==0.12.1", "orbax-checkpoint==0.11.28"],
 }
 BACKENDS = {
     "cpu": "",

@@ -15,6 +15,7 @@ log = logging.getLogger("mkdocs.hooks.checks")
 
 PUBLIC = (
     "spark.core.tracers",
+    "spark.core.checkpoints",
     "spark.nn.components.synapses",
     "spark.nn.payloads",
     "spark.nn.initializers",

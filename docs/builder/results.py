@@ -42,8 +42,9 @@ def source(found: dict[str, Record]) -> str:
 
     days = sorted({str(each["date"])[:10] for each in about})
     return (
-        f"{values('cpu_count')} cores of an {values('cpu_model_name')}, jax {values('jax_version')}, "
-        f"flax {values('flax_version')}, Python {values('python_version')}, {' to '.join(days)}."
+        f"{values('cpu_count')} cores of an {values('cpu_model_name')}, "
+        f"jax {values('jax_version')}, flax {values('flax_version')}, "
+        f"Python {values('python_version')}, {' to '.join(days)}."
     )
 
 

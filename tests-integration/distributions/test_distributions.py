@@ -24,7 +24,7 @@ SMOKE = {
     ),
 }
 LEAVES = {
-    "spark-core-tracers": {"spark/core/tracers"},
+    "spark-core-tracers": {"spark/core/tracers", "spark/core/checkpoints"},
     "spark-nn-synapses": {
         "spark/nn/payloads",
         "spark/nn/initializers",

@@ -1,0 +1,177 @@
+"""Saving and resuming a run, by Orbax, with a description of what was saved beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+_OPTIONS = ("shape", "dt", "dtype", "rounding", "integrator", "units", "async_spikes", "batch")
+"""Attributes, of a module, its configuration or its recurrence, that two runs must share."""
+
+
+class CheckpointError(ValueError):
+    """A checkpoint that is not there, or not one of the module that is to take it.
+
+    Attributes:
+        differences: What differs, one sentence each.
+    """
+
+    def __init__(self, message: str, differences: list[str] | None = None) -> None:
+        self.differences = differences or []
+        super().__init__("\n- ".join([message, *self.differences]))
+
+
+def save(directory: str | Path, step: int, module: nnx.Module, *, keep: int = 1) -> None:
+    """Save all arrays of a module: parameters, traces, the count of steps, random keys.
+
+    A checkpoint is complete or not there: a process that dies in between leaves the ones before as
+    they were. In a run of several processes all of them call this.
+
+    Args:
+        directory: Folder of the checkpoints of a run; made if need be.
+        step: Number of this one; more than those of the ones before.
+        module: A module, or one that holds several, an `nnx.Optimizer` too.
+        keep: How many of the latest checkpoints stay.
+
+    Raises:
+        CheckpointError: If there is a checkpoint of this or a later step.
+
+    Example:
+        >>> import tempfile
+        >>> from spark.core import checkpoints
+        >>> from spark.core.tracers import Tracer
+        >>> tracer, other = Tracer(2, tau=5.0), Tracer(2, tau=5.0)
+        >>> y = tracer([1.0, 2.0])
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     checkpoints.save(folder, 1, tracer)
+        ...     checkpoints.restore(folder, other)
+        1
+        >>> other.value
+        Array([1., 2.], dtype=float16)
+    """
+    import orbax.checkpoint as ocp
+
+    with _manager(directory, keep) as manager:
+        latest = manager.latest_step()
+        if latest is not None and latest >= step:
+            raise CheckpointError(f"step must be more than {latest}, the latest saved, got {step}.")
+        manager.save(
+            step,
+            args=ocp.args.Composite(
+                state=ocp.args.StandardSave(_arrays(module)),
+                about=ocp.args.JsonSave(describe(module)),
+            ),
+        )
+        manager.wait_until_finished()
+
+
+def restore(directory: str | Path, module: nnx.Module, step: int | None = None) -> int:
+    """Give a module the arrays that were saved, each to where the module has it.
+
+    A run that goes on from there has the numbers of one that was never cut, bit for bit on the same
+    devices. On other devices it has so where no sum crosses them.
+
+    Args:
+        directory: Folder of the checkpoints.
+        module: A module like the one that was saved, built if it has to be; on the devices that it
+            is to run on.
+        step: Which checkpoint; None takes the latest.
+
+    Returns:
+        The number of the checkpoint.
+
+    Raises:
+        CheckpointError: If there is no such checkpoint, or it is one of another class, shape, time
+            step or dtype; the message says what differs. The module then stays as it was.
+    """
+    import orbax.checkpoint as ocp
+
+    if not Path(directory).is_dir():
+        raise CheckpointError(f"there is no folder {directory}.")
+    with _manager(directory, keep=None) as manager:
+        steps = sorted(manager.all_steps())
+        if not steps:
+            raise CheckpointError(f"there is no complete checkpoint in {directory}.")
+        step = steps[-1] if step is None else step
+        if step not in steps:
+            raise CheckpointError(f"there is no checkpoint of step {step}, only of {steps}.")
+        about = manager.restore(step, args=ocp.args.Composite(about=ocp.args.JsonRestore()))
+        different = _differences(describe(module), about["about"])
+        if different:
+            raise CheckpointError(f"the checkpoint of step {step} is of another run:", different)
+        here = _arrays(module)
+        wanted = ocp.args.Composite(state=ocp.args.StandardRestore(jax.tree.map(_place, here)))
+        found = manager.restore(step, args=wanted)["state"]
+    state = nnx.state(module)
+    nnx.replace_by_pure_dict(state, jax.tree.map(_like, nnx.to_pure_dict(state), found))
+    nnx.update(module, state)
+    return step
+
+
+def describe(module: nnx.Module) -> dict[str, str]:
+    """What makes a module one that a checkpoint fits: classes, options, shapes and dtypes."""
+    about: dict[str, str] = {}
+    for path, node in nnx.iter_graph(module):
+        name = ".".join(map(str, path))
+        if isinstance(node, nnx.Variable):
+            value = node.get_raw_value()
+            if isinstance(value, jax.Array):
+                about[name or "value"] = f"{value.dtype}{list(value.shape)}"
+        elif isinstance(node, nnx.Module):
+            about[f"{name}.class".strip(".")] = type(node).__qualname__
+            for source in (node, getattr(node, "config", None), getattr(node, "recurrence", None)):
+                for option in _OPTIONS:
+                    value = getattr(source, option, None)
+                    if value is not None and not isinstance(value, nnx.Variable):
+                        about.setdefault(f"{name}.{option}".strip("."), _text(value))
+    return about
+
+
+def _text(value: Any) -> str:
+    return str(jnp.dtype(value)) if hasattr(value, "itemsize") else str(value)
+
+
+def _differences(here: Mapping[str, str], there: Mapping[str, str]) -> list[str]:
+    """Where two descriptions differ."""
+    found = []
+    for name in dict.fromkeys([*here, *there]):
+        one, other = here.get(name), there.get(name)
+        if one != other:
+            found.append(f"{name} is {one or 'not there'} here, {other or 'not there'} there")
+    return found
+
+
+def _arrays(module: nnx.Module) -> Any:
+    """All arrays of a module by name; of a random key its numbers."""
+
+    def plain(value: jax.Array) -> jax.Array:
+        return jax.random.key_data(value) if _is_key(value) else value
+
+    return jax.tree.map(plain, nnx.to_pure_dict(nnx.state(module)))
+
+
+def _like(here: jax.Array, found: jax.Array) -> jax.Array:
+    """What was found, as a key where there is one."""
+    if not _is_key(here):
+        return found
+    return jax.random.wrap_key_data(found, impl=jax.random.key_impl(here))
+
+
+def _is_key(value: jax.Array) -> bool:
+    return jnp.issubdtype(value.dtype, jax.dtypes.prng_key)
+
+
+def _place(value: jax.Array) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct(value.shape, value.dtype, sharding=value.sharding)
+
+
+def _manager(directory: str | Path, keep: int | None) -> Any:
+    import orbax.checkpoint as ocp
+
+    options = ocp.CheckpointManagerOptions(max_to_keep=keep, enable_async_checkpointing=False)
+    return ocp.CheckpointManager(Path(directory).absolute(), options=options)

@@ -1,0 +1,135 @@
+"""Cut anywhere and resumed, a run is the run that was never cut; a kill loses no checkpoint."""
+
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import jax
+import numpy as np
+import optax
+import pytest
+from flax import nnx
+
+from spark.core import checkpoints
+from spark.core.tracers import DoubleTracer, RUTracer, SaturableTracer, Tracer
+
+from .kinds import every_kind, spikes
+
+SHAPE = (3, 4)
+
+
+@every_kind
+def test_a_run_goes_on_bit_for_bit(tmp_path, kind):
+    xs = spikes(0, (12, *SHAPE))
+    whole = kind.make(SHAPE, seed=7)
+    expected = np.asarray(whole.scan(xs))
+    cut = kind.make(SHAPE, seed=7)
+    cut.scan(xs[:5])
+    checkpoints.save(tmp_path, 5, cut)
+    resumed = kind.make(SHAPE, seed=1)
+    assert checkpoints.restore(tmp_path, resumed) == 5
+    np.testing.assert_array_equal(np.asarray(resumed.scan(xs[5:])), expected[5:])
+    for name, trace in kind.traces(whole).items():
+        assert kind.traces(resumed)[name].dtype == np.float16
+        np.testing.assert_array_equal(kind.traces(resumed)[name], trace)
+
+
+class Run(nnx.Module):
+    """What a run is made of: several modules, and an optimizer."""
+
+    def __init__(self, seed):
+        self.tracer = Tracer(SHAPE, tau=5.0, trainable="tau", dtype="float32", seed=seed)
+        self.others = nnx.List([RUTracer(2, 50.0, 10.0, 0.3), DoubleTracer(2, 5.0, 5.0)])
+        self.optimizer = nnx.Optimizer(self.tracer, optax.sgd(0.1, momentum=0.9), wrt=nnx.Param)
+
+    def train(self, steps):
+        xs = np.ones((5, *SHAPE), np.float32)
+        for _ in range(steps):
+            gradient = nnx.grad(lambda tracer: tracer.scan(xs).sum())(self.tracer)
+            self.optimizer.update(self.tracer, gradient)
+
+
+def test_training_goes_on_where_it_was(tmp_path):
+    whole, cut, resumed = Run(0), Run(0), Run(1)
+    whole.train(4)
+    cut.train(2)
+    checkpoints.save(tmp_path, 2, cut)
+    checkpoints.restore(tmp_path, resumed)
+    resumed.train(2)
+    for one, other in zip(
+        jax.tree.leaves(nnx.to_pure_dict(nnx.state(whole, nnx.Not(nnx.RngState)))),
+        jax.tree.leaves(nnx.to_pure_dict(nnx.state(resumed, nnx.Not(nnx.RngState)))),
+        strict=True,
+    ):
+        np.testing.assert_array_equal(np.asarray(one), np.asarray(other))
+
+
+OTHERS = [
+    (lambda: Tracer(4, 5.0), r"shape is \(4,\) here, \(3,\) there"),
+    (lambda: Tracer(3, 5.0, dt=0.5), r"dt is 0.5 here, 1.0 there"),
+    (lambda: Tracer(3, 5.0, dtype="float32"), r"dtype is float32 here, float16 there"),
+    (lambda: Tracer(3, [5.0, 5.0, 6.0]), r"tau is float32\[3\] here, float32\[\] there"),
+    (lambda: Tracer(3, 5.0, integrator="euler"), r"integrator is euler here, exact there"),
+    (lambda: SaturableTracer(3, 5.0), r"class is SaturableTracer here, Tracer there"),
+]
+
+
+@pytest.mark.parametrize(("make", "message"), OTHERS)
+def test_a_checkpoint_of_another_run_is_refused(tmp_path, make, message):
+    saved = Tracer(3, 5.0)
+    saved(1.0)
+    checkpoints.save(tmp_path, 1, saved)
+    module = make()
+    with pytest.raises(checkpoints.CheckpointError, match=message):
+        checkpoints.restore(tmp_path, module)
+    assert int(module.rng.count[...]) == 0
+    np.testing.assert_array_equal(module.value, np.zeros(module.shape))
+
+
+def test_what_is_not_there_is_refused(tmp_path):
+    tracer = Tracer(3, 5.0)
+    with pytest.raises(checkpoints.CheckpointError, match="there is no folder"):
+        checkpoints.restore(tmp_path / "none", tracer)
+    with pytest.raises(checkpoints.CheckpointError, match="no complete checkpoint"):
+        checkpoints.restore(tmp_path, tracer)
+    for step in (1, 2, 5):
+        checkpoints.save(tmp_path, step, tracer, keep=2)
+    with pytest.raises(
+        checkpoints.CheckpointError, match=r"no checkpoint of step 1, only of \[2, 5\]"
+    ):
+        checkpoints.restore(tmp_path, tracer, 1)
+    with pytest.raises(checkpoints.CheckpointError, match="step must be more than 5"):
+        checkpoints.save(tmp_path, 5, tracer)
+
+
+SAVING = """
+import itertools, sys
+from spark.core import checkpoints
+from spark.core.tracers import Tracer
+tracer = Tracer(2_000_000, 5.0, dtype="float32")
+for step in itertools.count(1):
+    tracer.trace[...] = tracer.trace[...] * 0 + step
+    checkpoints.save(sys.argv[1], step, tracer)
+    print(step, flush=True)
+"""
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_a_kill_during_a_save_leaves_the_last_checkpoint(tmp_path, seed):
+    process = subprocess.Popen(
+        [sys.executable, "-c", SAVING, str(tmp_path)], stdout=subprocess.PIPE, text=True
+    )
+    with process:
+        # Once two are whole, at any point of those that follow.
+        done = [int(next(process.stdout)) for _ in range(2)]
+        time.sleep(random.Random(seed).uniform(0, 0.5))
+        process.send_signal(signal.SIGKILL)
+        done += [int(line) for line in process.stdout]
+    tracer = Tracer(2_000_000, 5.0, dtype="float32")
+    step = checkpoints.restore(tmp_path, tracer)
+    # The kill may have come between a save and the line that says so.
+    assert step in (done[-1], done[-1] + 1)
+    np.testing.assert_array_equal(tracer.value, np.full(2_000_000, step, np.float32))
+    checkpoints.save(tmp_path, step + 1, tracer)
