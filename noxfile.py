@@ -97,6 +97,14 @@ def matrix(session, package, backend, jax):
 
 
 @nox.session
+def fuzz(session):
+    """Try 10 000 random configurations and inputs of tracers, and as many of synapses."""
+    install(session, *PACKAGES)
+    tests = "tests-integration/test_random_configurations.py"
+    session.run("pytest", "-n", "auto", "--hypothesis-profile=thorough", tests, *session.posargs)
+
+
+@nox.session
 def lint(session):
     """Check style and formatting."""
     session.install("ruff>=0.17,<0.18")

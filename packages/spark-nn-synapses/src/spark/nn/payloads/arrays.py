@@ -9,6 +9,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from spark.core.tracers.arguments import as_input
+
 from .payload import Payload
 
 
@@ -19,6 +21,9 @@ def _is_real(dtype: Any) -> bool:
 
 def as_array(name: str, value: Any) -> jax.Array:
     """An argument as a JAX array of booleans, integers or floats.
+
+    A finite double that single precision cannot hold becomes the largest that it can, where JAX has
+    no doubles.
 
     Raises:
         TypeError: If it is anything else.
@@ -43,7 +48,7 @@ def as_array(name: str, value: Any) -> jax.Array:
         for end in (array.min(), array.max()):
             if not info.min <= end <= info.max:
                 raise ValueError(f"{name} must fit in {held}, got {end}.")
-    return jnp.asarray(array)
+    return jnp.asarray(as_input(name, array) if jnp.issubdtype(held, jnp.floating) else array)
 
 
 def is_concrete(value: Any) -> bool:
