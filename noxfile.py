@@ -101,11 +101,21 @@ def matrix(session, package, backend, jax):
 
 
 @nox.session
+@nox.parametrize("jax", list(JAX))
+def integration(session, jax):
+    """Run the tests of the packages together."""
+    install(session, *PACKAGES, jax=jax)
+    session.run("pytest", "-n", "auto", "tests-integration", *session.posargs)
+
+
+@nox.session
 def lint(session):
-    """Check style and formatting, and what this file decides."""
-    session.install("ruff>=0.17,<0.18", "nox[uv]", "pytest>=9")
+    """Check style and formatting, and the workflows against this file."""
+    session.install("ruff>=0.17,<0.18", "check-jsonschema>=0.33", "nox[uv]", "pytest>=9", "pyyaml")
     session.run("ruff", "check", *session.posargs)
     session.run("ruff", "format", "--check")
+    workflows = Path(".github/workflows").glob("*.yml")
+    session.run("check-jsonschema", "--builtin-schema=vendor.github-workflows", *workflows)
     session.run("pytest", "-q", "tests-integration/automation")
 
 
@@ -162,6 +172,29 @@ def audit(session):
     if found:
         session.error(", ".join(found))
     session.log(f"no known vulnerabilities in {len(said)} distributions")
+
+
+def tagged(tag):
+    """Return the package that a tag `<package>-vX.Y.Z` names, which must be at that version."""
+    package, _, version = tag.rpartition("-v")
+    if package not in PACKAGES:
+        raise ValueError(f"{tag} names no package; one is {', '.join(PACKAGES)}")
+    (about,) = Path("packages", package, "src").rglob("__about__.py")
+    if f'__version__ = "{version}"' not in about.read_text().splitlines():
+        raise ValueError(f"{tag} does not agree with {about}")
+    return package
+
+
+@nox.session
+def release(session):
+    """Build the package that a tag names, alone, into dist/: `-- spark-bench-v0.1.0`."""
+    package = tagged(*session.posargs)
+    session.install("hatch>=1.14")
+    folder, tools = Path("dist").absolute(), Path(session.create_tmp()).absolute()
+    # Unset, or hatch's uv installs hatchling here, and not where hatch then builds.
+    environment = {"HATCH_DATA_DIR": str(tools), "UV_PYTHON": None}
+    with session.chdir(f"packages/{package}"):
+        session.run("hatch", "build", "--clean", folder, env=environment)
 
 
 @nox.session

@@ -1,6 +1,7 @@
-"""The parts of noxfile.py that decide: what an audit says."""
+"""The parts of noxfile.py that decide: what a tag names, and what an audit says."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -66,3 +67,25 @@ class Session:
 def test_an_audit_passes_only_on_an_answer(noxfile, tmp_path, answers, outcome):
     with pytest.raises(EndError, match=f"^{outcome}"):
         noxfile.audit.func(Session(tmp_path, answers))
+
+
+def test_a_tag_names_a_package_at_its_version(noxfile):
+    for package in noxfile.PACKAGES:
+        (about,) = Path("packages", package).rglob("__about__.py")
+        version = re.search(r'__version__ = "(.*)"', about.read_text())[1]
+        assert noxfile.tagged(f"{package}-v{version}") == package
+
+
+@pytest.mark.parametrize(
+    ("tag", "message"),
+    [
+        ("spark-bench-v99.0.0", "agree"),
+        ("spark-bench-v", "agree"),
+        ("spark-v0.1.0", "no package"),
+        ("v0.1.0", "no package"),
+        ("../packages/spark-bench-v0.1.0", "no package"),
+    ],
+)
+def test_another_tag_is_refused(noxfile, tag, message):
+    with pytest.raises(ValueError, match=message):
+        noxfile.tagged(tag)
