@@ -4,6 +4,7 @@ The README's two commands are `nox -s demo` and `nox -s tests lint types build`.
 package x Python x backend x JAX is `nox -s matrix`.
 """
 
+import json
 import shutil
 from pathlib import Path
 
@@ -54,6 +55,9 @@ PEERS = {
     "spyx": ("3.11", ["spyx==1.0.0"]),
 }
 
+# Has known vulnerabilities: a database that names none of them says nothing about the rest.
+CANARY = "jinja2==2.10"
+
 nox.needs_version = ">=2025.2.9"
 nox.options.default_venv_backend = "uv|virtualenv"
 nox.options.download_python = "never"
@@ -100,16 +104,28 @@ def matrix(session, package, backend, jax):
 def fuzz(session):
     """Try 10 000 random configurations and inputs of tracers, and as many of synapses."""
     install(session, *PACKAGES)
+    session.env["EXAMPLES"] = "10000"
     tests = "tests-integration/test_random_configurations.py"
-    session.run("pytest", "-n", "auto", "--hypothesis-profile=thorough", tests, *session.posargs)
+    session.run("pytest", "-n", "auto", tests, *session.posargs)
+
+
+@nox.session
+@nox.parametrize("jax", list(JAX))
+def integration(session, jax):
+    """Run the tests of the packages together."""
+    install(session, *PACKAGES, jax=jax)
+    session.run("pytest", "-n", "auto", "tests-integration", *session.posargs)
 
 
 @nox.session
 def lint(session):
-    """Check style and formatting."""
-    session.install("ruff>=0.17,<0.18")
+    """Check style and formatting, and the workflows against this file."""
+    session.install("ruff>=0.17,<0.18", "check-jsonschema>=0.33", "nox[uv]", "pytest>=9", "pyyaml")
     session.run("ruff", "check", *session.posargs)
     session.run("ruff", "format", "--check")
+    workflows = Path(".github/workflows").glob("*.yml")
+    session.run("check-jsonschema", "--builtin-schema=vendor.github-workflows", *workflows)
+    session.run("pytest", "-q", "tests-integration/automation")
 
 
 @nox.session
@@ -125,6 +141,69 @@ def build(session):
     """Build wheels and sdists, test what is in them, and install each alone."""
     session.install("build", "hatchling", "pytest>=9")
     session.run("pytest", "tests-integration/distributions", *session.posargs)
+
+
+def ask(session, *what):
+    """Ask the vulnerability database; return what it said of each distribution."""
+    report = Path(session.create_tmp(), "report.json")
+    report.unlink(missing_ok=True)
+    options = ["--progress-spinner=off", "--format=json", f"--output={report}", *session.posargs]
+    log = session.run("pip-audit", *options, *what, silent=True, success_codes=[0, 1])
+    if not report.exists():
+        if "requests.exceptions." in log or "vulnerability feed" in log:
+            session.skip(f"the vulnerability database is out of reach: {log.splitlines()[-1]}")
+        session.error(log)
+    return json.loads(report.read_text())["dependencies"]
+
+
+@nox.session
+def audit(session):
+    """Look for known vulnerabilities in what the packages install; `-- -s osv` asks OSV."""
+    session.install("pip-audit>=2.9,<3")
+    folder = Path(session.create_tmp())
+    canary, installed = folder / "canary.txt", folder / "installed"
+    canary.write_text(CANARY)
+    said = ask(session, f"--requirement={canary}", "--no-deps", "--disable-pip")
+    if not any(each.get("vulns") for each in said):
+        session.skip(f"the vulnerability database is out of reach: it knows nothing of {CANARY}")
+    shutil.rmtree(installed, ignore_errors=True)
+    session.install("--target", installed, *[f"./packages/{package}" for package in PACKAGES])
+    said = ask(session, f"--path={installed}")
+    # Packages of this repository need not be on an index yet.
+    missed = {each["name"] for each in said if "skip_reason" in each} - set(PACKAGES)
+    if missed or not said:
+        session.error(f"not audited: {', '.join(sorted(missed)) or 'anything'}")
+    found = [
+        f"{each['name']} {each['version']}: {vulnerability['id']}"
+        for each in said
+        for vulnerability in each.get("vulns", ())
+    ]
+    if found:
+        session.error(", ".join(found))
+    session.log(f"no known vulnerabilities in {len(said)} distributions")
+
+
+def tagged(tag):
+    """Return the package that a tag `<package>-vX.Y.Z` names, which must be at that version."""
+    package, _, version = tag.rpartition("-v")
+    if package not in PACKAGES:
+        raise ValueError(f"{tag} names no package; one is {', '.join(PACKAGES)}")
+    (about,) = Path("packages", package, "src").rglob("__about__.py")
+    if f'__version__ = "{version}"' not in about.read_text().splitlines():
+        raise ValueError(f"{tag} does not agree with {about}")
+    return package
+
+
+@nox.session
+def release(session):
+    """Build the package that a tag names, alone, into dist/: `-- spark-bench-v0.1.0`."""
+    package = tagged(*session.posargs)
+    session.install("hatch>=1.14")
+    folder, tools = Path("dist").absolute(), Path(session.create_tmp()).absolute()
+    # Unset, or hatch's uv installs hatchling here, and not where hatch then builds.
+    environment = {"HATCH_DATA_DIR": str(tools), "UV_PYTHON": None}
+    with session.chdir(f"packages/{package}"):
+        session.run("hatch", "build", "--clean", folder, env=environment)
 
 
 @nox.session

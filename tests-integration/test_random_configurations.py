@@ -3,6 +3,7 @@
 `nox -s fuzz` tries 10 000 of each; the tests a few.
 """
 
+import os
 import traceback
 
 import numpy as np
@@ -15,6 +16,7 @@ from spark.core.tracers import BaseTracer
 from spark.nn import payloads
 from spark.nn.components import synapses
 
+EXAMPLES = int(os.environ.get("EXAMPLES", 50))
 OURS = (TypeError, ValueError, RuntimeError)
 
 SHAPES = [(), (1,), (3,), (2, 2), (0,), 3, -1, 2.5, "3", None]
@@ -76,7 +78,7 @@ TRACERS = {
 }
 
 
-@settings(deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_tracers(data):
     draw = data.draw
@@ -122,7 +124,7 @@ VERBS = {
 }
 
 
-@settings(deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_synapses(data):
     draw = data.draw

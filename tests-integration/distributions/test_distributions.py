@@ -1,5 +1,7 @@
-"""What is built: the exact files of each wheel, and each wheel and editable install on its own."""
+"""What is built: its exact files, the same bytes each time, and each package installed alone."""
 
+import os
+import shutil
 import subprocess
 import sys
 import venv
@@ -42,12 +44,17 @@ def run(*command, cwd=None):
     return result.stdout.strip()
 
 
+def build(source, folder):
+    """Build the sdist of a package, and the wheel from it."""
+    run(sys.executable, "-m", "build", "--outdir", folder, source)
+
+
 @pytest.fixture(scope="module")
 def built(tmp_path_factory):
-    """A folder with the sdist of every package, and the wheel built from it."""
+    """A folder with the sdist and the wheel of every package."""
     folder = tmp_path_factory.mktemp("dist")
     for package in SMOKE:
-        run(sys.executable, "-m", "build", "--outdir", folder, PACKAGES / package)
+        build(PACKAGES / package, folder)
     return folder
 
 
@@ -77,6 +84,22 @@ def test_wheel_holds_the_sources_and_nothing_else(built, package):
         expected.add(information + "entry_points.txt")
     with zipfile.ZipFile(wheel) as opened:
         assert set(opened.namelist()) == expected
+
+
+@every_package
+def test_built_again_elsewhere_and_later_gives_the_same_bytes(built, package, tmp_path):
+    tree = tmp_path / "elsewhere"
+    source = tree / "packages" / package
+    shutil.copytree(PACKAGES / package, source, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(PACKAGES.parent / ".gitignore", tree)  # hatchling puts it in every sdist
+    for path in tree.rglob("*"):
+        os.utime(path, (2_000_000_000, 2_000_000_000))
+        path.chmod(0o700 if path.is_dir() else 0o600)  # as under another umask
+    build(source, tmp_path)
+    for suffix in (".whl", ".tar.gz"):
+        first, again = (archive(folder, package, suffix) for folder in (built, tmp_path))
+        assert first.name == again.name
+        assert first.read_bytes() == again.read_bytes()
 
 
 @every_package

@@ -1,0 +1,91 @@
+"""What the workflows run is in noxfile.py, and all of it that runs on a CPU is there."""
+
+import itertools
+import json
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from string import Template
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+WORKFLOWS = {
+    path.name: yaml.safe_load(path.read_text()) for path in ROOT.glob(".github/workflows/*.yml")
+}
+JOBS = [(name, job) for name, workflow in WORKFLOWS.items() for job in workflow["jobs"]]
+FILTERS = yaml.safe_load(WORKFLOWS["test.yml"]["jobs"]["plan"]["steps"][-1]["with"]["filters"])
+
+
+@pytest.fixture(scope="module")
+def listed():
+    """Every session that nox knows."""
+    command = [sys.executable, "-m", "nox", "--list", "--json", "-k", "not none"]
+    result = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
+    return json.loads(result.stdout)
+
+
+def flat(patterns):
+    for each in patterns:
+        yield from flat(each) if isinstance(each, list) else [each]
+
+
+def sessions(job):
+    """The names of the sessions that a job runs, over its matrix."""
+    matrix = dict(job.get("strategy", {}).get("matrix", {}))
+    if "PACKAGE" in str(job["steps"]):
+        matrix["package"] = list(FILTERS)
+    for values in itertools.product(*matrix.values()):
+        variables = {name.upper(): value for name, value in zip(matrix, values, strict=True)}
+        for step in job["steps"]:
+            if step.get("run", "").startswith("nox"):
+                found = re.fullmatch(r'nox -s (?:"(.*?)"|(\w+)).*', step["run"])
+                yield Template(found[1] or found[2]).substitute(variables)
+
+
+@pytest.mark.parametrize(("workflow", "job"), JOBS)
+def test_sessions_exist(listed, workflow, job):
+    known = {each["session"] for each in listed} | {each["name"] for each in listed}
+    assert set(sessions(WORKFLOWS[workflow]["jobs"][job])) <= known
+
+
+@pytest.mark.parametrize(("workflow", "job"), [("test.yml", "package"), ("release.yml", "test")])
+def test_every_package_python_and_jax_is_tested(listed, workflow, job):
+    expected = {
+        each["session"]
+        for each in listed
+        if each["name"] == "matrix" and each["call_spec"]["backend"] == "cpu"
+    }
+    assert expected
+    assert set(sessions(WORKFLOWS[workflow]["jobs"][job])) == expected
+
+
+def test_what_a_package_needs_starts_its_tests(noxfile):
+    assert list(FILTERS) == list(noxfile.PACKAGES)
+    for package, needs in noxfile.PACKAGES.items():
+        expected = {f"packages/{each}/**" for each in (*needs, package)}
+        assert {each for each in flat(FILTERS[package]) if each.startswith("packages/")} == expected
+
+
+def test_the_noxfile_knows_what_each_package_needs(noxfile):
+    for package, needs in noxfile.PACKAGES.items():
+        project = tomllib.loads((ROOT / "packages" / package / "pyproject.toml").read_text())
+        names = {re.match(r"[\w-]+", each)[0] for each in project["project"]["dependencies"]}
+        assert names & set(noxfile.PACKAGES) == set(needs)
+
+
+@pytest.mark.parametrize(("workflow", "job"), JOBS)
+def test_a_job_may_do_only_what_it_says(workflow, job):
+    assert WORKFLOWS[workflow]["permissions"] == {}
+    granted = WORKFLOWS[workflow]["jobs"][job]["permissions"]
+    writes = {name for name, access in granted.items() if access != "read"}
+    assert writes == ({"id-token"} if job == "publish" else set())
+
+
+@pytest.mark.parametrize(("workflow", "job"), JOBS)
+def test_actions_are_pinned_by_major_version(workflow, job):
+    for step in WORKFLOWS[workflow]["jobs"][job]["steps"]:
+        assert re.fullmatch(r"[\w-]+/[\w-]+@(release/)?v\d+", step.get("uses", "a/b@v1"))
