@@ -45,13 +45,13 @@ def attempt(action):
     """The result, or None where one of our errors came; another fails the test."""
     try:
         return action()
-    except OURS as error:
-        # It says something, and no library under ours found the fault first.
-        assert str(error)
-        frames = traceback.extract_tb(error.__traceback__)
-        last = frames[-1].filename
-        assert any(ours in last for ours in ("/spark/", "pydantic")), frames[-1]
-        return None
+    except OURS as caught:
+        error = caught
+    # It says something, and no library under ours found the fault first.
+    assert str(error)
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    assert any(ours in last.filename for ours in ("/spark/", "pydantic")), last
+    return None
 
 
 def options(draw, base):
