@@ -1,0 +1,59 @@
+"""A million steps, and a hundred thousand calls: no drift, no growth, no second compilation."""
+
+import resource
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy.signal import lfilter
+
+from spark.core.tracers import Tracer
+from spark.core.tracers import base as base_module
+
+# The mean over time and 256 elements, as for shorter runs: the law of the package.
+LAW = {"float16": 2e-3, "bfloat16": 1e-2, "float32": 1e-5}
+
+
+@pytest.mark.parametrize("dtype", LAW)
+def test_a_million_steps_do_not_drift(dtype):
+    tau, chunk, chunks = 5000.0, 50_000, 20
+    rng = np.random.default_rng(0)
+    tracer = Tracer(256, tau, dtype=dtype)
+    exact, state = 0.0, np.zeros(1)
+    found = []
+    for _ in range(chunks):
+        spikes = rng.random((chunk, 256), np.float32) < 0.02
+        values = tracer.scan(spikes)
+        found.append(np.asarray(values, np.float64).mean())
+        # The trace is linear: the mean trace is the trace of the mean input.
+        mean, state = lfilter([1], [1, -np.exp(-1 / tau)], spikes.mean(axis=1), zi=state)
+        exact = mean.mean()
+        if len(found) > 1:  # beyond ten time constants
+            assert found[-1] == pytest.approx(exact, rel=LAW[dtype])
+    assert int(tracer.rng.count[...]) == chunk * chunks
+
+
+def test_memory_does_not_grow_over_calls():
+    tracer, x = Tracer(100, 5.0), jnp.ones(100)
+
+    def call(times):
+        for _ in range(times):
+            tracer(x)
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, len(jax.live_arrays())
+
+    before, arrays = call(20_000)
+    after, still = call(100_000)
+    assert still == arrays
+    # 100 bytes a call would be 10 MB.
+    assert after - before < 5
+
+
+def test_one_compilation_per_shape():
+    jax.clear_caches()
+    for n in (2, 3):
+        for seed in range(3):
+            tracer = Tracer(n, 5.0 + seed, dtype="float32", seed=seed)
+            for _ in range(3):
+                tracer(np.ones(n, bool))
+    assert base_module._step._cache_size() == 2
