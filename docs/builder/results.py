@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import matplotlib.pyplot as plt
-from drawing import STYLE, as_html
+from drawing import GREY, STYLE, as_html, axes
 
+from spark.bench.choose import points
 from spark.bench.conform.suite import Conformance
 from spark.bench.records import Record, read
 from spark.bench.report.figures import figures
@@ -89,6 +90,27 @@ def budget(found: dict[str, Record]) -> str:
         row, program = record.name.removeprefix("budget/").rsplit("/", 1)
         rows.append([row if record is reference else "", program, seconds(record.median), times])
     return table(["row", "program", "one call", "reference over it"], rows)
+
+
+def ways(found: dict[str, Record]) -> str:
+    """How many times as long as the sequential scan the parallel one takes, by length and width."""
+    drawn, panels = axes(1, 3, height=2.8, sharey=True)
+    for panel, cls in zip(panels, ("Tracer", "SaturableTracer", "RUTracer"), strict=True):
+        grid = [point for point in points(found.values()) if point.cls == cls]
+        for elements in sorted({point.elements for point in grid}):
+            line = sorted(
+                (p.steps, p.parallel / p.sequential) for p in grid if p.elements == elements
+            )
+            panel.plot(*zip(*line, strict=True), "o-", markersize=3.5, label=f"{elements:,}")
+        panel.axhline(1, color=GREY, linewidth=0.8)
+        panel.set(xscale="log", yscale="log", xlabel="steps", title=cls)
+    panels[0].set_ylabel("parallel over sequential")
+    panels[-1].legend(title="elements", fontsize=8, title_fontsize=8)
+    return as_html(
+        drawn,
+        "The parallel scan takes longer than the sequential one at every length and width",
+        "Time of the parallel scan over the sequential one; above 1 the sequential one wins.",
+    )
 
 
 def table(head: list[str], rows: list[list[str]]) -> str:
