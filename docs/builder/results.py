@@ -57,10 +57,11 @@ def peers(found: dict[str, Record]) -> str:
         if not record.name.startswith("peers/"):
             continue
         title = str(record.metadata["peer_title"])
-        time = f"{1e6 * record.median / record.sizes['steps']:.3g}"
+        time = 1e6 * record.median / record.sizes["steps"]
+        shown = f"{time:,.0f}" if time >= 1000 else f"{time:.3g}"
         agrees = record.metadata["agrees"] == "yes"
         job = jobs.setdefault(record.group.removeprefix("peers/"), {})
-        job[title] = time if agrees else f"({time})"
+        job[title] = shown if agrees else f"({shown})"
         order[title] = None
     rows = [[title, *[job.get(title, "") for job in jobs.values()]] for title in order]
     return table(["ms per 1000 steps", *[f"`{job}`" for job in jobs]], rows)

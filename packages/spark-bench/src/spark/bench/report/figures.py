@@ -126,7 +126,7 @@ def _peers(records: Sequence[Record]) -> Figure | None:
                 hatch=None if agrees else "///",
             )
             ax.annotate(
-                f"{time:.3g}",
+                f"{time:,.0f}" if time >= 1000 else f"{time:.3g}",
                 (time, place),
                 (3, 0),
                 textcoords="offset points",
@@ -141,6 +141,12 @@ def _peers(records: Sequence[Record]) -> Figure | None:
             floor = limits.floor(members[0].counts) / members[0].sizes["steps"]
             ax.axvline(1e6 * floor, color="black", linewidth=1, linestyle=":")
         ax.set(title=title, xlabel="ms per 1000 steps", xscale="log")
+        times = [1e6 * record.median / record.sizes["steps"] for record in members]
+        # A few labels, however many decades there are.
+        subs = (1,) if max(times) > 30 * min(times) else (1, 2, 5)
+        ax.xaxis.set_major_locator(LogLocator(subs=subs))
+        ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
+        ax.xaxis.set_minor_formatter(NullFormatter())
         ax.margins(x=0.25)
     return figure
 
