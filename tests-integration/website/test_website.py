@@ -69,8 +69,12 @@ def test_a_page_renders(page, path):
 
 def test_search_finds_a_class(page):
     visit(page, ".")
-    page.locator(".md-search__input").fill("TracedSynapses")
-    found = page.locator("a.md-search-result__link[href*='reference/synapses']").first
+    field = page.locator(".md-search__input")
+    field.focus()
+    page.wait_for_load_state("networkidle")  # the index is there
+    field.press_sequentially("TracedSynapses")
+    where = "#spark.nn.components.synapses.TracedSynapses"
+    found = page.locator(f"a.md-search-result__link[href*='{where}']").first
     found.wait_for(state="attached")
     assert "TracedSynapses" in found.text_content()
     assert not page.wrong
