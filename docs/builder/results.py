@@ -6,9 +6,10 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 from drawing import GREY, STYLE, as_html, axes
+from matplotlib.ticker import NullFormatter
 
 from spark.bench.choose import points
-from spark.bench.conform.suite import Conformance
+from spark.bench.conform.suite import Checked, Conformance
 from spark.bench.records import Record, read
 from spark.bench.report.figures import figures
 from spark.bench.tables import seconds, verdict_text
@@ -30,7 +31,7 @@ def conformance(name: str) -> Conformance:
 def figure(found: dict[str, Record], name: str, alt: str) -> str:
     """One of the figures that `spark-bench report` draws, in the colours of the page."""
     plt.rcParams.update(STYLE)
-    caption, drawn = figures(found)[name]
+    caption, drawn = figures(found, columns=2)[name]
     return as_html(drawn, alt, caption)
 
 
@@ -64,19 +65,25 @@ def peers(found: dict[str, Record]) -> str:
         job[title] = shown if agrees else f"({shown})"
         order[title] = None
     rows = [[title, *[job.get(title, "") for job in jobs.values()]] for title in order]
-    return table(["ms per 1000 steps", *[f"`{job}`" for job in jobs]], rows)
+    return table(["ms per 1000 steps", *[job.replace("/batch=1", "") for job in jobs]], rows)
 
 
 def facts(found: Conformance) -> str:
     """Facts by implementation: the largest error, and whether it is small enough."""
     marks = {"holds": "{}", "fails": "**{}**", "broken": "**{}**", "not offered": "{}"}
-    names = [each.name for each in found.implementations]
+    shown = [each for each in found.implementations if offered(each) > 1]
+    names = [each.name for each in shown]
     rows = []
-    for fact, first in found.implementations[0].verdicts.items():
-        verdicts = [each.verdicts[fact] for each in found.implementations]
+    for fact, first in shown[0].verdicts.items():
+        verdicts = [each.verdicts[fact] for each in shown]
         cells = [marks[each.outcome].format(verdict_text(each)) for each in verdicts]
         rows.append([fact, f"{first.tolerance:g}", *cells])
     return table(["fact", "tolerance", *names], rows)
+
+
+def offered(found: Checked) -> int:
+    """How many facts an implementation can be asked for."""
+    return sum(each.outcome != "not offered" for each in found.verdicts.values())
 
 
 def budget(found: dict[str, Record]) -> str:
@@ -105,6 +112,8 @@ def ways(found: dict[str, Record]) -> str:
             panel.plot(*zip(*line, strict=True), "o-", markersize=3.5, label=f"{elements:,}")
         panel.axhline(1, color=GREY, linewidth=0.8)
         panel.set(xscale="log", yscale="log", xlabel="steps", title=cls)
+        panel.yaxis.set_major_formatter("{x:g}")
+        panel.yaxis.set_minor_formatter(NullFormatter())
     panels[0].set_ylabel("parallel over sequential")
     panels[-1].legend(title="elements", fontsize=8, title_fontsize=8)
     return as_html(

@@ -21,9 +21,14 @@ Lines: TypeAlias = dict[str, list[tuple[float, float]]]
 """Points of each line, by label."""
 
 
-def figures(records: Mapping[str, Record]) -> dict[str, tuple[str, Figure]]:
-    """Every figure that the results have data for, with its caption, by name."""
-    makers: dict[str, tuple[str, Callable[[Sequence[Record]], Figure | None]]] = {
+def figures(records: Mapping[str, Record], columns: int = 3) -> dict[str, tuple[str, Figure]]:
+    """Every figure that the results have data for, with its caption, by name.
+
+    Args:
+        records: Results, by name.
+        columns: How many panels stand side by side at most.
+    """
+    makers: dict[str, tuple[str, Callable[[Sequence[Record], int], Figure | None]]] = {
         "time-against-size": (
             "Time per element and step against the number of elements; panels by class and dtype.",
             _against_size,
@@ -45,13 +50,13 @@ def figures(records: Mapping[str, Record]) -> dict[str, tuple[str, Figure]]:
     }
     found = {}
     for name, (caption, make) in makers.items():
-        figure = make(list(records.values()))
+        figure = make(list(records.values()), columns)
         if figure is not None:
             found[name] = (caption, figure)
     return found
 
 
-def _against_size(records: Sequence[Record]) -> Figure | None:
+def _against_size(records: Sequence[Record], columns: int) -> Figure | None:
     panels: dict[str, Lines] = {}
     for record in records:
         if not record.name.startswith("scan/") or record.sizes["batch"] != 1:
@@ -60,10 +65,10 @@ def _against_size(records: Sequence[Record]) -> Figure | None:
         time = record.median / record.counts.element_updates
         lines = panels.setdefault(f"{cls}, {dtype}", {})
         lines.setdefault(way, []).append((record.sizes["elements"], time))
-    return _lines(panels, "elements", "time per element and step")
+    return _lines(panels, columns, "elements", "time per element and step")
 
 
-def _against_activity(records: Sequence[Record]) -> Figure | None:
+def _against_activity(records: Sequence[Record], columns: int) -> Figure | None:
     panels: dict[str, Lines] = {}
     for record in records:
         if "activity" not in record.sizes:
@@ -72,10 +77,10 @@ def _against_activity(records: Sequence[Record]) -> Figure | None:
         time = record.median / record.sizes.get("steps", 1)
         lines = panels.setdefault(where.partition("/")[2].replace("/", ", "), {})
         lines.setdefault(program, []).append((100 * record.sizes["activity"], time))
-    return _lines(panels, "inputs that spike in a step, %", "time per step")
+    return _lines(panels, columns, "inputs that spike in a step, %", "time per step")
 
 
-def _over_floor(records: Sequence[Record]) -> Figure | None:
+def _over_floor(records: Sequence[Record], columns: int) -> Figure | None:
     limits = limits_in(records)
     if limits is None:
         return None
@@ -103,7 +108,7 @@ def _over_floor(records: Sequence[Record]) -> Figure | None:
     return figure
 
 
-def _peers(records: Sequence[Record]) -> Figure | None:
+def _peers(records: Sequence[Record], columns: int) -> Figure | None:
     groups: dict[str, list[Record]] = {}
     for record in records:
         if record.group.startswith("peers/"):
@@ -111,7 +116,7 @@ def _peers(records: Sequence[Record]) -> Figure | None:
     if not groups:
         return None
     limits = limits_in(records)
-    figure, axes = _panels(len(groups), width=4.2)
+    figure, axes = _panels(len(groups), columns, width=4.2)
     for ax, (title, members) in zip(axes, groups.items(), strict=True):
         members = sorted(members, key=lambda record: record.median)
         for place, record in zip(range(len(members), 0, -1), members, strict=True):
@@ -151,9 +156,9 @@ def _peers(records: Sequence[Record]) -> Figure | None:
     return figure
 
 
-def _panels(count: int, width: float = 3.6) -> tuple[Figure, list[Axes]]:
-    """Panels in rows of at most three."""
-    columns = min(3, count)
+def _panels(count: int, columns: int, width: float = 3.6) -> tuple[Figure, list[Axes]]:
+    """Panels in rows."""
+    columns = min(columns, count)
     rows = -(-count // columns)
     figure = Figure(figsize=(width * columns, 3.0 * rows), layout="constrained")
     axes = list(figure.subplots(rows, columns, squeeze=False).flat)
@@ -162,14 +167,14 @@ def _panels(count: int, width: float = 3.6) -> tuple[Figure, list[Axes]]:
     return figure, axes[:count]
 
 
-def _lines(panels: Mapping[str, Lines], xlabel: str, ylabel: str) -> Figure | None:
+def _lines(panels: Mapping[str, Lines], columns: int, xlabel: str, ylabel: str) -> Figure | None:
     """Panels of lines; one label looks the same in all of them."""
     # A line needs two points.
     panels = {title: lines for title, lines in panels.items() if max(map(len, lines.values())) > 1}
     if not panels:
         return None
     labels = list(dict.fromkeys(label for lines in panels.values() for label in lines))
-    figure, axes = _panels(len(panels))
+    figure, axes = _panels(len(panels), columns)
     for ax, (title, lines) in zip(axes, panels.items(), strict=True):
         for label, points in lines.items():
             xs, ys = zip(*sorted(points), strict=True)
