@@ -94,6 +94,8 @@ def test_what_is_not_there_is_refused(tmp_path):
         checkpoints.restore(tmp_path / "none", tracer)
     with pytest.raises(checkpoints.CheckpointError, match="no complete checkpoint"):
         checkpoints.restore(tmp_path, tracer)
+    with pytest.raises(checkpoints.CheckpointError, match="nothing to save: build it first"):
+        checkpoints.save(tmp_path, 1, nnx.Module())
     for step in (1, 2, 5):
         checkpoints.save(tmp_path, step, tracer, keep=2)
     with pytest.raises(

@@ -49,6 +49,7 @@ def compare(name, cut, tau, dtype, projection):
     import jax
     import jax.numpy as jnp
     import numpy as np
+    import optax
     from flax import nnx
     from jax.experimental import multihost_utils
     from jax.sharding import Mesh, NamedSharding, PartitionSpec
@@ -93,6 +94,10 @@ def compare(name, cut, tau, dtype, projection):
     if set(cut) <= {"targets"} and projection == "events":
         run = jax.jit(lambda *parts: nnx.merge(graph, *parts, copy=True).scan(xs).value)
         assert "all-reduce" not in run.lower(weights, rest).compile().as_text()
+
+    moments = nnx.state(nnx.Optimizer(several, optax.sgd(0.1, momentum=0.9), wrt=nnx.Param))
+    (momentum,) = [each for each in jax.tree.leaves(moments) if each.shape == (32, 32)]
+    assert momentum.sharding.is_equivalent_to(several.weights.get_value().sharding, 2)
 
     gradient = whole_of(program(weights, rest, xs)["weights"].get_value())
     expected = jax.grad(loss)(*(lambda g, w, r: (w, g, r))(*nnx.split(one, nnx.Param, ...)), xs)

@@ -39,7 +39,8 @@ def save(directory: str | Path, step: int, module: nnx.Module, *, keep: int = 1)
         keep: How many of the latest checkpoints stay.
 
     Raises:
-        CheckpointError: If there is a checkpoint of this or a later step.
+        CheckpointError: If there is a checkpoint of this or a later step, or the module has no
+            arrays.
 
     Example:
         >>> import tempfile
@@ -56,6 +57,9 @@ def save(directory: str | Path, step: int, module: nnx.Module, *, keep: int = 1)
     """
     import orbax.checkpoint as ocp
 
+    arrays = _arrays(module)
+    if not jax.tree.leaves(arrays):
+        raise CheckpointError(f"{type(module).__name__} has nothing to save: build it first.")
     with _manager(directory, keep) as manager:
         latest = manager.latest_step()
         if latest is not None and latest >= step:
@@ -63,7 +67,7 @@ def save(directory: str | Path, step: int, module: nnx.Module, *, keep: int = 1)
         manager.save(
             step,
             args=ocp.args.Composite(
-                state=ocp.args.StandardSave(_arrays(module)),
+                state=ocp.args.StandardSave(arrays),
                 about=ocp.args.JsonSave(describe(module)),
             ),
         )
@@ -103,7 +107,8 @@ def restore(directory: str | Path, module: nnx.Module, step: int | None = None) 
         about = manager.restore(step, args=ocp.args.Composite(about=ocp.args.JsonRestore()))
         different = _differences(describe(module), about["about"])
         if different:
-            raise CheckpointError(f"the checkpoint of step {step} is of another run:", different)
+            what = f"the checkpoint of step {step} is of another run, or the module is not built:"
+            raise CheckpointError(what, different)
         here = _arrays(module)
         wanted = ocp.args.Composite(state=ocp.args.StandardRestore(jax.tree.map(_place, here)))
         found = manager.restore(step, args=wanted)["state"]

@@ -98,7 +98,7 @@ class Partition:
         here = cut(value.shape, names)
         if here:
             # Under whatever name this version of Flax looks for it.
-            marked: Any = nnx.with_partitioning(lambda: None, here)()
+            marked: Any = nnx.with_partitioning(lambda: None, here, self.mesh)()
             variable.set_metadata(**marked.metadata)
         variable.set_value(_put(value, self.sharding(here)))
 
