@@ -81,6 +81,17 @@ def facts(found: Conformance) -> str:
     return table(["fact", "tolerance", *names], rows)
 
 
+def about(found: Conformance) -> str:
+    """Versions of each implementation, and where it follows another law."""
+    lines = []
+    for each in found.implementations:
+        if offered(each) > 1:
+            versions = ", ".join(f"{name} {version}" for name, version in each.versions.items())
+            law = f". Another law: {each.convention}." if each.convention else "."
+            lines.append(f"- {each.title}: {versions}{law}")
+    return "\n".join(lines)
+
+
 def offered(found: Checked) -> int:
     """How many facts an implementation can be asked for."""
     return sum(each.outcome != "not offered" for each in found.verdicts.values())
