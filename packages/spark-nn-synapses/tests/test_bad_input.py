@@ -279,6 +279,7 @@ def test_a_parameter_is_refused_wherever_it_is_kept(tau, arguments, message):
     with pytest.raises(ValueError, match=message):
         module.build({"spikes": InputSpec((3,))})
     assert module.pathway is None
+    assert module.current_tracer is None
 
 
 @pytest.mark.parametrize("shape", [(4, 5), (4, 1)])

@@ -211,9 +211,12 @@ class Synapses(nnx.Module, abc.ABC):
             trained = nnx.Param if name in config.trainable else Constant
             return trained(jnp.asarray(checked.kept))
 
+        gains = {name: variable(name) for name in layout.gains}
+        base = None if layout.base is None else variable(layout.base)
+        # From here on nothing is refused.
         self.current_tracer = tracer
-        self.gains = nnx.data({name: variable(name) for name in layout.gains})
-        self.base = nnx.data(None if layout.base is None else variable(layout.base))
+        self.gains = nnx.data(gains)
+        self.base = nnx.data(base)
         self.groups = nnx.data(
             None if layout.groups is None else Constant(jnp.asarray(layout.groups))
         )
