@@ -17,7 +17,8 @@ SMOKE = {
         "print(t.__version__, t.Tracer(1, 5.0)(1.0))"
     ),
     "spark-nn-synapses": (
-        "import spark, spark.nn.components.synapses as s; assert spark.__file__ is None; "
+        "import spark, spark.nn.components.synapses as s, spark.nn.interchange; "
+        "assert spark.__file__ is None; "
         "print(s.__version__, s.TracedSynapses(units=(2,))([True, False, True]).value)"
     ),
     "spark-bench": (
@@ -31,6 +32,7 @@ LEAVES = {
         "spark/nn/payloads",
         "spark/nn/initializers",
         "spark/nn/configs",
+        "spark/nn/interchange",
         "spark/nn/components/synapses",
     },
     "spark-bench": {"spark/bench"},

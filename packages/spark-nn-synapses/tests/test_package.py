@@ -7,10 +7,10 @@ import re
 import pytest
 
 import spark
-from spark.nn import configs, initializers, payloads
+from spark.nn import configs, initializers, interchange, payloads
 from spark.nn.components import synapses
 
-LEAVES = [synapses, payloads, initializers, configs]
+LEAVES = [synapses, payloads, initializers, configs, interchange]
 every_leaf = pytest.mark.parametrize("leaf", LEAVES, ids=lambda leaf: leaf.__name__)
 
 

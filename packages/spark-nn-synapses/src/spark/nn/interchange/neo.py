@@ -1,0 +1,127 @@
+"""Spike trains of Neo as arrays of spikes, and back."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from spark.nn.payloads import SpikeArray
+from spark.nn.payloads.times import as_length
+
+from .extras import require
+from .trains import gather
+
+if TYPE_CHECKING:
+    import neo
+
+
+def from_neo(
+    trains: Sequence[neo.SpikeTrain] | neo.Segment,
+    dt: float = 1.0,
+    *,
+    second: float = 1000.0,
+    inhibition_mask: ArrayLike | None = None,
+    graded: bool = False,
+) -> SpikeArray:
+    """Spikes over time, from the spike trains of Neo, one for each neuron.
+
+    The first step begins at `t_start` of the trains, and the last one ends at their `t_stop` or,
+    where that is no multiple of `dt`, after it. A step covers `(t, t + dt]`; a spike at `t_start`
+    itself counts in the first one.
+
+    Args:
+        trains: Spike trains that share `t_start` and `t_stop`, in any units; or a `Segment`, of
+            which all are taken.
+        dt: Time step (ms by convention).
+        second: One second in the unit of `dt`.
+        inhibition_mask: True where a neuron inhibits; of shape `(neurons,)`.
+        graded: Count the spikes of a neuron in a step, in float32. Otherwise two are refused.
+
+    Returns:
+        Spikes of shape `(time, neurons)`.
+
+    Raises:
+        TypeError: If they are no spike trains.
+        ValueError: If there is none, they do not share `t_start` and `t_stop`, or two spikes of a
+            neuron fall in one step.
+
+    Example:
+        >>> import neo
+        >>> from spark.nn.interchange import from_neo
+        >>> trains = [
+        ...     neo.SpikeTrain([0.1002, 0.102], units="s", t_start=0.1, t_stop=0.104),
+        ...     neo.SpikeTrain([100.0], units="ms", t_start=100.0, t_stop=104.0),
+        ... ]
+        >>> from_neo(trains).spikes.astype(int)  # steps of 1 ms
+        Array([[1, 1], [1, 0], [0, 0], [0, 0]], dtype=int32)
+    """
+    rows = list(getattr(trains, "spiketrains", trains))
+    for row in rows:
+        if not hasattr(row, "t_start"):
+            raise TypeError(
+                f"trains must be spike trains of Neo, several of them or a Segment, got {trains!r}."
+            )
+    if not rows:
+        raise ValueError("trains must be one spike train or more, got none.")
+    start, stop = (_common(name, rows) for name in ("t_start", "t_stop"))
+    times = [_seconds(row).astype(row.dtype) for row in rows]
+    return gather(times, start, stop, dt, second, inhibition_mask, graded)
+
+
+def to_neo(spikes: SpikeArray, dt: float = 1.0, *, second: float = 1000.0) -> list[neo.SpikeTrain]:
+    """Spike trains of Neo, from spikes over time; the counterpart of `from_neo`.
+
+    Args:
+        spikes: Spikes with time as the leading axis. A value of k stands for k spikes; an
+            inhibition mask has no place in a spike train and is left out.
+        dt: Time step (ms by convention).
+        second: One second in the unit of `dt`.
+
+    Returns:
+        A train for each neuron, in row-major order, in seconds and from 0 on. Each spike lies at
+        the end of its step.
+
+    Raises:
+        ModuleNotFoundError: If Neo is not installed.
+        TypeError: If it is no `SpikeArray`, or one traced by a JAX transform.
+        ValueError: If there is no time axis, or a value is no whole number >= 0.
+
+    Example:
+        >>> from spark.nn.interchange import to_neo
+        >>> from spark.nn.payloads import SpikeArray
+        >>> spikes = SpikeArray([[True, False], [False, False], [True, True]])
+        >>> [train.rescale("ms") for train in to_neo(spikes)]
+        [<SpikeTrain(array([1., 3.]) * ms, [0.0 ms, 3.0 ms])>,
+         <SpikeTrain(array([3.]) * ms, [0.0 ms, 3.0 ms])>]
+    """
+    neo = require("neo", "to_neo")
+    if not isinstance(spikes, SpikeArray):
+        raise TypeError(f"spikes must be a SpikeArray, got {type(spikes).__name__}.")
+    times, ids = spikes.to_times(dt)
+    second = as_length("second", second)
+    neurons = math.prod(spikes.shape[1:])
+    by_neuron = np.argsort(ids, kind="stable")
+    cuts = np.searchsorted(ids[by_neuron], np.arange(1, neurons))
+    trains = np.split(times[by_neuron] / second, cuts) if neurons else []
+    stop = len(spikes) * dt / second
+    return [neo.SpikeTrain(train, units="s", t_stop=stop) for train in trains]
+
+
+def _seconds(quantity: Any) -> np.ndarray[Any, Any]:
+    return np.asarray(quantity.rescale("s").magnitude)
+
+
+def _common(name: str, rows: Sequence[Any]) -> float:
+    """A time that all trains share, in seconds, to the digits of the coarsest."""
+    each = np.array([_seconds(getattr(row, name)) for row in rows], np.float64)
+    digits = 4 * max(float(np.finfo(row.dtype).eps) for row in rows)
+    if np.ptp(each) > digits * np.abs(each).max():
+        raise ValueError(
+            f"trains must share {name}, got {each.min():g} s and {each.max():g} s; cut them by "
+            "time_slice."
+        )
+    return float(each[0])

@@ -1,0 +1,321 @@
+"""Synapses as graphs of NIR, against the equations of the graph, solved on their own."""
+
+import sys
+
+import numpy as np
+import pytest
+from scipy.integrate import solve_ivp
+
+from spark.core.tracers import SaturableTracer
+from spark.nn.components.synapses import (
+    DoubleTracedSynapses,
+    InputSpec,
+    LinearSynapses,
+    TracedSynapses,
+)
+from spark.nn.interchange import from_nir, to_nir
+
+from .kinds import normal, spikes
+
+nir = pytest.importorskip("nir")
+
+KERNEL = normal(0, (3, 5))
+SPIKES = spikes(1, (30, 5))
+PER_TARGET = np.array([4.0, 7.0, 9.0])
+MADE = [
+    (TracedSynapses, {}),
+    (TracedSynapses, {"tau": 7.0, "scale": 0.5, "base": 0.25}),
+    (TracedSynapses, {"tau": PER_TARGET, "scale": PER_TARGET / 8, "base": PER_TARGET}),
+    (DoubleTracedSynapses, {}),
+    (DoubleTracedSynapses, {"tau_1": 3.0, "tau_2": 8.0, "scale_1": 0.5, "scale_2": 0.25}),
+    (DoubleTracedSynapses, {"tau_1": PER_TARGET, "base_1": 0.5, "base_2": PER_TARGET}),
+]
+every_made = pytest.mark.parametrize(("kind", "arguments"), MADE)
+
+
+def make(kind, arguments, kernel=KERNEL, **options):
+    options = {"dtype": "float32", **options}
+    synapses = kind(units=kernel.shape[:1], kernel_initializer=kernel, **arguments, **options)
+    synapses.build({"spikes": InputSpec(kernel.shape[1:])})
+    return synapses
+
+
+def integrators(count, seed=2):
+    """So many leaky integrators for 3 targets, with time in seconds."""
+    draw = np.random.default_rng(seed).uniform
+    return [
+        nir.LI(tau=draw(0.002, 0.02, 3), r=draw(0.5, 2, 3), v_leak=draw(-1, 1, 3))
+        for _ in range(count)
+    ]
+
+
+def settled(integrators, bias):
+    """Values at which nothing moves."""
+    values = []
+    for each in integrators:
+        bias = each.v_leak + each.r * bias
+        values.append(bias)
+    return np.array(values)
+
+
+def solve(graph, spikes, dt, start=None):
+    """The last value of a graph `Linear, LI, ...` after each step of `dt` seconds, in float64."""
+    _, linear, *chain, _ = (graph.nodes[name] for name, _ in [*graph.edges, ("output", "")])
+    bias = getattr(linear, "bias", np.zeros(3))
+    values = settled(chain, bias) if start is None else np.array(start)
+    tau, r, v_leak = (
+        np.array([getattr(each, name) for each in chain]) for name in ("tau", "r", "v_leak")
+    )
+
+    def slope(_, flat):
+        v = flat.reshape(tau.shape)
+        return ((v_leak - v + r * np.array([bias, *v[:-1]])) / tau).ravel()
+
+    found = []
+    for now in spikes:
+        solved = solve_ivp(slope, (0, dt), values.ravel(), "DOP853", rtol=1e-11, atol=1e-13)
+        values = solved.y[:, -1].reshape(tau.shape)
+        # The integral of the equation over a delta of area 1.
+        values[0] += r[0] * (linear.weight.astype(float) @ now) / tau[0]
+        found.append(values[-1])
+    return np.array(found)
+
+
+@every_made
+def test_the_graph_says_what_synapses_compute(x64, kind, arguments):
+    synapses = make(kind, arguments, dt=0.5, dtype="float64")
+    expected = solve(to_nir(synapses), SPIKES, dt=0.0005)
+    # 30 steps, each solved to 1e-11.
+    np.testing.assert_allclose(synapses.scan(SPIKES).value, expected, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("dt", [1.0, 0.25])
+@pytest.mark.parametrize("count", [1, 2])
+def test_synapses_compute_what_a_graph_says(x64, count, dt):
+    affine = nir.Affine(KERNEL, np.array([0.5, -1.0, 2.0]))
+    graph = nir.NIRGraph.from_list(affine, *integrators(count))
+    synapses = from_nir(graph, dt=dt, dtype="float64")
+    expected = solve(graph, SPIKES, dt=dt / 1000)
+    # As above.
+    np.testing.assert_allclose(synapses.scan(SPIKES).value, expected, rtol=1e-9, atol=1e-9)
+
+
+def test_a_constant_current_is_the_base_however_the_trace_starts(x64):
+    (leaky,) = integrators(1)
+    graph = nir.NIRGraph.from_list(nir.Affine(KERNEL, np.array([0.5, -1.0, 2.0])), leaky)
+    synapses = from_nir(graph, dtype="float64")
+    synapses.current_tracer.trace[...] = leaky.v_leak
+    expected = solve(graph, SPIKES, dt=0.001, start=[leaky.v_leak])
+    # As above.
+    np.testing.assert_allclose(synapses.scan(SPIKES).value, expected, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("x", [SPIKES, SPIKES.astype(np.float32) / 2])
+def test_a_linear_is_a_product(x):
+    graph = nir.NIRGraph.from_list(nir.Affine(KERNEL, np.zeros(3)))
+    synapses = from_nir(graph, dtype="float32")
+    assert type(synapses) is LinearSynapses
+    # Five products in float32.
+    np.testing.assert_allclose(synapses.scan(x).value, x @ KERNEL.T, rtol=1e-5)
+
+
+@pytest.mark.parametrize(("kind", "arguments"), [(LinearSynapses, {}), *MADE])
+def test_a_file_holds_synapses_bit_for_bit(tmp_path, kind, arguments):
+    written = make(kind, arguments)
+    nir.write(tmp_path / "synapses.nir", to_nir(written))
+    graph = nir.read(tmp_path / "synapses.nir")
+    assert graph.metadata["dt"] == 0.001
+    read = from_nir(graph, dtype="float32")
+    assert type(read) is kind
+    np.testing.assert_array_equal(read.kernel.value, written.kernel.value)
+    np.testing.assert_array_equal(read.scan(SPIKES).value, written.scan(SPIKES).value)
+    for name in arguments:
+        assert np.shape(getattr(read.config, name)) == np.shape(arguments[name])
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_half_precision_is_written_without_loss(dtype):
+    synapses = make(TracedSynapses, {}, dtype=dtype)
+    weight = to_nir(synapses).nodes["linear"].weight
+    assert weight.dtype == np.float32
+    np.testing.assert_array_equal(weight, synapses.kernel.value.astype("float32"))
+
+
+def test_what_is_written_are_the_values_now():
+    synapses = make(TracedSynapses, {"tau": 4.0}, trainable=("tau",))
+    synapses.current_tracer.tau[...] = 8.0
+    synapses.kernel = 2 * KERNEL
+    graph = to_nir(synapses)
+    np.testing.assert_array_equal(graph.nodes["li"].tau, np.full(3, 0.008))
+    np.testing.assert_array_equal(graph.nodes["linear"].weight, 2 * KERNEL)
+
+
+def test_scales_over_inputs_go_with_the_weights():
+    gains = np.array([[0.5, 1.0, 2.0, 0.25, 4.0]])
+    synapses = make(TracedSynapses, {"scale": gains, "tau": 5.0})
+    graph = to_nir(synapses)
+    np.testing.assert_array_equal(graph.nodes["linear"].weight, gains * KERNEL)
+    np.testing.assert_array_equal(graph.nodes["li"].r, np.full(3, 0.005))
+    read = from_nir(graph, dtype="float32")
+    # Sums of five products, in another order of factors.
+    np.testing.assert_allclose(read.scan(SPIKES).value, synapses.scan(SPIKES).value, rtol=1e-5)
+
+
+@pytest.mark.parametrize("second", [1.0, 1e6])
+@every_made
+def test_the_unit_of_time_is_free(kind, arguments, second):
+    synapses = make(kind, arguments)
+    read = from_nir(to_nir(synapses, second=second), second=second, dtype="float32")
+    # Parameters are rounded to float32 once more.
+    np.testing.assert_allclose(
+        read.scan(SPIKES).value, synapses.scan(SPIKES).value, rtol=1e-5, atol=1e-6
+    )
+
+
+def test_a_graph_may_be_in_milliseconds():
+    graph = to_nir(make(TracedSynapses, {"tau": 5.0, "scale": 2.0}), second=1.0)
+    np.testing.assert_array_equal(graph.nodes["li"].tau, np.full(3, 5.0))
+    np.testing.assert_array_equal(graph.nodes["li"].r, np.full(3, 10.0))
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_simulator_of_euler_steps_is_met_number_for_number(x64, count):
+    dt = 1e-4  # s; a spike is 1 for a step, and stage 2 sees stage 1 as it is after it
+    chain = integrators(count)
+    graph = nir.NIRGraph.from_list(nir.Linear(KERNEL), *chain)
+    synapses = from_nir(graph, dt=0.1, area=dt, integrator="euler", dtype="float64")
+    values, found = settled(chain, np.zeros(3)), []
+    for now in SPIKES:
+        driven = KERNEL.astype(float) @ now
+        for stage, each in enumerate(chain):
+            values[stage] += dt / each.tau * (each.v_leak - values[stage] + each.r * driven)
+            driven = values[stage]
+        found.append(values[-1].copy())
+    # Rounding of 30 steps in float64.
+    np.testing.assert_allclose(synapses.scan(SPIKES).value, found, rtol=1e-11, atol=1e-13)
+
+
+def test_a_current_based_integrator_is_two():
+    first, second = integrators(2)
+    first.v_leak = np.zeros(3)
+    joined = nir.CubaLI(
+        tau_syn=first.tau, w_in=first.r, tau_mem=second.tau, r=second.r, v_leak=second.v_leak
+    )
+    one, two = (
+        from_nir(nir.NIRGraph.from_list(nir.Linear(KERNEL), *nodes), dtype="float32")
+        for nodes in ([joined], [first, second])
+    )
+    assert type(one) is DoubleTracedSynapses
+    assert one.config == two.config
+
+
+def graph(*nodes):
+    return nir.NIRGraph.from_list(*nodes)
+
+
+def neuron(kind, size=3, **more):
+    names = {"LIF": ("tau", "r", "v_leak", "v_threshold"), "LI": ("tau", "r", "v_leak")}
+    return getattr(nir, kind)(**dict.fromkeys(names[kind], np.ones(size)), **more)
+
+
+def loop():
+    nodes = {
+        "in": nir.Input({"input": np.array([3])}),
+        "linear": nir.Linear(np.ones((3, 3))),
+        "li": neuron("LI"),
+        "out": nir.Output({"output": np.array([3])}),
+    }
+    edges = [("in", "linear"), ("linear", "li"), ("li", "linear"), ("li", "out")]
+    return nir.NIRGraph(nodes, edges)
+
+
+LINEAR = nir.Linear(KERNEL)
+BAD_GRAPHS = [
+    (lambda: "synapses.nir", TypeError, r"must be a nir.NIRGraph, as of nir.read, got 'syn"),
+    (lambda: graph(LINEAR, neuron("LIF")), ValueError, "got LIF after it. Give it the part"),
+    (lambda: graph(neuron("LI")), ValueError, "got LI first"),
+    (lambda: graph(nir.Scale(np.ones(5)), LINEAR), ValueError, "got Scale first"),
+    (lambda: graph(LINEAR, graph(neuron("LI"))), ValueError, "got NIRGraph after it"),
+    (lambda: graph(LINEAR, *[neuron("LI")] * 3), ValueError, "got 3 leaky integrators"),
+    (lambda: graph(nir.Linear(np.ones((2, 3, 5)))), ValueError, r"weights of shape \(2, 3, 5\)"),
+    (lambda: graph(nir.Affine(KERNEL, np.ones(3))), ValueError, "got a bias and no LI"),
+    (loop, ValueError, "no row, in -> linear, linear -> li, li -> linear, li -> out"),
+    (lambda: nir.NIRGraph({}, [], type_check=False), ValueError, "without an edge"),
+    (
+        lambda: nir.NIRGraph.from_list(LINEAR, neuron("LI", 2), type_check=False),
+        ValueError,
+        r"a parameter of shape \(2,\) for 3 targets",
+    ),
+    (
+        lambda: graph(LINEAR, nir.LI(np.zeros(3), np.ones(3), np.zeros(3))),
+        ValueError,
+        "tau must be > 0, got 0",
+    ),
+]
+
+
+@pytest.mark.parametrize(("make", "error", "message"), BAD_GRAPHS)
+def test_what_synapses_are_not_is_refused(make, error, message):
+    with pytest.raises(error, match=message):
+        from_nir(make())
+
+
+class Saturating(TracedSynapses):
+    tracer_class = SaturableTracer
+
+
+PER_INPUT = np.array([[4.0, 9.0, 4.0, 4.0, 9.0]])
+BAD_SYNAPSES = [
+    (lambda: TracedSynapses(units=3), RuntimeError, "no kernel before it is built"),
+    (lambda: KERNEL, TypeError, "synapses must be synapses, got ndarray"),
+    (lambda: make(Saturating, {}), TypeError, "got a SaturableTracer"),
+    (lambda: make(TracedSynapses, {"tau": PER_INPUT}), ValueError, "one that differs over the"),
+    (
+        lambda: make(TracedSynapses, {}, integrator="euler"),
+        ValueError,
+        r"'exact', got 'euler', .* tau = -dt / log\(1 - dt / tau\) decays alike",
+    ),
+    (
+        lambda: make(LinearSynapses, {}, np.ones((3, 5, 2))),
+        ValueError,
+        r"one axis of targets and one of inputs, got shape \(3, 5, 2\)",
+    ),
+]
+
+
+@pytest.mark.parametrize(("make", "error", "message"), BAD_SYNAPSES)
+def test_what_a_graph_cannot_say_is_refused(make, error, message):
+    with pytest.raises(error, match=message):
+        to_nir(make())
+
+
+def test_a_spike_for_each_connection_is_refused():
+    synapses = TracedSynapses(units=3, async_spikes=True)
+    synapses.build({"spikes": InputSpec((3, 5), True)})
+    with pytest.raises(ValueError, match="async_spikes must be False"):
+        to_nir(synapses)
+
+
+def test_an_euler_trace_decays_as_an_exact_one_of_another_tau():
+    euler = make(TracedSynapses, {"tau": 4.0}, integrator="euler")
+    exact = make(TracedSynapses, {"tau": -1 / np.log(1 - 1 / 4.0)})
+    # 30 steps in float32.
+    np.testing.assert_allclose(
+        exact.scan(SPIKES).value, euler.scan(SPIKES).value, rtol=1e-5, atol=1e-6
+    )
+
+
+@pytest.mark.parametrize("name", ["second", "area"])
+def test_lengths_of_time_are_checked(name):
+    synapses = make(TracedSynapses, {})
+    with pytest.raises(ValueError, match=f"{name} must be finite and > 0, got 0"):
+        to_nir(synapses, **{name: 0})
+    with pytest.raises(ValueError, match=f"{name} must be finite and > 0, got 0"):
+        from_nir(to_nir(synapses), **{name: 0})
+
+
+def test_the_extra_is_named_where_it_is_missing(monkeypatch):
+    monkeypatch.setitem(sys.modules, "nir", None)
+    for call in (lambda: to_nir(make(TracedSynapses, {})), lambda: from_nir(None)):
+        with pytest.raises(ImportError, match=r"needs nir: pip install 'spark-nn-synapses\[nir\]'"):
+            call()
