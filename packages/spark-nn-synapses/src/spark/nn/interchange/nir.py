@@ -153,9 +153,9 @@ def from_nir(
         rest = v_leak + r * rest
         with np.errstate(divide="ignore", invalid="ignore"):  # a tau of 0 is refused below
             scale = gain * r / tau
-        parameters[f"tau{suffix}"] = _shortest(tau * second)
-        parameters[f"scale{suffix}"] = _shortest(scale)
-        parameters[f"base{suffix}"] = _shortest(rest)
+        parameters[f"tau{suffix}"] = _shared(tau * second)
+        parameters[f"scale{suffix}"] = _shared(scale)
+        parameters[f"base{suffix}"] = _shared(rest)
         # Stage 2 takes in stage 1 per unit of time, and by Euler's method per step.
         gain = (dt if euler else 1.0) / second
     kind = (LinearSynapses, TracedSynapses, DoubleTracedSynapses)[len(integrators)]
@@ -215,6 +215,6 @@ def _stages(synapses: Synapses) -> Iterator[Stage]:
     yield from zip(values[:stages], values[stages : 2 * stages], values[2 * stages :], strict=True)
 
 
-def _shortest(values: NumPyArray) -> float | NumPyArray:
-    """One value per target as a scalar, where they are all the same."""
+def _shared(values: NumPyArray) -> float | NumPyArray:
+    """One value per target as a scalar, where all share it."""
     return float(values[0]) if values.size and (values == values[0]).all() else values
