@@ -10,7 +10,7 @@ import sys
 
 
 def main(process=None, port=None):
-    """Run every way of cutting, and compare."""
+    """Run every way of cutting, and compare; then draw a kernel that is refused."""
     devices = 8 if process is None else 4
     os.environ["XLA_FLAGS"] = f"--xla_force_host_platform_device_count={devices}"
     os.environ["JAX_PLATFORMS"] = "cpu"
@@ -24,7 +24,8 @@ def main(process=None, port=None):
         for case in CASES[: 1 if process else None]
         for name, cut in CUTS.items()
     ]
-    print(len(compared), "equal")
+    refused = [refuse(cut) for cut in CUTS.values()]
+    print(f"{len(compared)} equal, {len(refused)} refused")
 
 
 # Time constants, dtype and projection.
@@ -44,6 +45,18 @@ CUTS = {
 }
 
 
+def over_devices(cut):
+    """All devices, as a partition with these axes."""
+    import jax
+    import numpy as np
+    from jax.sharding import Mesh
+
+    from spark.nn.components.synapses import Partition
+
+    mesh = Mesh(np.array(jax.devices()).reshape(tuple(cut.values())), tuple(cut))
+    return Partition(mesh, **{axis: axis for axis in cut})
+
+
 def compare(name, cut, tau, dtype, projection):
     """A sequence, a step and a gradient, cut and whole."""
     import jax
@@ -52,9 +65,9 @@ def compare(name, cut, tau, dtype, projection):
     import optax
     from flax import nnx
     from jax.experimental import multihost_utils
-    from jax.sharding import Mesh, NamedSharding, PartitionSpec
+    from jax.sharding import NamedSharding, PartitionSpec
 
-    from spark.nn.components.synapses import InputSpec, Partition, TracedSynapses
+    from spark.nn.components.synapses import InputSpec, TracedSynapses
 
     rng = np.random.default_rng(0)
     xs = rng.random((6, 8, 8, 4)) < 0.2  # time, batch, inputs
@@ -85,8 +98,8 @@ def compare(name, cut, tau, dtype, projection):
         synapses = nnx.merge(graph, weights, rest, copy=True)
         return jnp.sum(synapses.scan(xs).value.astype(jnp.float32) ** 2)
 
-    mesh = Mesh(np.array(jax.devices()).reshape(tuple(cut.values())), tuple(cut))
-    one, several = make(), make(Partition(mesh, **{axis: axis for axis in cut}))
+    partition = over_devices(cut)
+    one, several = make(), make(partition)
     graph, weights, rest = nnx.split(several, nnx.Param, ...)
     program = jax.jit(jax.grad(loss), static_argnums=1).lower(weights, graph, rest, xs).compile()
     text = program.as_text()
@@ -119,8 +132,34 @@ def compare(name, cut, tau, dtype, projection):
     np.testing.assert_array_equal(whole_of(several.kernel.value), np.asarray(2 * one.kernel.value))
     trace = several.current_tracer.trace.get_value()
     spec = nnx.get_partition_spec(nnx.state(several))["current_tracer"]["trace"].get_raw_value()
-    assert trace.sharding.is_equivalent_to(NamedSharding(mesh, spec), trace.ndim)
+    assert trace.sharding.is_equivalent_to(NamedSharding(partition.mesh, spec), trace.ndim)
     return name
+
+
+def refuse(cut):
+    """A kernel with faults in two parts: the same words as on one device, and nothing changed."""
+    import jax
+    import jax.numpy as jnp
+    from flax import nnx
+
+    from spark.nn.components.synapses import InputSpec, TracedSynapses
+
+    def faulty(key, shape, dtype):
+        kernel = jax.random.normal(key, shape, dtype)
+        return kernel.at[13, 1, 5, 2].set(jnp.inf).at[13, 1, 6, 0].set(jnp.nan)
+
+    words = []
+    for partition in (None, over_devices(cut)):
+        synapses = TracedSynapses(units=(16, 2), kernel_initializer=faulty, rngs=nnx.Rngs(0))
+        try:
+            synapses.build({"spikes": InputSpec((8, 4), batch=(8,))}, partition=partition)
+        except ValueError as error:
+            words.append(str(error))
+        assert synapses.pathway is synapses.weights is synapses.current_tracer is None
+        assert not any(jax.tree.leaves(nnx.state(synapses, nnx.RngCount)))
+    message = "kernel_initializer must be finite in float16, got inf at index (13, 1, 5, 2)."
+    assert words == [message] * 2
+    return words
 
 
 if __name__ == "__main__":

@@ -10,7 +10,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax.nnx import tracers
-from jaxtyping import Array
+from jax import lax
+from jaxtyping import Array, Float, Int
 
 from spark.nn.payloads import FloatArray, SpikeArray
 
@@ -109,13 +110,49 @@ def as_kernel(name: str, value: Any, shape: tuple[int, ...], dtype: jnp.dtype) -
     # A NumPy array is converted by NumPy, which would warn of what the check below refuses.
     with np.errstate(over="ignore"):
         kernel = jnp.asarray(array, dtype)
-    if isinstance(kernel, jax.core.Tracer) or bool(jnp.isfinite(kernel).all()):
-        return kernel
-    # Found on the devices, none of which may have the whole.
-    where = tuple(int(i) for i in jnp.argwhere(~jnp.isfinite(kernel), size=1)[0])
-    raise ValueError(
-        f"{name} must be finite in {dtype}, got {float(array[where])} at index {where}."
-    )
+    if not isinstance(kernel, jax.core.Tracer) and not bool(jnp.isfinite(kernel).all()):
+        where = tuple(map(int, first_fault(kernel).where))
+        raise _not_finite(name, dtype, float(array[where]), where)
+    return kernel
+
+
+class Fault(NamedTuple):
+    """The first value of a kernel that is not finite.
+
+    Attributes:
+        where: Its index; if there is none, beyond the last.
+        value: What it is; if there is none, 0.
+    """
+
+    where: tuple[Int[Array, ""], ...]
+    value: Float[Array, ""]
+
+
+@jax.jit
+def first_fault(kernel: Array) -> Fault:
+    """Look for a fault on the devices, none of which may have the whole kernel."""
+    # Elementwise and by minima: nothing is gathered, however the kernel is cut.
+    fault, index = ~jnp.isfinite(kernel), []
+    for axis, size in enumerate(kernel.shape):
+        place = lax.broadcasted_iota(jnp.int32, kernel.shape, axis)
+        index.append(jnp.min(place, where=fault, initial=size))
+        fault &= place == index[-1]
+    return Fault(tuple(index), jnp.sum(kernel, where=fault))
+
+
+def require_no_fault(name: str, fault: Fault, dtype: jnp.dtype) -> None:
+    """Refuse a kernel in which a fault was found; inside a JAX transform, nothing is known yet.
+
+    Raises:
+        ValueError: If there is one.
+    """
+    if not isinstance(fault.value, jax.core.Tracer) and not np.isfinite(fault.value):
+        where = tuple(map(int, fault.where))
+        raise _not_finite(name, dtype, float(fault.value), where)
+
+
+def _not_finite(name: str, dtype: jnp.dtype, value: float, where: tuple[int, ...]) -> ValueError:
+    return ValueError(f"{name} must be finite in {dtype}, got {value} at index {where}.")
 
 
 def outside_transforms() -> bool:

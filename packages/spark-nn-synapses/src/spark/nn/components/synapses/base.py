@@ -27,7 +27,16 @@ from spark.nn.configs import Config
 from spark.nn.initializers import KernelInitializerConfig
 from spark.nn.payloads import CurrentArray, FloatArray, SpikeArray
 
-from .arguments import InputSpec, as_kernel, as_spec, as_spikes, outside_transforms
+from .arguments import (
+    Fault,
+    InputSpec,
+    as_kernel,
+    as_spec,
+    as_spikes,
+    first_fault,
+    outside_transforms,
+    require_no_fault,
+)
 from .layout import lay_out
 from .partition import Partition
 from .pathway import Arrays, Pathway
@@ -135,15 +144,19 @@ class Synapses(nnx.Module, abc.ABC):
             batch=len(spec.batch),
             partition=partition,
         )
-        if self.rngs is None:
+        # A copy: what is refused has drawn nothing.
+        rngs = None if self.rngs is None else nnx.clone(self.rngs)
+        if rngs is None:
             key = seed = as_key(config.seed)
         else:
-            key, seed = self.rngs.params(), self.rngs.rounding()
+            key, seed = rngs.params(), rngs.rounding()
         weights = nnx.Param(self._initial_weights(key, units + inputs, partition))
         if self.tracer_class is not None:
             pathway = self._trace(self.tracer_class, pathway, spec.batch, seed)
         if partition is not None:
             self._place(partition, pathway, weights)
+        if rngs is not None:
+            nnx.update(self.rngs, nnx.state(rngs))
         self.batch, self.pathway, self.weights = spec.batch, pathway, weights
 
     def _initial_weights(
@@ -156,18 +169,23 @@ class Synapses(nnx.Module, abc.ABC):
         if isinstance(initializer, KernelInitializerConfig):
             initializer = initializer.make(len(config.units))
 
-        def weights(key: Array) -> Array:
+        def kernel(key: Array) -> Array:
             given = initializer
             if not isinstance(given, np.ndarray):
                 given = given(key, shape, dtype)
-            kernel = as_kernel("kernel_initializer", given, shape, dtype)
-            return inputs_first(kernel, len(config.units))
+            return as_kernel("kernel_initializer", given, shape, dtype)
+
+        def part(key: Array) -> tuple[Array, Fault]:
+            whole = kernel(key)
+            return inputs_first(whole, len(config.units)), first_fault(whole)
 
         if partition is None or isinstance(initializer, np.ndarray):
-            return weights(key)
-        # Each device draws its own part, and no device the whole.
-        where = partition.sharding(partition.kernel)
-        return jax.jit(weights, out_shardings=where)(key)
+            return inputs_first(kernel(key), len(config.units))
+        # Each device draws its own part and looks through it, and no device the whole.
+        where = partition.sharding(partition.kernel), partition.sharding(())
+        weights, fault = jax.jit(part, out_shardings=where)(key)
+        require_no_fault("kernel_initializer", fault, dtype)
+        return weights
 
     def _place(self, partition: Partition, pathway: Pathway, weights: nnx.Param[Array]) -> None:
         """Put all arrays where a partition has them."""
