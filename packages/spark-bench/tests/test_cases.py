@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 
 from spark.bench import registry
-from spark.bench.cases import budget, synapses, tracers
+from spark.bench.cases import budget, scaling, synapses, tracers
 from spark.bench.conform import references
+from spark.nn.components.synapses import TracedSynapses
 
 
 def result(name):
@@ -52,6 +53,12 @@ def test_references_of_the_budget_compute_what_synapses_do():
             *_, currents = jax.tree.leaves(other())  # some return their traces too, first
             # Sums of 20 weights in another order; the largest current is about 10.
             assert np.asarray(currents) == pytest.approx(ours, abs=1e-4)
+
+
+def test_synapses_that_are_cut_compute_what_the_whole_does():
+    whole = TracedSynapses(units=(scaling.SIZE,), tau=5.0, dtype="float32")
+    expected = whole.scan(tracers.spikes((scaling.STEPS, scaling.SIZE)))
+    np.testing.assert_array_equal(result("scaling/strong/1"), expected)
 
 
 def test_synaptic_events_are_those_of_the_input():

@@ -6,12 +6,15 @@ import time
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from spark.bench import Case, records, registry
-from spark.bench.cli import ExitCode
+from spark.bench.cli import ExitCode, app
 from spark.bench.run import Plan, run
 from spark.bench.timing import Protocol
+from spark.bench.worker import Answer, Task, answer
 
+ONCE = Protocol(rounds=1, warmups=0, shortest=0.0)
 FAST = ["--rounds", "2", "--processes", "1", "--no-limits"]
 
 
@@ -107,10 +110,41 @@ def test_an_interrupt_keeps_what_was_measured_and_exits_with_130(command, tmp_pa
 
 def test_a_case_that_fails_is_reported_and_the_others_are_measured(monkeypatch, tmp_path):
     broken = Case("broken/one", setup=lambda: 1 / 0, group="broken")
-    plan = Plan("chosen", Protocol(rounds=1, warmups=0), processes=1, json=tmp_path / "out.json")
+    plan = Plan("chosen", ONCE, processes=1, json=tmp_path / "out.json")
     # Workers know only what is installed: to them, this case does not exist.
     found = run([broken, *registry.select(patterns=["call/Tracer/float32/*"])], plan)
     assert list(found.failures) == ["broken"]
     assert "broken/one" in found.failures["broken"]
     assert len(found.records) == 2
     assert len(records.read(tmp_path / "out.json")) == 2
+
+
+def test_cpus_become_as_many_devices_as_a_group_needs():
+    cases = registry.select(patterns=["scaling/strong/*"])
+    found = run(cases, Plan("chosen", ONCE, processes=1, backend="cpu"))
+    assert not found.failures
+    assert not found.skipped
+    assert [record.sizes["devices"] for record in found.records.values()] == [1, 2, 4]
+    assert {record.metadata["device_count"] for record in found.records.values()} == {4}
+
+
+def test_a_case_without_its_devices_is_skipped_and_the_others_are_measured(monkeypatch):
+    monkeypatch.setattr("jax.device_count", lambda: 1)
+    found = answer(Task(cases=["scaling/strong/1", "scaling/strong/2"], protocol=ONCE))
+    assert found.error is None
+    assert [timing.name for timing in found.timings] == ["scaling/strong/1"]
+    assert list(found.skipped) == ["scaling/strong/2"]
+    assert "takes 2 devices, and there are 1" in found.skipped["scaling/strong/2"]
+
+
+def test_what_is_skipped_is_told_and_not_recorded(monkeypatch, tmp_path):
+    skipped = {"scaling/strong/4": "it takes 4 devices"}
+    monkeypatch.setattr(
+        "spark.bench.run.measure_in_process", lambda *arguments: Answer(skipped=skipped)
+    )
+    cases = registry.select(patterns=["scaling/strong/4"])
+    found = run(cases, Plan("chosen", ONCE, processes=2, json=tmp_path / "out.json"))
+    assert (found.records, found.failures, found.skipped) == ({}, {}, skipped)
+    said = CliRunner().invoke(app, ["run", "--case", "scaling/strong/4", "--no-limits"])
+    assert said.exit_code == ExitCode.OK
+    assert "scaling/strong/4 is skipped: it takes 4 devices" in said.output

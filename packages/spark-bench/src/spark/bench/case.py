@@ -46,6 +46,8 @@ class Case:
         observe: What else is worth a number, such as the memory that a program asks for: called
             once, apart from what is timed.
         fresh: Whether each value is a first call: set up, traced and compiled anew.
+        devices: How many devices it takes. CPUs become as many virtual ones as a group needs;
+            elsewhere, a case is skipped where there are fewer.
     """
 
     name: str
@@ -58,6 +60,7 @@ class Case:
     quick: bool = False
     observe: Callable[[], Mapping[str, float]] | None = None
     fresh: bool = False
+    devices: int = 1
 
     def __post_init__(self) -> None:
         """A case without a group is one of its own."""

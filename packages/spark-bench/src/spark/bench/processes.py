@@ -43,7 +43,7 @@ def measure_in_process(
             stdout=subprocess.PIPE,
             stderr=errors,
             text=True,
-            env=_variables(backend),
+            env=_variables(backend, max(case.devices for case in cases)),
         ) as process,
     ):
         try:
@@ -66,10 +66,14 @@ def measure_in_process(
     return answer
 
 
-def _variables(backend: str | None) -> Mapping[str, str]:
+def _variables(backend: str | None, devices: int) -> Mapping[str, str]:
     variables = dict(os.environ)
     if backend is not None:
         variables["JAX_PLATFORMS"] = BACKENDS[backend]
+    if devices > 1:
+        # Before JAX starts; heeded by CPUs alone.
+        count = f"--xla_force_host_platform_device_count={devices}"
+        variables["XLA_FLAGS"] = f"{variables.get('XLA_FLAGS', '')} {count}".strip()
     # A namespace package that is on this process's path only is on no other's.
     variables["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
     return variables

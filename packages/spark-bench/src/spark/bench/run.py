@@ -51,10 +51,12 @@ class Outcome:
     Attributes:
         records: What was measured, or read from the file that was resumed, by name.
         failures: Why a group was not measured, by its name.
+        skipped: Why a case cannot be measured on this machine, by its name.
     """
 
     records: dict[str, records.Record]
     failures: dict[str, str]
+    skipped: dict[str, str]
 
 
 def run(
@@ -76,6 +78,7 @@ def run(
     if plan.resume and plan.json is not None and plan.json.exists():
         done = {benchmark.get_name(): benchmark for benchmark in records.load(plan.json)}
     failures: dict[str, str] = {}
+    skipped: dict[str, str] = {}
     for group, members in groups(case for case in cases if case.name not in done).items():
         found: dict[str, list[tuple[Timing, Environment]]] = {case.name: [] for case in members}
         try:
@@ -84,11 +87,14 @@ def run(
                 answer = measure_in_process(members, plan.protocol, plan.backend)
                 for timing in answer.timings:
                     found[timing.name].append((timing, answer.environment))
+                skipped |= answer.skipped
         except WorkerError as failure:
             failures[group] = str(failure)
             continue
         for case in members:
-            done[case.name] = records.as_benchmark(case, found[case.name], plan.suite)
-        if plan.json is not None:
+            if case.name not in skipped:
+                done[case.name] = records.as_benchmark(case, found[case.name], plan.suite)
+        if plan.json is not None and done:
             records.write(plan.json, done.values())
-    return Outcome({name: records.as_record(each) for name, each in done.items()}, failures)
+    measured = {name: records.as_record(each) for name, each in done.items()}
+    return Outcome(measured, failures, skipped)

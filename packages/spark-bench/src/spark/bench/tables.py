@@ -35,10 +35,13 @@ def amount(value: float) -> str:
 
 def case_table(cases: Iterable[Case]) -> Table:
     """Cases with what one call of each counts."""
-    table = Table("case", "quick", *_COUNTED, "tags", title="One call of each case counts")
+    table = Table(
+        *("case", "quick", "devices", *_COUNTED, "tags"), title="One call of each case counts"
+    )
     for case in cases:
         counts = [amount(count) for count in _counted(case.counts)]
-        table.add_row(case.name, "yes" if case.quick else "", *counts, " ".join(case.tags))
+        quick, devices = "yes" if case.quick else "", str(case.devices)
+        table.add_row(case.name, quick, devices, *counts, " ".join(case.tags))
     return table
 
 

@@ -11,8 +11,10 @@ import sys
 import threading
 import traceback
 
+import jax
 from pydantic import BaseModel
 
+from .case import Case
 from .environment import environment
 from .registry import all_cases
 from .timing import Protocol, Timing, measure
@@ -35,11 +37,13 @@ class Answer(BaseModel):
 
     Attributes:
         timings: One per case; none where it failed.
+        skipped: Why a case cannot be measured here, by its name.
         environment: Where it ran.
         error: Why it failed, or None.
     """
 
     timings: list[Timing] = []
+    skipped: dict[str, str] = {}
     environment: dict[str, str | int | float] = {}
     error: str | None = None
 
@@ -48,9 +52,19 @@ def answer(task: Task) -> Answer:
     """Measure in this process."""
     try:
         cases = [all_cases()[name] for name in task.cases]
-        return Answer(timings=measure(cases, task.protocol), environment=environment())
+        skipped = {case.name: why for case in cases if (why := _too_few_devices(case))}
+        able = [case for case in cases if case.name not in skipped]
+        timings = measure(able, task.protocol)
+        return Answer(timings=timings, skipped=skipped, environment=environment())
     except Exception:
         return Answer(error=traceback.format_exc())
+
+
+def _too_few_devices(case: Case) -> str | None:
+    here = jax.device_count()
+    if case.devices <= here:
+        return None
+    return f"it takes {case.devices} devices, and there are {here} ({jax.default_backend()})"
 
 
 def _leave_with_parent() -> None:

@@ -189,6 +189,8 @@ def _measure(
 
 
 def _finish(outcome: Outcome) -> None:
+    for name, why in outcome.skipped.items():
+        err.print(f"[yellow]{name} is skipped:[/yellow] {why}", markup=True, highlight=False)
     for group, why in outcome.failures.items():
         err.print(f"[red]{group} could not be measured:[/red] {why}", markup=True, highlight=False)
     if outcome.failures:
