@@ -111,6 +111,19 @@ def budget(found: dict[str, Record]) -> str:
     return table(["row", "program", "one call", "reference over it"], rows)
 
 
+def scaling(found: dict[str, Record]) -> str:
+    """Synapses cut over devices: each case beside one device."""
+    references = {each.group: each for each in found.values() if each.is_reference}
+    rows = []
+    for record in found.values():
+        spread = f"{100 * record.spread:.0f} %"
+        over = record.median / references[record.group].median
+        synapses = f"{record.sizes['pre']:.0f} x {record.sizes['elements']:.0f}"
+        row = [record.group.removeprefix("scaling/"), f"{record.sizes['devices']:.0f}", synapses]
+        rows.append([*row, seconds(record.median), spread, f"{over:.2f}"])
+    return table(["scaling", "devices", "synapses", "one call", "spread", "over one device"], rows)
+
+
 def ways(found: dict[str, Record]) -> str:
     """How many times as long as the sequential scan the parallel one takes, by length and width."""
     drawn, panels = axes(1, 3, height=2.8, sharey=True)
