@@ -7,6 +7,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from spark.core import checkpoints
+from spark.core.tracers.agreement import tolerance
 from spark.nn.components.synapses import InputSpec, Partition, TracedSynapses
 
 INPUTS, BATCH, TIME = 64, 8, 20
@@ -38,9 +39,8 @@ def main(folder):
         assert tuple(where) == (names.inputs, names.targets), where
         found = np.asarray(resumed.scan(xs[7:]).value)
         if "inputs" in cut:
-            # Sums cross devices, and a float16 is rounded up for down where they differ.
-            spacing = float(np.finfo(np.float16).eps) * np.abs(expected).max()
-            np.testing.assert_allclose(found, expected[7:], rtol=0, atol=2 * spacing)
+            slack = tolerance("crossing", "float16") * np.abs(expected).max()
+            np.testing.assert_allclose(found, expected[7:], rtol=0, atol=slack)
         else:
             np.testing.assert_array_equal(found, expected[7:])
     print("resumed")

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from spark.core.tracers import DoubleTracer, SaturableDoubleTracer, Tracer, base
+from spark.core.tracers.agreement import tolerance
 from spark.core.tracers.arguments import as_event_steps, steps_at
 
 from .kinds import KINDS, NEAREST
@@ -14,8 +15,6 @@ from .kinds import KINDS, NEAREST
 # How a state is rounded does not depend on the way: NEAREST would compile the same programs again.
 JUMPING = [k for k in KINDS if k.cls is not SaturableDoubleTracer and k is not NEAREST]
 every_jumping_kind = pytest.mark.parametrize("kind", JUMPING, ids=lambda kind: kind.name)
-# Relative to traces of size 1: the closed form of a gap against as many rounded steps.
-TOLERANCE = {"float64": 1e-13, "float32": 5e-6, "float16": 4e-3}
 
 
 # All dtypes but float64 compute in float32: one kind tries every one, the others the two ends.
@@ -48,13 +47,13 @@ def test_jump_equals_scan(x64, kind, dtype):
     ys = np.asarray(scanned.scan(dense), float).reshape(len(dense), -1)[at, element]
     found = jumped.jump(times, element, duration, x)
     assert found.dtype == dtype
-    np.testing.assert_allclose(np.asarray(found, float), ys, rtol=0, atol=TOLERANCE[dtype])
+    np.testing.assert_allclose(np.asarray(found, float), ys, rtol=0, atol=tolerance("jump", dtype))
     for name, trace in kind.traces(scanned).items():
         np.testing.assert_allclose(
             kind.traces(jumped)[name].astype(float),
             trace.astype(float),
             rtol=0,
-            atol=TOLERANCE[dtype],
+            atol=tolerance("jump", dtype),
         )
     assert int(jumped.rng.count[...]) == len(dense)
 

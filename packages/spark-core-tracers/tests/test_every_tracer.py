@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from spark.core import tracers
+from spark.core.tracers.agreement import tolerance
 
 from .kinds import KINDS, NEAREST, every_dtype, every_kind, spikes
 
@@ -297,9 +298,7 @@ def test_scan_equals_steps_on_any_input(kind, data):
     for y, expected in zip(found, ys, strict=True):
         # XLA may or may not fuse a product and a sum, by shape: one float32 rounding, which
         # stochastic rounding passes on in one case of thousands.
+        close = tolerance("steps", dtype)
         np.testing.assert_allclose(
-            y.astype(np.float32),
-            expected.astype(np.float32),
-            rtol=2e-6 if dtype == "float32" else 2.0 * float(jnp.finfo(dtype).eps),
-            atol=1e-6,
+            y.astype(np.float32), expected.astype(np.float32), rtol=close, atol=close
         )

@@ -6,10 +6,7 @@ import pytest
 from scipy.signal import lfilter
 
 from spark.core.tracers import SaturableTracer, Tracer
-
-# float32 rounds each step to 6e-8; over the memory of a trace, tau/dt <= 50 steps, that adds up to
-# 3e-6 at worst. float64 likewise from 1e-16.
-TOLERANCE = {"float32": 3e-6, "float64": 1e-14}
+from spark.core.tracers.agreement import tolerance
 
 
 def random_parameters(seed, n):
@@ -33,8 +30,8 @@ def test_tracer_is_the_linear_filter(x64, dtype, integrator, dt):
         axis=1,
     )
     size = np.abs(expected).max(axis=0)
-    assert np.all(np.abs(ys - expected) <= TOLERANCE[dtype] * size)
-    np.testing.assert_allclose(np.asarray(tracer.decay), decay, rtol=TOLERANCE[dtype])
+    assert np.all(np.abs(ys - expected) <= tolerance("solution", dtype) * size)
+    np.testing.assert_allclose(np.asarray(tracer.decay), decay, rtol=tolerance("solution", dtype))
 
 
 @pytest.mark.parametrize("dt", [2.0, 1.0, 0.5, 0.125])

@@ -6,12 +6,11 @@ import pytest
 from scipy.signal import lfilter
 
 from spark.core.tracers import DoubleTracer, RUTracer, SaturableTracer, Tracer
+from spark.core.tracers.agreement import tolerance
 
 TAUS = np.array([1.0, 10.0, 100.0, 1000.0, 5000.0, 20_000.0])
 STEPS, ELEMENTS = 10_000, 512
-# The law of the specification, for the mean over time and at least 256 elements.
-LAW = {"float16": 0.002, "bfloat16": 0.01, "float32": 1e-5}
-every_dtype = pytest.mark.parametrize("dtype", LAW)
+every_dtype = pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32"])
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +32,7 @@ def test_tracer_keeps_the_law_step_by_step(dtype, train):
     found = means(tracer, train)
     x = train[:, 0].astype(float)
     expected = [lfilter([1], [1, -np.exp(-1 / tau)], x, axis=0).mean() for tau in TAUS]
-    np.testing.assert_allclose(found, expected, rtol=LAW[dtype])
+    np.testing.assert_allclose(found, expected, rtol=tolerance("mean", dtype))
 
 
 @every_dtype
@@ -44,7 +43,7 @@ def test_scan_keeps_the_law(dtype, train):
         total += np.asarray(tracer.scan(part), np.float64).mean(axis=2).sum(axis=0)
     x = train[:, 0].astype(float)
     expected = [lfilter([1], [1, -np.exp(-1 / tau)], x, axis=0).mean() for tau in TAUS]
-    np.testing.assert_allclose(total / STEPS, expected, rtol=LAW[dtype])
+    np.testing.assert_allclose(total / STEPS, expected, rtol=tolerance("mean", dtype))
 
 
 @every_dtype
@@ -58,7 +57,7 @@ def test_parallel_scan_keeps_the_law(dtype, train):
     x = train[:, 0, :256].astype(float)
     expected = [lfilter([1], [1, -np.exp(-1 / tau)], x, axis=0).mean() for tau in TAUS[-2:]]
     # In parallel float32 adds up thousands of terms in a tree: its rounding, 2^-24 a level.
-    np.testing.assert_allclose(total / STEPS, expected, rtol=LAW[dtype])
+    np.testing.assert_allclose(total / STEPS, expected, rtol=tolerance("mean", dtype))
 
 
 @every_dtype
@@ -95,7 +94,7 @@ def test_double_tracer_keeps_the_law(dtype, train):
     gain = 0.01 * (d1 - d2) / (1 / 2000 - 1 / 5)
     u1 = lfilter([1], [1, -d1], train[:, 0].astype(float), axis=0)
     expected = lfilter([0, gain], [1, -d2], u1, axis=0).mean()
-    assert found / STEPS == pytest.approx(expected, rel=LAW[dtype])
+    assert found / STEPS == pytest.approx(expected, rel=tolerance("mean", dtype))
 
 
 @every_dtype
@@ -106,7 +105,7 @@ def test_saturable_tracer_keeps_the_law(dtype, train):
     for x in train[:, 0]:
         y = np.clip(decay * y + 0.05 * x, 0, 1)
         total += y.mean()
-    assert found == pytest.approx(total / STEPS, rel=LAW[dtype])
+    assert found == pytest.approx(total / STEPS, rel=tolerance("mean", dtype))
 
 
 @every_dtype
@@ -121,7 +120,7 @@ def test_resource_usage_keeps_the_law(dtype, train):
         total += (u * r).mean()
         r -= u * r * x
     # The product of two traces: in float32 each is within the law.
-    assert found == pytest.approx(total / STEPS, rel=max(LAW[dtype], 2e-5))
+    assert found == pytest.approx(total / STEPS, rel=max(tolerance("mean", dtype), 2e-5))
 
 
 def test_noise_of_one_element_is_as_documented():

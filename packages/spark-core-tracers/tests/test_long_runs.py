@@ -10,12 +10,10 @@ from scipy.signal import lfilter
 
 from spark.core.tracers import Tracer
 from spark.core.tracers import base as base_module
-
-# The mean over time and 256 elements, as for shorter runs: the law of the package.
-LAW = {"float16": 2e-3, "bfloat16": 1e-2, "float32": 1e-5}
+from spark.core.tracers.agreement import tolerance
 
 
-@pytest.mark.parametrize("dtype", LAW)
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32"])
 def test_a_million_steps_do_not_drift(dtype):
     tau, chunk, chunks = 5000.0, 50_000, 20
     rng = np.random.default_rng(0)
@@ -30,7 +28,7 @@ def test_a_million_steps_do_not_drift(dtype):
         mean, state = lfilter([1], [1, -np.exp(-1 / tau)], spikes.mean(axis=1), zi=state)
         exact = mean.mean()
         if len(found) > 1:  # beyond ten time constants
-            assert found[-1] == pytest.approx(exact, rel=LAW[dtype])
+            assert found[-1] == pytest.approx(exact, rel=tolerance("mean", dtype))
     assert int(tracer.rng.count[...]) == chunk * chunks
 
 

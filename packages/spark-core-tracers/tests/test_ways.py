@@ -9,6 +9,7 @@ import pytest
 from jax import lax
 
 from spark.core.tracers import RUTracer, SaturableDoubleTracer, Tracer, plan, ways
+from spark.core.tracers.agreement import tolerance
 
 from .kinds import KINDS, NEAREST, spikes
 
@@ -17,9 +18,6 @@ METHODS = ["sequential", "parallel"]
 # How a state is rounded does not depend on the way: NEAREST would compile the same programs again.
 WAYS_KINDS = [kind for kind in KINDS if kind is not NEAREST]
 every_kind = pytest.mark.parametrize("kind", WAYS_KINDS, ids=lambda kind: kind.name)
-# What is carried is rounded at every step or not at all: a few roundings of float32 or float64; in
-# half precision a few spacings of a trace of size 1.
-TOLERANCE = {"float64": 1e-14, "float32": 2e-6, "float16": 4e-3, "bfloat16": 3e-2}
 every_way = pytest.mark.parametrize("method", METHODS)
 # All dtypes but float64 compute in float32: one of them for every kind, and every one for one kind.
 every_kind_and_dtype = pytest.mark.parametrize(
@@ -41,12 +39,14 @@ def test_ways_agree_in_values_and_final_state(x64, kind, dtype):
     xs = inputs(12)
     tracers = {method: kind.make(SHAPE, dtype=dtype) for method in METHODS}
     ys = {m: np.asarray(t.scan(xs, method=m), np.float64) for m, t in tracers.items()}
-    np.testing.assert_allclose(ys["parallel"], ys["sequential"], rtol=0, atol=TOLERANCE[dtype])
+    np.testing.assert_allclose(
+        ys["parallel"], ys["sequential"], rtol=0, atol=tolerance("parallel", dtype)
+    )
     for name, trace in kind.traces(tracers["sequential"]).items():
         found = kind.traces(tracers["parallel"])[name]
         assert found.dtype == trace.dtype
         np.testing.assert_allclose(
-            found.astype(float), trace.astype(float), rtol=0, atol=TOLERANCE[dtype]
+            found.astype(float), trace.astype(float), rtol=0, atol=tolerance("parallel", dtype)
         )
     assert int(tracers["parallel"].rng.count[...]) == 12
 
@@ -59,7 +59,7 @@ def test_one_way_continues_where_the_other_stopped(x64, kind, dtype):
     ways_taken = ("sequential", "parallel", "sequential")
     parts = [tracer.scan(part, way) for part, way in zip(np.split(xs, 3), ways_taken, strict=True)]
     found = np.concatenate([np.asarray(part, float) for part in parts])
-    np.testing.assert_allclose(found, whole, rtol=0, atol=TOLERANCE[dtype])
+    np.testing.assert_allclose(found, whole, rtol=0, atol=tolerance("parallel", dtype))
 
 
 @every_kind
@@ -76,7 +76,7 @@ def test_chunks_change_nothing(x64, kind, monkeypatch):
     for steps in (1, 4):
         monkeypatch.setattr(plan, "CHUNK", steps * 6)
         found = np.asarray(values("parallel"))
-        np.testing.assert_allclose(found, expected, rtol=0, atol=TOLERANCE["float64"])
+        np.testing.assert_allclose(found, expected, rtol=0, atol=tolerance("parallel", "float64"))
 
 
 @every_kind
@@ -246,9 +246,8 @@ def test_gradients_are_equal_between_the_ways(x64, kind):
     for method in METHODS:
         found = gradients(kind, "float64", method, xs, jnp.float64)
         for one, other in zip(found, expected, strict=True):
-            # Eight steps of rounding, on either way.
-            size = np.abs(other).max() + 1
-            np.testing.assert_allclose(one, other, rtol=0, atol=1e-13 * size)
+            atol = tolerance("gradient", "float64") * (np.abs(other).max() + 1)
+            np.testing.assert_allclose(one, other, rtol=0, atol=atol)
 
 
 # The gradient runs along the traces that were kept, however they came about: one kind shows it for

@@ -7,6 +7,7 @@ from flax import nnx
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from spark.core.tracers.agreement import tolerance
 from spark.nn.components.synapses import (
     CurrentArray,
     FloatArray,
@@ -35,9 +36,8 @@ from .kinds import (
 KERNEL = normal(0, (3, 5))
 XS = spikes(1, (40, 5))
 
-# A float32 sum of 5 products, and a trace that has forgotten all but some ten steps: a few
-# roundings of 2^-24 each.
-CLOSE = {"rtol": 2e-5, "atol": 2e-5}
+CLOSE = dict.fromkeys(("rtol", "atol"), tolerance("currents", "float32"))
+AS_STEPS = dict.fromkeys(("rtol", "atol"), tolerance("steps", "float32"))
 
 
 def by_steps(module, xs):
@@ -172,13 +172,11 @@ def test_scan_equals_steps_bit_for_bit(kind, layout, dtype):
     found = np.asarray(scanned.scan(XS))
     assert found.dtype == dtype
     if dtype == "float32":
-        # XLA may fuse a product and a sum in one program and not in the other; in half precision
-        # that would show once in thousands of roundings.
-        np.testing.assert_allclose(found, ys, rtol=1e-6, atol=1e-6)
+        np.testing.assert_allclose(found, ys, **AS_STEPS)
     else:
         np.testing.assert_array_equal(found, ys)
     for one, two in zip(kind.state(stepped), kind.state(scanned), strict=True):
-        np.testing.assert_allclose(one, two, rtol=1e-6, atol=1e-6)
+        np.testing.assert_allclose(one, two, **AS_STEPS)
 
 
 @every_kind

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from spark.core.tracers.agreement import tolerance
 from spark.nn.components.synapses.projection import WAYS, contributions, inputs_first, project
 
 # Words of spikes hold 32 inputs; the last three kernels are large
@@ -40,10 +41,11 @@ def exactly(inputs, count, seed=0):
     return spikes
 
 
-def close(found, spikes, weights, eps=2.0**-24):
-    """Within the rounding of a sum, in any order, of `inputs` terms in float32."""
+def close(found, spikes, weights, factors=1):
+    """Within the rounding of a sum, in any order, of products of so many factors of weights."""
     spikes = np.asarray(spikes, np.float64)
-    bound = (weights.shape[0] + 2) * eps * (np.abs(spikes) @ np.abs(weights))
+    terms = factors * (weights.shape[0] + 2)
+    bound = terms * tolerance("sum", found.dtype) * (np.abs(spikes) @ np.abs(weights))
     assert np.all(np.abs(np.asarray(found, np.float64) - spikes @ weights) <= bound)
 
 
@@ -78,7 +80,7 @@ def test_double_precision(way, x64):
         spikes = exactly(33, count)
         found = run((stored,), spikes, way)
         assert found.dtype == np.float64
-        close(found, spikes, weights, eps=2.0**-53)
+        close(found, spikes, weights)
 
 
 @every_way
@@ -123,12 +125,11 @@ def test_several_factors_multiply(way):
     factors = (stored, jnp.asarray(per_input, "float32"), jnp.asarray(per_synapse, "float32"))
     for count in (5, 131):
         spikes = exactly(131, count)
-        # Two more products, each rounded.
         close(
             run(factors, spikes, way),
             spikes,
             weights * np.float32(per_input) * np.float32(per_synapse),
-            eps=2.0**-23,
+            factors=2,
         )
 
 
