@@ -346,5 +346,5 @@ def test_many_groups_run_in_chunks(dtype, monkeypatch):
     arrays, state = chunked._arrays(), chunked._state()
     state, found = chunked.pathway.scan(arrays, state, jnp.asarray(XS))
     np.testing.assert_array_equal(found, expected)
-    assert int(state.noise.steps) == len(XS)
-    np.testing.assert_array_equal(state.traces[0], whole.current_tracer.trace[...])
+    assert int(state.tracer.noise.steps) == len(XS)
+    np.testing.assert_array_equal(state.tracer.traces[0], whole.current_tracer.trace[...])

@@ -58,13 +58,13 @@ def random_bits(noise: Noise, stream: int, shape: tuple[int, ...]) -> UInt32[Arr
     """
     assert noise.key is not None
     words = jax.random.key_data(noise.key)
-    first = _mix((words[0] ^ noise.steps) + np.uint32(0x9E3779B9))
-    second = _mix((words[1] ^ first) + np.uint32(0x85EBCA6B * (stream + 1) & 0xFFFFFFFF))
+    first = mix((words[0] ^ noise.steps) + np.uint32(0x9E3779B9))
+    second = mix((words[1] ^ first) + np.uint32(0x85EBCA6B * (stream + 1) & 0xFFFFFFFF))
     element = _row_major_index(shape) if noise.element is None else noise.element
-    return jnp.broadcast_to(_mix(element ^ second, first), shape)
+    return jnp.broadcast_to(mix(element ^ second, first), shape)
 
 
-def _mix(x: UInt32[Array, "..."], salt: UInt32[Array, ""] | int = 0) -> UInt32[Array, "..."]:
+def mix(x: UInt32[Array, "..."], salt: UInt32[Array, ""] | int = 0) -> UInt32[Array, "..."]:
     """A bijection of 32-bit integers in which every input bit reaches every output bit."""
     x = (x ^ (x >> 16)) * np.uint32(0x7FEB352D) + jnp.uint32(salt)
     x = (x ^ (x >> 15)) * np.uint32(0x846CA68B)

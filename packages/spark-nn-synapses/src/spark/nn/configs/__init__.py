@@ -2,7 +2,7 @@
 
 from .config import Config
 from .errors import ConfigError
-from .fields import Dtype, Names, Parameter, Seed, TimeConstant, TimeStep, Units
+from .fields import DelayTimes, Dtype, Names, Parameter, Seed, TimeConstant, TimeStep, Units
 
 __all__ = [
     "Config",
@@ -10,6 +10,7 @@ __all__ = [
     "Units",
     "Parameter",
     "TimeConstant",
+    "DelayTimes",
     "TimeStep",
     "Dtype",
     "Seed",

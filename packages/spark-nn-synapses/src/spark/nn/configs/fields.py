@@ -59,12 +59,39 @@ def as_time_constant(value: Any) -> float | np.ndarray[Any, Any]:
     return tau
 
 
+def as_probabilities(value: Any) -> float | np.ndarray[Any, Any]:
+    """A parameter in [0, 1]."""
+    portion = as_parameter(value)
+    _require(np.asarray(portion), lambda p: (p >= 0) & (p <= 1), "lie in [0, 1]")
+    return portion
+
+
+def as_delay_times(value: Any) -> float | np.ndarray[Any, Any] | None:
+    """A parameter >= 0, or None."""
+    if value is None:
+        return None
+    delays = as_parameter(value)
+    _require(np.asarray(delays), lambda delays: delays >= 0, "be >= 0")
+    return delays
+
+
 def as_time_step(value: Any) -> float:
     """A finite positive number."""
     dt = as_parameter(value)
     if isinstance(dt, np.ndarray) or dt <= 0:
         raise ValueError(f"must be a finite number > 0, got {show(value)}.")
     return dt
+
+
+def as_count(value: Any) -> int:
+    """An integer > 0."""
+    try:
+        count = _integer(value)
+    except TypeError:
+        count = 0
+    if count < 1:
+        raise ValueError(f"must be an integer > 0, got {show(value)}.")
+    return count
 
 
 def as_dtype_name(value: Any) -> str:
@@ -112,6 +139,11 @@ Parameter = Annotated[float | np.ndarray[Any, Any] | jax.Array, PlainValidator(a
 
 TimeConstant = Annotated[float | np.ndarray[Any, Any] | jax.Array, PlainValidator(as_time_constant)]
 """A `Parameter` > 0, in the unit of the time step."""
+
+DelayTimes = Annotated[
+    float | np.ndarray[Any, Any] | jax.Array | None, PlainValidator(as_delay_times)
+]
+"""A `Parameter` >= 0, in the unit of the time step; or None."""
 
 TimeStep = Annotated[float, PlainValidator(as_time_step)]
 """A finite number > 0, in the unit of the time constants."""

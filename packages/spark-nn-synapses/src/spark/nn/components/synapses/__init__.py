@@ -6,9 +6,18 @@ from spark.nn.payloads import CurrentArray, FloatArray, SpikeArray
 from .__about__ import __version__
 from .arguments import InputSpec
 from .base import Synapses
+from .connectivity import (
+    Connectivity,
+    FixedFanOut,
+    ProceduralConnectivity,
+    RandomConnectivity,
+    SparseConnectivity,
+)
+from .delays import Delays
 from .linear import LinearSynapses, LinearSynapsesConfig
 from .partition import Partition
-from .pathway import Arrays, Pathway
+from .pathway import Arrays, Pathway, SynapseState
+from .plastic import RUTracedSynapses, RUTracedSynapsesConfig
 from .projection import Way, project
 from .traced import (
     DoubleTracedSynapses,
@@ -24,6 +33,14 @@ __all__ = [
     "TracedSynapsesConfig",
     "DoubleTracedSynapses",
     "DoubleTracedSynapsesConfig",
+    "RUTracedSynapses",
+    "RUTracedSynapsesConfig",
+    "Connectivity",
+    "SparseConnectivity",
+    "RandomConnectivity",
+    "FixedFanOut",
+    "ProceduralConnectivity",
+    "Delays",
     "Synapses",
     "InputSpec",
     "SpikeArray",
@@ -33,6 +50,7 @@ __all__ = [
     "Partition",
     "Pathway",
     "Arrays",
+    "SynapseState",
     "project",
     "Way",
     "__version__",

@@ -86,8 +86,14 @@ def _as_shape(name: str, shape: Any) -> tuple[int, ...]:
     return tuple(int(size) for size in sizes)
 
 
-def as_kernel(name: str, value: Any, shape: tuple[int, ...], dtype: jnp.dtype) -> Array:
-    """A kernel of some shape and dtype.
+def as_kernel(
+    name: str,
+    value: Any,
+    shape: tuple[int, ...],
+    dtype: jnp.dtype,
+    axes: str = "units + input_shape",
+) -> Array:
+    """A kernel of some shape and dtype, of which an error says what the axes are.
 
     Raises:
         TypeError: If it is no array of numbers.
@@ -104,9 +110,7 @@ def as_kernel(name: str, value: Any, shape: tuple[int, ...], dtype: jnp.dtype) -
     if not number:
         raise TypeError(f"{name} must be an array of numbers, got {value!r}.")
     if array.shape != shape:
-        raise ValueError(
-            f"{name} must have shape units + input_shape = {shape}, got {array.shape}."
-        )
+        raise ValueError(f"{name} must have shape {axes} = {shape}, got {array.shape}.")
     # A NumPy array is converted by NumPy, which would warn of what the check below refuses.
     with np.errstate(over="ignore"):
         kernel = jnp.asarray(array, dtype)

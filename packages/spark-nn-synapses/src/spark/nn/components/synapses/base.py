@@ -1,10 +1,11 @@
-"""`Synapses`: what every synapse module shares - its kernel, its tracer, and its verbs."""
+"""`Synapses`: what every synapse module shares - its kernel, its tracers, and its verbs."""
 
 from __future__ import annotations
 
 import abc
 import dataclasses
 import functools
+import math
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -12,9 +13,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from jaxtyping import Array, ArrayLike
+from jaxtyping import Array, ArrayLike, Int
 
-from spark.core.tracers import BaseTracer, Constant, Method, State
+from spark.core.tracers import BaseTracer, Constant, Method
 from spark.core.tracers.arguments import (
     as_key,
     as_parameter,
@@ -22,6 +23,7 @@ from spark.core.tracers.arguments import (
     one_of,
     require_base,
 )
+from spark.core.tracers.rounding import arithmetic_dtype
 from spark.core.tracers.ways import METHODS
 from spark.nn.configs import Config
 from spark.nn.initializers import KernelInitializerConfig
@@ -37,24 +39,33 @@ from .arguments import (
     outside_transforms,
     require_no_fault,
 )
+from .delays import DelayLine, Ring
 from .layout import lay_out
 from .partition import Partition
-from .pathway import Arrays, Pathway
+from .pathway import Arrays, Pathway, SynapseState
 from .projection import inputs_first
+from .rows import DelayedRows, Wires
+from .wiring import Wiring, along_rows, stored_weights, wire
 
 
 class Synapses(nnx.Module, abc.ABC):
     """Base of synapse modules: spikes in, currents out.
 
     It holds configuration, kernel and tracer, checks what comes in, and has the verbs `build`,
-    call, `scan` and `reset`. A kind of synapse says which configuration it takes, and which tracer
-    stands between what the spikes drive and the current, if any.
+    call, `scan` and `reset`. A kind of synapse says which configuration it takes, and which tracers
+    stand between spikes and projection, and between what the spikes drive and the current, if any.
 
     Attributes:
         config: The configuration; static.
         weights: The kernel as a matrix (inputs, targets), so that the weights of an input lie side
-            by side; an `nnx.Param`. None before `build`.
+            by side; with another connectivity than `"dense"`, as one axis, input by input. An
+            `nnx.Param`. None before `build`.
         current_tracer: The tracer that the drive runs through, or None.
+        release_tracer: The tracer of the inputs whose efficacy spikes have, or None.
+        wires: What the connections are read from; none if every input reaches every target.
+        delays: Delays of the inputs in steps, or None.
+        spikes_on_way: Spikes that are delayed, or None.
+        drive_on_way: What is delayed of the drive, where each connection has its delay, or None.
         pathway: The pure functions that the module runs; static. None before `build`.
         batch: Leading axes of the state; static.
         gains: Scales that vary over inputs, by name, as matrices (inputs, targets) with axes whole
@@ -69,9 +80,17 @@ class Synapses(nnx.Module, abc.ABC):
     tracer_class: ClassVar[type[BaseTracer] | None] = None
     """What the drive runs through; None passes it on."""
 
+    release_class: ClassVar[type[BaseTracer] | None] = None
+    """What gives the efficacy of the spikes of an input; None leaves it at 1."""
+
     config: Any
     weights: nnx.Param[Array] | None
     current_tracer: BaseTracer | None
+    release_tracer: BaseTracer | None
+    wires: list[Constant]
+    delays: Constant | None
+    spikes_on_way: DelayLine | None
+    drive_on_way: DelayLine | None
     pathway: Pathway | None
     batch: tuple[int, ...]
     gains: dict[str, nnx.Variable[Array]]
@@ -113,6 +132,11 @@ class Synapses(nnx.Module, abc.ABC):
         self.base = nnx.data(None)
         self.groups = nnx.data(None)
         self.current_tracer = nnx.data(None)
+        self.release_tracer = nnx.data(None)
+        self.wires = nnx.data([])
+        self.delays = nnx.data(None)
+        self.spikes_on_way = nnx.data(None)
+        self.drive_on_way = nnx.data(None)
 
     def build(self, input_specs: Mapping[str, Any], *, partition: Partition | None = None) -> None:
         """Allocate kernel and state, anew if they were there.
@@ -124,8 +148,8 @@ class Synapses(nnx.Module, abc.ABC):
 
         Raises:
             TypeError: If it is no such mapping, or no partition.
-            ValueError: If a shape makes no sense, or the kernel, a parameter or the partition does
-                not fit it.
+            ValueError: If a shape makes no sense, or the kernel, the connectivity, delays, a
+                parameter or the partition does not fit it.
         """
         config, units = self.config, self.config.units
         spec = as_spec(input_specs, config)
@@ -135,6 +159,7 @@ class Synapses(nnx.Module, abc.ABC):
             if not isinstance(partition, Partition):
                 raise TypeError(f"partition must be a Partition or None, got {partition!r}.")
             partition.require_fit(units, inputs, spec.batch)
+            self._require_plain()
         pathway = Pathway(
             units,
             inputs,
@@ -150,14 +175,73 @@ class Synapses(nnx.Module, abc.ABC):
             key = seed = as_key(config.seed)
         else:
             key, seed = rngs.params(), rngs.rounding()
-        weights = nnx.Param(self._initial_weights(key, units + inputs, partition))
+        connected = key
+        if config.connectivity != "dense":
+            connected, key = jax.random.split(key)
+        wiring = wire(config, inputs, connected)
+        pathway = dataclasses.replace(pathway, rows=wiring.rows)
+        if config.connectivity == "dense":
+            weights = nnx.Param(self._initial_weights(key, units + inputs, partition))
+        else:
+            default = type(config).model_fields["kernel_initializer"].default
+            dtype = as_storage_dtype(config.kernel_dtype or config.dtype)
+            weights = nnx.Param(stored_weights(config, wiring, key, dtype, default))
+        release = None
+        if self.release_class is not None:
+            release = self._release(self.release_class, (*spec.batch, *inputs), seed)
+            pathway = dataclasses.replace(pathway, release=release.recurrence)
         if self.tracer_class is not None:
-            pathway = self._trace(self.tracer_class, pathway, spec.batch, seed)
+            pathway = self._trace(self.tracer_class, pathway, wiring, spec.batch, seed)
+        self.release_tracer = release
+        self._delay(pathway, wiring, spec.batch)
         if partition is not None:
             self._place(partition, pathway, weights)
         if rngs is not None:
             nnx.update(self.rngs, nnx.state(rngs))
         self.batch, self.pathway, self.weights = spec.batch, pathway, weights
+
+    def _require_plain(self) -> None:
+        """Refuse what cannot be cut over devices."""
+        config = self.config
+        for what, there in (
+            ("connectivity", config.connectivity != "dense"),
+            ("delays", config.delays is not None),
+            ("short-term plasticity", self.release_class is not None),
+        ):
+            if there:
+                raise ValueError(
+                    f"a partition cuts dense synapses without {what}; build these on one device."
+                )
+
+    def _release(self, kind: type[Any], shape: tuple[int, ...], seed: Array) -> Any:
+        """The tracer of the inputs."""
+        config = self.config
+        return kind(
+            shape,
+            **config.release,
+            seed=jax.random.fold_in(seed, 1),  # its rounding is independent of the other tracer's
+            dtype=config.dtype,
+            dt=config.dt,
+            rounding=config.rounding,
+            trainable=[name for name in config.trainable if name in config.release],
+        )
+
+    def _delay(self, pathway: Pathway, wiring: Wiring, batch: tuple[int, ...]) -> None:
+        """Keep connections and delays, with nothing on its way."""
+        wide = arithmetic_dtype(pathway.dtype)
+        late = None
+        if wiring.steps:
+            shape = (wiring.steps + 1, *batch, math.prod(pathway.inputs))
+            late = DelayLine(Ring.empty(shape, wide))
+        later = None
+        if isinstance(pathway.rows, DelayedRows):
+            shape = (*batch, *pathway.lead, pathway.rows.steps, math.prod(pathway.units))
+            dtype = as_storage_dtype(self.config.kernel_dtype or self.config.dtype)
+            widest = max(wide, arithmetic_dtype(dtype), key=lambda dtype: dtype.itemsize)
+            later = DelayLine(Ring.empty(shape, widest))
+        self.wires = nnx.data([Constant(wire) for wire in wiring.wires])
+        self.delays = nnx.data(Constant(jnp.asarray(wiring.delays)) if late else None)
+        self.spikes_on_way, self.drive_on_way = nnx.data(late), nnx.data(later)
 
     def _initial_weights(
         self, key: Array, shape: tuple[int, ...], partition: Partition | None
@@ -205,11 +289,21 @@ class Synapses(nnx.Module, abc.ABC):
                     partition.place(variable, pathway.cut if own else ())
 
     def _trace(
-        self, kind: type[Any], pathway: Pathway, batch: tuple[int, ...], seed: Any
+        self,
+        kind: type[Any],
+        pathway: Pathway,
+        wiring: Wiring,
+        batch: tuple[int, ...],
+        seed: Any,
     ) -> Pathway:
         """Put a tracer at the end of a pathway, as small as its parameters allow."""
         config = self.config
         layout = lay_out(config.parameters, pathway.units, pathway.inputs, config.trainable)
+        if wiring.rows is not None and layout.sharing == "synapse":
+            raise ValueError(
+                "a time constant per synapse, or one per input that is trained, has a trace per "
+                "synapse, which needs connectivity='dense' and no delays of connections."
+            )
         tracer = kind(
             (*batch, *layout.lead, *pathway.units),
             **layout.tracer,
@@ -218,11 +312,17 @@ class Synapses(nnx.Module, abc.ABC):
             dt=config.dt,
             integrator=config.integrator,
             rounding=config.rounding,
-            trainable=[name for name in config.trainable if name not in layout.kept],
+            trainable=[
+                name
+                for name in config.trainable
+                if name in config.parameters and name not in layout.kept
+            ],
         )
 
         def variable(name: str) -> nnx.Variable[Array]:
             value = layout.kept[name]
+            if wiring.rows is not None and name in layout.gains:
+                value = along_rows(wiring, name, value)
             checked = as_parameter(name, value, np.shape(value), pathway.dtype)
             if name == layout.base:
                 require_base(checked, tracer.recurrence.range(pathway.dtype))
@@ -249,21 +349,47 @@ class Synapses(nnx.Module, abc.ABC):
     def kernel(self) -> FloatArray:
         """The kernel, of shape `units + input_shape`; set it from an array or a payload.
 
+        With another connectivity than `"dense"`, of shape `(connections,)`, in the order of
+        `connections`; of procedural connectivity, the parameters of the law of the weights.
+
         Raises:
             RuntimeError: If there is none yet.
             TypeError: If it is set to something else than numbers.
             ValueError: If it is set to a wrong shape, or to a value that is not finite.
         """
         pathway, weights = self._built()
-        return FloatArray(weights.get_value().T.reshape(pathway.kernel))
+        value = weights.get_value()
+        return FloatArray(value if value.ndim == 1 else value.T.reshape(pathway.kernel))
 
     @kernel.setter
     def kernel(self, kernel: ArrayLike | FloatArray) -> None:
         pathway, weights = self._built()
-        checked = as_kernel("kernel", kernel, pathway.kernel, weights.get_value().dtype)
+        value = weights.get_value()
+        if value.ndim == 1:
+            checked = as_kernel("kernel", kernel, value.shape, value.dtype, "the connections")
+            weights.set_value(checked)
+            return
+        checked = as_kernel("kernel", kernel, pathway.kernel, value.dtype)
         weights.set_value(inputs_first(checked, len(pathway.units)))
         if pathway.partition is not None:
             pathway.partition.place(weights, pathway.partition.kernel)
+
+    @property
+    def connections(self) -> tuple[Int[Array, " connections"], Int[Array, " connections"]]:
+        """Input and target of each connection, counted in row-major order.
+
+        In the order of the kernel with another connectivity than `"dense"`; input by input with it.
+        Procedural connections are drawn for the occasion.
+
+        Raises:
+            RuntimeError: If the module is not built.
+        """
+        pathway, _ = self._built()
+        targets = math.prod(pathway.units)
+        if pathway.rows is None:
+            pre, post = jnp.indices((math.prod(pathway.inputs), targets), dtype=jnp.int32)
+            return pre.reshape(-1), post.reshape(-1)
+        return Wiring(pathway.rows, self._wires()).connections(targets)
 
     def __setattr__(self, name: str, value: Any) -> None:
         # Flax would keep a new attribute.
@@ -273,9 +399,18 @@ class Synapses(nnx.Module, abc.ABC):
             super().__setattr__(name, value)
 
     def reset(self) -> None:
-        """Put every trace to rest. Kernel and random numbers stay as they are."""
-        if self.current_tracer is not None:
-            self.current_tracer.reset()
+        """Put every trace to rest, and forget what is on its way.
+
+        Kernel and random numbers stay as they are.
+        """
+        for each in (
+            self.current_tracer,
+            self.release_tracer,
+            self.spikes_on_way,
+            self.drive_on_way,
+        ):
+            if each is not None:
+                each.reset()
 
     def __call__(self, spikes: SpikeArray | ArrayLike) -> CurrentArray:
         """Take one step.
@@ -364,28 +499,49 @@ class Synapses(nnx.Module, abc.ABC):
             None if self.groups is None else self.groups.get_value(),
             None if self.base is None else self.base.get_value(),
             None if tracer is None else tracer.parameters,
+            self._wires(),
+            None if self.delays is None else self.delays.get_value(),
+            None if self.release_tracer is None else self.release_tracer.parameters,
         )
 
-    def _state(self) -> State | None:
-        return None if self.current_tracer is None else self.current_tracer.state
+    def _wires(self) -> Wires:
+        return tuple([wire.get_value() for wire in self.wires])
 
-    def _keep(self, state: State | None) -> None:
-        if self.current_tracer is not None and state is not None:
-            self.current_tracer.set_state(state)
+    def _state(self) -> SynapseState:
+        return SynapseState(
+            None if self.current_tracer is None else self.current_tracer.state,
+            None if self.release_tracer is None else self.release_tracer.state,
+            None if self.spikes_on_way is None else self.spikes_on_way.ring,
+            None if self.drive_on_way is None else self.drive_on_way.ring,
+        )
+
+    def _keep(self, state: SynapseState) -> None:
+        for tracer, traces in (
+            (self.current_tracer, state.tracer),
+            (self.release_tracer, state.release),
+        ):
+            if tracer is not None and traces is not None:
+                tracer.set_state(traces)
+        for line, ring in (
+            (self.spikes_on_way, state.spikes),
+            (self.drive_on_way, state.drive),
+        ):
+            if line is not None and ring is not None:
+                line.keep(ring)
 
 
 # One compiled program per pathway, shapes and dtypes, whichever module calls it.
 @functools.partial(jax.jit, static_argnums=0)
 def _step(
-    pathway: Pathway, arrays: Arrays, state: State | None, spikes: SpikeArray
-) -> tuple[State | None, CurrentArray]:
+    pathway: Pathway, arrays: Arrays, state: SynapseState, spikes: SpikeArray
+) -> tuple[SynapseState, CurrentArray]:
     state, currents = pathway.step(arrays, state, spikes.value)
     return state, CurrentArray(currents)
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
 def _scan(
-    pathway: Pathway, method: Method, arrays: Arrays, state: State | None, spikes: SpikeArray
-) -> tuple[State | None, CurrentArray]:
+    pathway: Pathway, method: Method, arrays: Arrays, state: SynapseState, spikes: SpikeArray
+) -> tuple[SynapseState, CurrentArray]:
     state, currents = pathway.scan(arrays, state, spikes.value, method)
     return state, CurrentArray(currents)

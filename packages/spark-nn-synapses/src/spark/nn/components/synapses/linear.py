@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Self
 
-from spark.nn.configs import Config, Dtype, Seed, TimeStep, Units
+from pydantic import model_validator
+
+from spark.nn.configs import Config, DelayTimes, Dtype, Seed, TimeStep, Units
 from spark.nn.initializers import KernelInitializer, KernelInitializerConfig
 
 from .base import Synapses
+from .connectivity import Connected
+from .delays import as_steps
 from .projection import Way
 
 
@@ -25,6 +29,12 @@ class LinearSynapsesConfig(Config):
         kernel_dtype: Dtype of the kernel; None takes `dtype`.
         projection: How spikes are multiplied with the kernel: `"dense"`; `"events"`, by adding the
             rows of the inputs that spike; or `"auto"`, the faster of the two.
+        connectivity: Who reaches whom: `"dense"`, every input every target; or a
+            `SparseConnectivity`, `RandomConnectivity`, `FixedFanOut` or `ProceduralConnectivity`.
+            The kernel then holds a weight per connection, and so does an array as initializer.
+        delays: How late spikes arrive, in whole multiples of `dt`: a scalar or of the shape of the
+            inputs; or with as many axes as the kernel and broadcastable to its shape, for each
+            connection. None is no delay.
         seed: Seed of the kernel and of stochastic rounding; None stands for 0.
     """
 
@@ -35,7 +45,20 @@ class LinearSynapsesConfig(Config):
     dtype: Dtype = "float16"
     kernel_dtype: Dtype | None = None
     projection: Way = "auto"
+    connectivity: Connected = "dense"
+    delays: DelayTimes = None
     seed: Seed = None
+
+    @model_validator(mode="after")
+    def _fit_together(self) -> Self:
+        if self.delays is not None:
+            as_steps("delays", self.delays, self.dt)
+        if self.async_spikes and (self.connectivity != "dense" or self.delays is not None):
+            raise ValueError(
+                "async_spikes, spikes of each connection, go with connectivity='dense' and no "
+                "delays: they have come with their delays already"
+            )
+        return self
 
 
 class LinearSynapses(Synapses):

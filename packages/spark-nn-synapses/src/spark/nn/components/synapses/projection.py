@@ -11,9 +11,11 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 from jax.custom_batching import custom_vmap
-from jaxtyping import Array, Bool, Float, Int, UInt32
+from jaxtyping import Array, Bool, Float, Int
 
 from spark.core.tracers.rounding import arithmetic_dtype
+
+from .events import Events, active
 
 Way = Literal["auto", "dense", "events"]
 """How a projection is computed."""
@@ -34,8 +36,6 @@ _PARTS = 8
 # Rows added per turn of the loop, each read once. Fewer leave the loop itself to be paid, more do
 # nothing but pad.
 _ROWS = 16
-
-_WORD = 32
 
 
 def project(
@@ -132,7 +132,7 @@ def _contributions(wide: jnp.dtype) -> Callable[[Weights, Array], Array]:
             every = product(weights, jnp.ones_like(spikes))
         else:
             every = product(weights, spikes)
-        return jnp.where(_active(spikes), every, jnp.zeros_like(every))
+        return jnp.where(active(spikes), every, jnp.zeros_like(every))
 
     return exact
 
@@ -172,10 +172,6 @@ def _projected(way: Way, wide: jnp.dtype) -> Callable[[Weights, Array], Array]:
     return projected
 
 
-def _active(spikes: Array) -> Bool[Array, "..."]:
-    return spikes if spikes.dtype == bool else spikes != 0
-
-
 def _product(weights: Weights, wide: jnp.dtype) -> Array:
     return functools.reduce(jnp.multiply, [weight.astype(wide) for weight in weights])
 
@@ -213,7 +209,7 @@ def _fewest(wide: jnp.dtype, weights: Weights, spikes: Array) -> Array:
         return _events(wide, weights, spikes)
     # A product of several vectors reads the kernel once for all of them.
     share = max(1 / 16, 2 / (5 * batch)) if batch else 1
-    few = _count(_active(spikes)) <= int(share * batch * inputs)
+    few = _count(active(spikes)) <= int(share * batch * inputs)
     events, dense = functools.partial(_events, wide), functools.partial(_dense_or_faults, wide)
     return lax.cond(few, events, dense, weights, spikes)
 
@@ -239,9 +235,8 @@ def _add_rows(wide: jnp.dtype, weights: Weights, spikes: Array) -> Float[Array, 
     zero = jnp.zeros(targets, wide)
     if inputs == 0:
         return zero
-    words = _packed(_active(spikes))
-    ends = jnp.cumsum(lax.population_count(words).astype(jnp.int32))
-    count = ends[-1]
+    spiking = Events.of(active(spikes))
+    count = spiking.number
 
     def row(index: Array) -> Array:
         # Behind a barrier, or XLA would convert a whole bfloat16 kernel before the loop.
@@ -256,7 +251,7 @@ def _add_rows(wide: jnp.dtype, weights: Weights, spikes: Array) -> Float[Array, 
 
     def add(turn: Array, sums: Array) -> Array:
         ranks = turn * _ROWS + jnp.arange(_ROWS, dtype=jnp.int32)
-        found = _find(words, ends, ranks)
+        found = spiking.find(ranks)
         for i in range(_ROWS):
             one = row(found[i])
             if spikes.dtype != bool:
@@ -266,39 +261,3 @@ def _add_rows(wide: jnp.dtype, weights: Weights, spikes: Array) -> Float[Array, 
         return sums
 
     return lax.fori_loop(0, -(-count // _ROWS), add, zero)
-
-
-def _packed(spikes: Bool[Array, " inputs"]) -> UInt32[Array, " words"]:
-    """Spikes as bits."""
-    words = -(-len(spikes) // _WORD)
-    bits = jnp.pad(spikes, (0, words * _WORD - len(spikes))).reshape(words, _WORD)
-    values = bits.astype(jnp.uint32) << jnp.arange(_WORD, dtype=jnp.uint32)[None]
-    return jnp.sum(values, axis=1, dtype=jnp.uint32)
-
-
-def _find(
-    words: UInt32[Array, " words"], ends: Int[Array, " words"], ranks: Int[Array, " ranks"]
-) -> Int[Array, " ranks"]:
-    """Which inputs are the spikes of given ranks, counted from 0; any input beyond the last.
-
-    Args:
-        words: Spikes as bits.
-        ends: Number of spikes up to the end of each word.
-        ranks: Ranks to find.
-
-    References:
-        Knuth (2011), The Art of Computer Programming 4A, section 7.1.3: selection by halves.
-    """
-    which = jnp.sum(ends[None] <= ranks[:, None], axis=1, dtype=jnp.int32)
-    which = jnp.minimum(which, len(words) - 1)
-    word = words[which]
-    rank = ranks - (ends[which] - lax.population_count(word).astype(jnp.int32))
-    bit = jnp.zeros_like(rank)
-    for half in (16, 8, 4, 2, 1):
-        low = word & jnp.uint32((1 << half) - 1)
-        below = lax.population_count(low).astype(jnp.int32)
-        later = rank >= below
-        rank = jnp.where(later, rank - below, rank)
-        word = jnp.where(later, word >> jnp.uint32(half), low)
-        bit = jnp.where(later, bit + half, bit)
-    return which * _WORD + bit

@@ -25,14 +25,22 @@ class _TracerConfig(LinearSynapsesConfig):
     rounding: Rounding = "stochastic"
     trainable: Names = ()
 
+    release_names: ClassVar[tuple[str, ...]] = ()
+
     @classmethod
     def _parameter_names(cls) -> list[str]:
         return [name for name in cls.model_fields if name not in _TracerConfig.model_fields]
 
     @property
     def parameters(self) -> dict[str, Any]:
-        """Parameters of the tracer by name."""
-        return {name: getattr(self, name) for name in self._parameter_names()}
+        """Parameters of the tracer of the currents by name."""
+        names = [name for name in self._parameter_names() if name not in self.release_names]
+        return {name: getattr(self, name) for name in names}
+
+    @property
+    def release(self) -> dict[str, Any]:
+        """Parameters of the tracer of the inputs by name; none if there is no such tracer."""
+        return {name: getattr(self, name) for name in self.release_names}
 
     @field_validator("trainable")
     @classmethod

@@ -1,0 +1,284 @@
+"""Delays of whole steps: a ring of what came in, or of what is still to come; and `Delays`."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jax import lax
+from jaxtyping import Array, ArrayLike, Int, Num
+
+from spark.core.tracers import Constant
+from spark.core.tracers.arguments import as_dt, as_shape
+from spark.nn.payloads import SpikeArray
+
+from .arguments import as_spikes
+
+
+class Ring(NamedTuple):
+    """What belongs to some steps, each in a place of its own that comes round again.
+
+    Attributes:
+        places: The places.
+        now: The place of the current step.
+    """
+
+    places: Num[Array, "..."]
+    now: Int[Array, ""]
+
+    @classmethod
+    def empty(cls, shape: tuple[int, ...], dtype: Any) -> Ring:
+        """A ring of zeros."""
+        return cls(jnp.zeros(shape, dtype), jnp.zeros((), jnp.int32))
+
+
+def delay(ring: Ring, delays: Int[Array, "..."], x: Num[Array, "*batch inputs"]) -> Any:
+    """One step of a delay of inputs.
+
+    Args:
+        ring: What came in before, of shape `(places, *batch, inputs)`: one place more than the
+            longest delay has steps.
+        delays: In steps: for all inputs alike, a scalar; of shape `(inputs,)`; or `(targets,
+            inputs)`, for each connection.
+        x: What comes in.
+
+    Returns:
+        The ring after the step; and what came in so many steps ago, of shape `(*batch, inputs)`, or
+        `(*batch, targets, inputs)`, in the dtype of the ring.
+    """
+    count = len(ring.places)
+    places = lax.dynamic_update_index_in_dim(ring.places, x.astype(ring.places.dtype), ring.now, 0)
+    which = (ring.now - delays) % count
+    after = Ring(places, (ring.now + 1) % count)
+    if which.ndim == 0:
+        return after, lax.dynamic_index_in_dim(places, which, 0, keepdims=False)
+    if which.ndim == 2:
+        places = places[..., None, :]  # targets read the same inputs
+    which = jnp.expand_dims(which, tuple(range(places.ndim - which.ndim)))
+    return after, jnp.take_along_axis(places, which, axis=0)[0]
+
+
+def delay_over_time(
+    ring: Ring, delays: Int[Array, "..."], xs: Num[Array, "time *batch inputs"]
+) -> Any:
+    """As many steps of `delay` as there are leading entries.
+
+    Args:
+        ring: As in `delay`.
+        delays: As in `delay`.
+        xs: What comes in, time first.
+    """
+    if delays.ndim == 2:
+        return lax.scan(lambda ring, x: delay(ring, delays, x), ring, xs)
+    time, count = len(xs), len(ring.places)
+    if time == 0:
+        return ring, xs.astype(ring.places.dtype)
+    before = jnp.roll(ring.places, -ring.now, axis=0)[1:]
+    every = jnp.concatenate([before, xs.astype(before.dtype)])
+
+    def late(series: Array, delay: Array) -> Array:
+        return lax.dynamic_slice_in_dim(series, count - 1 - delay, time)
+
+    if delays.ndim == 0:
+        delayed = late(every, delays)
+    else:
+        delayed = jax.vmap(late, in_axes=-1, out_axes=-1)(every, delays)
+    now = (ring.now + time) % count
+    return Ring(jnp.roll(every[-count:], now, axis=0), now), delayed
+
+
+def as_steps(name: str, delays: Any, dt: float) -> np.ndarray[Any, Any]:
+    """Delays in steps.
+
+    Args:
+        name: What an error calls them.
+        delays: Delays >= 0, multiples of `dt` within the rounding of their dtype.
+        dt: Time step.
+
+    Raises:
+        ValueError: If they are not.
+    """
+    given = np.asarray(delays)
+    digits = np.finfo(given.dtype if np.issubdtype(given.dtype, np.floating) else np.float64).eps
+    steps = np.asarray(given, np.float64) / dt
+    whole = np.rint(steps)
+    wrong = ~((steps >= 0) & (np.abs(steps - whole) <= 8 * digits * np.maximum(steps, 1)))
+    if wrong.any():
+        index = tuple(int(i) for i in np.argwhere(wrong)[0])
+        at = f" at index {index}" if index else ""
+        raise ValueError(
+            f"{name} must be whole multiples of dt = {dt:g}, 0 or more; "
+            f"got {float(given[index]):g}{at}."
+        )
+    if whole.size and whole.max() >= 2**31:
+        raise ValueError(f"{name} must be below 2^31 steps, got {float(given.max()):g}.")
+    return whole.astype(np.int32)
+
+
+class DelayState(nnx.Variable[Array]):
+    """What is on its way."""
+
+
+class DelayLine(nnx.Module):
+    """A ring, kept.
+
+    Attributes:
+        places: The places; a Flax variable.
+        now: The place of the current step; likewise.
+    """
+
+    def __init__(self, ring: Ring) -> None:
+        """Keep a ring."""
+        self.places = DelayState(ring.places)
+        self.now = DelayState(ring.now)
+
+    @property
+    def ring(self) -> Ring:
+        """The ring as it stands."""
+        return Ring(self.places.get_value(), self.now.get_value())
+
+    def keep(self, ring: Ring) -> None:
+        """Take over a ring."""
+        self.places.set_value(ring.places)
+        self.now.set_value(ring.now)
+
+    def reset(self) -> None:
+        """Forget what is on its way."""
+        self.places.set_value(jnp.zeros_like(self.places.get_value()))
+
+
+class Delays(nnx.Module):
+    """Spikes that arrive some steps later: after a delay of each input, or of each connection.
+
+    A spike of step `t` with a delay of `d` steps leaves in step `t + d`. Delays of inputs give
+    spikes of inputs. Delays of connections give each connection its own spikes, for synapses with
+    `async_spikes`; synapses that are given `delays` themselves need not spread them so.
+
+    Attributes:
+        shape: Shape of the inputs.
+        units: Shape of the targets, if each connection has a delay.
+        line: What is on its way; None if no delay is longer than 0.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from spark.nn.components.synapses import Delays
+        >>> delays = Delays(shape=2, delays=[0.0, 2.0])
+        >>> train = jnp.array([[True, True], [False, False], [False, False]])
+        >>> delays.scan(train).spikes.astype(int)
+        Array([[1, 0], [0, 0], [0, 1]], dtype=int32)
+    """
+
+    line: DelayLine | None
+
+    def __init__(
+        self,
+        shape: int | Sequence[int],
+        delays: ArrayLike,
+        units: int | Sequence[int] | None = None,
+        *,
+        dt: float = 1.0,
+        batch: Sequence[int] = (),
+        dtype: Any = bool,
+    ) -> None:
+        """Create a line on which nothing is on its way.
+
+        Args:
+            shape: Shape of the inputs; an integer stands for one axis.
+            delays: Delays >= 0, whole multiples of `dt`: a scalar or of shape `shape`; with
+                `units`, of shape `units + shape`.
+            units: Shape of the targets, if each connection has a delay; None if it has not.
+            dt: Time step, in the unit of the delays (ms by convention).
+            batch: Leading axes of the spikes, one entry per sequence run side by side.
+            dtype: What spikes are kept as: `bool`, or a floating dtype for graded ones.
+
+        Raises:
+            TypeError: If an argument has the wrong type.
+            ValueError: If a delay is no multiple of `dt`, or their shape is another.
+        """
+        self.shape, self.batch = as_shape(shape), as_shape(tuple(batch))
+        self.units = None if units is None else as_shape(units)
+        self.dt, self.dtype = as_dt(dt), jnp.dtype(dtype)
+        if self.dtype != bool and not jnp.issubdtype(self.dtype, jnp.floating):
+            raise TypeError(f"dtype must be bool or a floating dtype, got {self.dtype}.")
+        steps = as_steps("delays", delays, self.dt)
+        wanted = ((), self.shape) if self.units is None else (self.units + self.shape,)
+        if steps.shape not in wanted:
+            raise ValueError(
+                f"delays must have shape {' or '.join(map(str, wanted))}, got {steps.shape}."
+            )
+        inputs, longest = int(np.prod(self.shape)), int(steps.max(initial=0))
+        flat = steps.reshape(-1, inputs) if self.units is not None else steps.reshape(-1)
+        self.delays = Constant(jnp.asarray(flat if steps.ndim else steps))
+        line = None
+        if longest or self.units is not None:
+            line = DelayLine(Ring.empty((longest + 1, *self.batch, inputs), self.dtype))
+        self.line = nnx.data(line)
+
+    def __call__(self, spikes: SpikeArray | ArrayLike) -> SpikeArray:
+        """Take one step.
+
+        Args:
+            spikes: Spikes of shape `(*batch, *shape)`.
+
+        Returns:
+            The spikes that arrive: of the same shape; or of shape `(*batch, *units, *shape)`, with
+            `async_spikes`. An inhibition mask goes with them.
+
+        Raises:
+            TypeError: If graded spikes come where booleans are kept.
+            ValueError: If their shape is wrong.
+        """
+        return self._run(spikes, 0)
+
+    def scan(self, spikes: SpikeArray | ArrayLike) -> SpikeArray:
+        """Take one step per leading entry of `spikes`.
+
+        Args:
+            spikes: As in a call, with time as the leading axis; an inhibition mask has none.
+
+        Raises:
+            TypeError: As in a call.
+            ValueError: As in a call.
+        """
+        return self._run(spikes, 1)
+
+    def reset(self) -> None:
+        """Forget the spikes that are on their way."""
+        if self.line is not None:
+            self.line.reset()
+
+    def _run(self, spikes: SpikeArray | ArrayLike, time: int) -> SpikeArray:
+        given = as_spikes(spikes, False)
+        values, mask = given.spikes, given.inhibition_mask
+        wanted = self.batch + self.shape
+        if values.ndim < time or values.shape[time:] != wanted:
+            raise ValueError(
+                f"spikes must have shape {wanted}{' after time' if time else ''}, "
+                f"got {values.shape}."
+            )
+        if self.dtype == bool and values.dtype != bool:
+            raise TypeError(
+                f"spikes must be booleans, got {values.dtype}: Delays(..., dtype='float32') keeps "
+                "graded spikes."
+            )
+        if self.line is not None:
+            flat = values.reshape(*values.shape[: values.ndim - len(self.shape)], -1)
+            ring, late = _delay(time, self.line.ring, self.delays.get_value(), flat)
+            self.line.keep(ring)
+            front = late.shape[: time + len(self.batch)]
+            values = late.reshape(*front, *(self.units or ()), *self.shape)
+        if mask is not None and self.units is not None:
+            mask = jnp.broadcast_to(mask, wanted)
+            axes = tuple(range(len(self.batch), len(self.batch) + len(self.units)))
+            mask = jnp.broadcast_to(jnp.expand_dims(mask, axes), values.shape[time:])
+        return SpikeArray(values, mask, self.units is not None)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _delay(time: int, ring: Ring, delays: Array, x: Array) -> Any:
+    return (delay_over_time if time else delay)(ring, delays, x)

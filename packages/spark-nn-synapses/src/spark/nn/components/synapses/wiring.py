@@ -1,0 +1,199 @@
+"""Who reaches whom, and how late: what synapses keep of `connectivity` and `delays`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+
+from spark.nn.initializers import KernelInitializerConfig
+
+from .arguments import as_kernel
+from .connectivity import Connections, stored_rows
+from .delays import as_steps
+from .rows import DelayedRows, EvenRows, Rows, Wires
+
+
+class Wiring(NamedTuple):
+    """How a population reaches another.
+
+    Attributes:
+        rows: Who reaches whom; None if every input reaches every target, at once.
+        wires: What rows are read from.
+        weights: Initial weights that came with the connections, if any.
+        delays: Delays of the inputs in steps, a scalar or of shape `(inputs,)`; None without.
+    """
+
+    rows: Rows | None = None
+    wires: Wires = ()
+    weights: np.ndarray[Any, Any] | None = None
+    delays: np.ndarray[Any, Any] | None = None
+
+    @property
+    def steps(self) -> int:
+        """Longest delay of an input."""
+        return 0 if self.delays is None else int(self.delays.max(initial=0))
+
+    def connections(self, targets: int) -> tuple[Array, Array]:
+        """Input and target of each connection along rows."""
+        assert self.rows is not None
+        rows, wires = self.rows, self.wires
+        if isinstance(rows, DelayedRows):
+            rows = rows.rows
+        inputs, places = rows.all(wires)
+        return inputs, places % targets
+
+
+def wire(config: Any, inputs: tuple[int, ...], key: Array) -> Wiring:
+    """Lay out what a configuration says.
+
+    Args:
+        config: Configuration of synapses.
+        inputs: Shape of the inputs.
+        key: JAX PRNG key of random connectivity.
+
+    Raises:
+        ValueError: If connections or delays do not fit the shapes.
+    """
+    # Connections are laid out once, also where the build is part of a compiled program.
+    with jax.ensure_compile_time_eval():
+        return _wire(config, inputs, key)
+
+
+def _wire(config: Any, inputs: tuple[int, ...], key: Array) -> Wiring:
+    count, targets = math.prod(inputs), math.prod(config.units)
+    delays, spread = _delays(config, inputs)
+    if config.connectivity == "dense":
+        if spread is None:
+            return Wiring(delays=delays)
+        post = np.tile(np.arange(targets), count)
+        whole = EvenRows(count, targets, count * targets, targets)
+        found = Connections(whole, (jnp.asarray(post.astype(np.int32)),))
+        late = spread
+    else:
+        found = config.connectivity.connect(count, targets, key)
+        late = None
+        if found.delays is not None:
+            if config.delays is not None:
+                raise ValueError("delays are given twice: by the connectivity, and by delays.")
+            late = as_steps("delays of the connectivity", found.delays, config.dt)
+    if spread is not None and not found.rows.stored:
+        raise ValueError(
+            "delays of connections need these to be stored: ProceduralConnectivity takes a delay "
+            f"for all, or of shape {inputs}, one for each input."
+        )
+    if spread is not None and late is None:
+        pre, post = (np.asarray(each) for each in found.rows.all(found.wires))
+        late = spread.reshape(count, targets)[pre, post]
+    rows, wires = found.rows, found.wires
+    if late is not None and late.size and late.max():
+        steps = int(late.max()) + 1
+        pre, post = (np.asarray(each) for each in rows.all(wires))
+        places = late.reshape(-1).astype(np.int64) * targets + post
+        rows, wires = stored_rows(pre, places, count, steps * targets)
+        rows = DelayedRows(
+            rows.inputs, rows.targets, rows.weights, rows.width, rows=rows, steps=steps
+        )
+    return Wiring(rows, wires, found.weights, delays)
+
+
+def _delays(
+    config: Any, inputs: tuple[int, ...]
+) -> tuple[np.ndarray[Any, Any] | None, np.ndarray[Any, Any] | None]:
+    """Delays in steps: of the inputs, or of each input and target."""
+    if config.delays is None:
+        return None, None
+    steps, kernel = as_steps("delays", config.delays, config.dt), config.units + inputs
+    if steps.ndim == 0:
+        return steps, None
+    if steps.shape == inputs:
+        return steps.reshape(-1), None
+    front = len(config.units)
+    if steps.ndim != len(kernel) or any(
+        size not in (1, whole) for size, whole in zip(steps.shape, kernel, strict=True)
+    ):
+        raise ValueError(
+            f"delays must be a scalar or of shape {inputs}, one for each input, or of "
+            f"{len(kernel)} axes and broadcastable to {kernel}, one for each connection; "
+            f"got shape {steps.shape}."
+        )
+    if math.prod(steps.shape[:front]) == 1:
+        return np.broadcast_to(steps[(0,) * front], inputs).reshape(-1), None
+    full = np.broadcast_to(steps, kernel).reshape(math.prod(config.units), -1)
+    return None, full.T.reshape(-1)
+
+
+def stored_weights(
+    config: Any, wiring: Wiring, key: Array, dtype: jnp.dtype, default: Any
+) -> Array:
+    """Initial weights along rows, of shape `(connections,)`; or parameters of those drawn.
+
+    An initializer is asked for a matrix of all targets and as many inputs as a target has in the
+    mean, so that one that goes by the number of inputs finds it.
+
+    Args:
+        config: Configuration of synapses.
+        wiring: The connections.
+        key: JAX PRNG key of the initializer.
+        dtype: Dtype of the kernel.
+        default: The initializer that nobody chose, which leaves no stored connection at 0.
+
+    Raises:
+        TypeError: If the initializer gives no numbers.
+        ValueError: If it gives another shape or a value that is not finite, or there are weights of
+            the connectivity too.
+    """
+    rows, given = wiring.rows, config.kernel_initializer
+    assert rows is not None
+    chosen = given is not default and given != default
+    name, shape = "kernel_initializer", (rows.weights,)
+    if wiring.weights is not None and not (chosen and isinstance(given, np.ndarray)):
+        if chosen:
+            raise ValueError(
+                "kernel_initializer must be an array of shape "
+                f"{shape} where the connectivity has weights of its own, got {given!r}."
+            )
+        return as_kernel("weights of the connectivity", wiring.weights, shape, dtype)
+    if isinstance(given, np.ndarray):
+        return as_kernel(name, given, shape, dtype, "the connections")
+    targets = math.prod(config.units)
+    matrix = (targets, -(-rows.weights // targets))
+    initializer: Callable[..., Array] = given
+    if not chosen:
+        given = KernelInitializerConfig(name="sparse_uniform", density=1.0)
+    if isinstance(given, KernelInitializerConfig):
+        initializer = given.make()
+    drawn = as_kernel(name, initializer(key, matrix, dtype), matrix, dtype, "targets x inputs")
+    return jnp.reshape(drawn, -1)[: rows.weights]
+
+
+def along_rows(wiring: Wiring, name: str, gain: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """A matrix (inputs, targets) as it multiplies weights along rows.
+
+    Args:
+        wiring: The connections.
+        name: What an error calls it.
+        gain: Either axis whole or of size 1.
+
+    Returns:
+        The same if it is of shape (inputs, 1); otherwise an entry per connection.
+
+    Raises:
+        ValueError: If connections are not stored.
+    """
+    rows = wiring.rows
+    assert rows is not None
+    if gain.shape[1] == 1:
+        return gain
+    if not rows.stored:
+        raise ValueError(
+            f"{name} of ProceduralConnectivity must not differ between connections: give it per "
+            "input or per target."
+        )
+    inputs, targets = (np.asarray(each) for each in wiring.connections(gain.shape[1]))
+    return np.broadcast_to(gain, (rows.inputs, gain.shape[1]))[inputs, targets]
