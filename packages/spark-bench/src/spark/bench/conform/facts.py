@@ -60,6 +60,9 @@ def facts() -> list[Fact]:
         _many("steady state over rates", "plasticity", _rates, _MIXED),
         _refined("independent of dt, plasticity", "plasticity", _MIXED),
         Fact("trace of a product", "current", SINGLE, _current),
+        Fact("sparse connections", "sparse", SINGLE, _sparse),
+        Fact("delays of connections", "delayed", SINGLE, _delayed),
+        Fact("plasticity through a kernel", "plastic", SINGLE, _plastic),
     ]
     return found
 
@@ -182,3 +185,40 @@ def _current(compute: Compute) -> Iterator[float]:
     parameters = {"tau": 5.0, "dt": 1.0, "dtype": "float32", "keep": "every"}
     found = compute("current", {"spikes": spikes, "kernel": kernel}, parameters)
     yield error(found, references.current(spikes, kernel, 5.0))
+
+
+def _sparse(compute: Compute) -> Iterator[float]:
+    """Rows of one length; then of many, an empty one and a double connection among them."""
+    rng = np.random.default_rng(1)
+    spikes = rng.random((200, 30)) < 0.1
+    even = np.repeat(np.arange(30), 4)
+    uneven = np.sort(rng.integers(1, 30, 100))
+    uneven[-2:] = uneven[-1]
+    parameters = {"targets": 20, "tau": 5.0, "dt": 1.0, "dtype": "float32", "keep": "every"}
+    for pre in (even, uneven):
+        post = rng.integers(0, 20, len(pre))
+        post[-2:] = post[-1]
+        weights = rng.standard_normal(len(pre)).astype(np.float32)
+        wires = {"pre": pre.astype(np.int32), "post": post.astype(np.int32), "weights": weights}
+        found = compute("sparse", {"spikes": spikes, **wires}, parameters)
+        yield error(found, references.sparse(spikes, **wires, targets=20, tau=5.0))
+
+
+def _delayed(compute: Compute) -> Iterator[float]:
+    rng = np.random.default_rng(2)
+    kernel = rng.standard_normal((20, 30)).astype(np.float32)
+    delays = rng.integers(0, 12, (20, 30)).astype(np.float32)
+    spikes = rng.random((200, 30)) < 0.1
+    parameters = {"tau": 5.0, "dt": 1.0, "dtype": "float32", "keep": "every"}
+    inputs = {"spikes": spikes, "kernel": kernel, "delays": delays}
+    found = compute("delayed", inputs, parameters)
+    yield error(found, references.delayed(spikes, kernel, delays, 5.0))
+
+
+def _plastic(compute: Compute) -> Iterator[float]:
+    rng = np.random.default_rng(3)
+    kernel = rng.standard_normal((20, 30)).astype(np.float32)
+    spikes = rng.random((500, 30)) < 0.05
+    parameters = {**_MIXED, "tau": 5.0, "dt": 1.0, "dtype": "float32", "keep": "every"}
+    found = compute("plastic", {"spikes": spikes, "kernel": kernel}, parameters)
+    yield error(found, references.plastic(spikes, kernel, **_MIXED, tau=5.0))

@@ -77,6 +77,46 @@ def plasticity(xs: Series, R_tau: float, U_tau: float, scale_U: float, dt: float
     return values
 
 
+def sparse(
+    spikes: Series,
+    pre: Series,
+    post: Series,
+    weights: Series,
+    targets: int,
+    tau: float,
+    dt: float = 1.0,
+) -> Series:
+    """The trace of what connections pass on, given one by one."""
+    drive = np.zeros((len(spikes), targets))
+    for t, spiking in enumerate(spikes):
+        on = spiking[pre]
+        drive[t] = np.bincount(post[on], weights[on], targets)
+    return exponential(drive, tau, dt)
+
+
+def delayed(spikes: Series, kernel: Series, delays: Series, tau: float, dt: float = 1.0) -> Series:
+    """The trace of a product in which each spike reaches each target after a delay of its own."""
+    drive = np.zeros((len(spikes), len(kernel)))
+    for target, row in enumerate(np.rint(delays / dt).astype(int)):
+        for each, late in enumerate(row):
+            drive[late:, target] += kernel[target, each] * spikes[: len(spikes) - late, each]
+    return exponential(drive, tau, dt)
+
+
+def plastic(
+    spikes: Series,
+    kernel: Series,
+    R_tau: float,
+    U_tau: float,
+    scale_U: float,
+    tau: float,
+    dt: float = 1.0,
+) -> Series:
+    """The trace of the product of a kernel and what the inputs release."""
+    released = plasticity(spikes, R_tau, U_tau, scale_U, dt)
+    return current(released, kernel, tau, dt)
+
+
 def current(spikes: Series, kernel: Series, tau: float, dt: float = 1.0) -> Series:
     """The trace of the product of a kernel, `(post, pre)`, and spikes, `(time, ..., pre)`."""
     return exponential(spikes.astype(np.float64) @ kernel.astype(np.float64).T, tau, dt)

@@ -1,4 +1,4 @@
-"""The work that peers are compared on: one network step after another, at three sizes."""
+"""The work that peers are compared on: one network step after another, at several sizes."""
 
 from __future__ import annotations
 
@@ -16,6 +16,9 @@ Inputs = Mapping[str, np.ndarray[Any, Any]]
 
 RATE = 0.02
 """Part of the inputs that spike in a step."""
+
+SPARSE_RATE = 0.01
+"""The same, where few connections are."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,6 +61,8 @@ def jobs() -> list[Job]:
         _current(1000, steps=100, batch=32),
         _trace(10**6, steps=200),
         _plasticity(10**5, steps=200),
+        _sparse(10_000, fan_out=100, steps=1000),
+        _sparse(10_000, probability=0.01, steps=1000),
     ]
 
 
@@ -128,5 +133,47 @@ def _plasticity(size: int, steps: int) -> Job:
         PLASTICITY | {"dt": 1.0, "dtype": "float32", "keep": "last"},
         lambda inputs: references.plasticity(inputs["xs"], **PLASTICITY)[-1],
         Counts(element_updates=steps * size, bytes_moved=steps * size, flop=12 * steps * size),
+        {"elements": size, "steps": steps, "batch": 1},
+    )
+
+
+def _sparse(
+    size: int, steps: int, fan_out: int | None = None, probability: float | None = None
+) -> Job:
+    """The trace of what few connections pass on, of which the last value is wanted."""
+
+    def make(rng: np.random.Generator) -> Inputs:
+        if fan_out is not None:
+            pre = np.repeat(np.arange(size), fan_out)
+            post = [np.sort(rng.choice(size, fan_out, replace=False)) for _ in range(size)]
+            post = np.concatenate(post)
+        else:
+            counts = rng.binomial(size, probability, size)
+            pre = np.repeat(np.arange(size), counts)
+            post = np.concatenate([np.sort(rng.choice(size, k, replace=False)) for k in counts])
+        return {
+            "spikes": rng.random((steps, size)) < SPARSE_RATE,
+            "pre": pre.astype(np.int32),
+            "post": post.astype(np.int32),
+            "weights": rng.random(len(pre), np.float32),
+        }
+
+    connected = fan_out if fan_out is not None else round((probability or 0.0) * size)
+    events = round(SPARSE_RATE * size * connected) * steps
+    which = f"fan_out={fan_out}" if fan_out is not None else f"probability={probability:g}"
+    return Job(
+        f"sparse/{size}x{size}/{which}",
+        "sparse",
+        steps,
+        make,
+        {"targets": size, "tau": TAU, "dt": 1.0, "dtype": "float32", "keep": "last"},
+        lambda inputs: references.sparse(**inputs, targets=size, tau=TAU)[-1],
+        Counts(
+            element_updates=steps * size,
+            synaptic_events=events,
+            # Target and weight of each connection of an input that spikes.
+            bytes_moved=8 * events,
+            flop=2 * events,
+        ),
         {"elements": size, "steps": steps, "batch": 1},
     )

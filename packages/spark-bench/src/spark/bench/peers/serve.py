@@ -13,7 +13,16 @@ import traceback
 
 import numpy as np
 
-KINDS = ("exponential", "saturable", "double", "plasticity", "current")
+KINDS = (
+    "exponential",
+    "saturable",
+    "double",
+    "plasticity",
+    "current",
+    "sparse",
+    "delayed",
+    "plastic",
+)
 
 
 def load(path):

@@ -6,6 +6,7 @@ import brainstate
 import brainunit as u
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 NAME = "brainpy + brainevent"
 DISTRIBUTIONS = ("brainpy", "brainpy-state", "brainevent", "brainstate", "jax", "numba")
@@ -34,6 +35,25 @@ def current(spikes, kernel, *, tau, dt, dtype, keep):
 
     def step(s):
         return synapse.update(brainevent.BinaryArray(s) @ weights)
+
+    return _looped(synapse, spikes, dt, dtype, keep, step)
+
+
+def sparse(spikes, pre, post, weights, *, targets, tau, dt, dtype, keep):
+    """The same with rows of connections: of one length where all are, else compressed."""
+    shape, sizes = (spikes.shape[1], targets), np.bincount(pre, minlength=spikes.shape[1])
+    values = jnp.asarray(weights, dtype)
+    if (sizes == sizes[0]).all():
+        rows = values.reshape(shape[0], -1), jnp.asarray(post.reshape(shape[0], -1))
+        connections = brainevent.FixedNumPerPre(*rows, shape=shape)
+    else:
+        starts = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int32)
+        rows = values, jnp.asarray(post), jnp.asarray(starts)
+        connections = brainevent.CSR(rows, shape=shape)
+    synapse = _expon((targets,), tau, dtype)
+
+    def step(s):
+        return synapse.update(brainevent.BinaryArray(s) @ connections)
 
     return _looped(synapse, spikes, dt, dtype, keep, step)
 

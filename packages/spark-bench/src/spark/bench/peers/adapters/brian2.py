@@ -25,10 +25,46 @@ def current(spikes, kernel, *, tau, dt, dtype, keep):
     return _Program(spikes, kernel, "dy/dt = -y/tau : 1", "y_post += w", tau, dt, dtype, keep)
 
 
+def sparse(spikes, pre, post, weights, *, targets, tau, dt, dtype, keep):
+    """The same, with `Synapses` between listed neurons."""
+    wires = {"i": pre, "j": post, "w": weights, "targets": targets}
+    return _Program(spikes, wires, "dy/dt = -y/tau : 1", "y_post += w", tau, dt, dtype, keep)
+
+
+def delayed(spikes, kernel, delays, *, tau, dt, dtype, keep):
+    """All-to-all `Synapses` that have a weight and a delay each."""
+    law = "dy/dt = -y/tau : 1", "y_post += w"
+    return _Program(spikes, kernel, *law, tau, dt, dtype, keep, delays=delays)
+
+
+def plastic(spikes, kernel, *, R_tau, U_tau, scale_U, tau, dt, dtype, keep):
+    """All-to-all `Synapses` with usage and resources each, integrated from event to event."""
+    model = f"""
+        w : 1
+        dU/dt = -U/({U_tau} * ms) : 1 (event-driven)
+        dR/dt = (1 - R)/({R_tau} * ms) : 1 (event-driven)
+    """
+    on_pre = f"U += {scale_U} * (1 - U); y_post += w * U * R; R -= U * R"
+    law = "dy/dt = -y/tau : 1", on_pre
+    return _Program(spikes, kernel, *law, tau, dt, dtype, keep, model=model)
+
+
 class _Program:
     """A C++ program, built once and run at each call; it knows the time of its own loop."""
 
-    def __init__(self, spikes, kernel, equations, on_pre, tau, dt, dtype, keep):
+    def __init__(
+        self,
+        spikes,
+        kernel,
+        equations,
+        on_pre,
+        tau,
+        dt,
+        dtype,
+        keep,
+        model="w : 1",
+        delays=None,
+    ):
         if dtype not in ("float32", "float64"):
             raise NotImplementedError(f"Brian2 has no {dtype}")
         self.keep = keep
@@ -39,16 +75,26 @@ class _Program:
         b.prefs.core.default_float_dtype = getattr(np, dtype)
         b.defaultclock.dt = dt * b.ms
         steps, inputs = np.nonzero(spikes)
-        outputs = spikes.shape[1] if kernel is None else kernel.shape[0]
+        outputs = spikes.shape[1]
+        if kernel is not None:
+            outputs = kernel["targets"] if isinstance(kernel, dict) else kernel.shape[0]
         source = b.SpikeGeneratorGroup(spikes.shape[1], inputs, (steps * dt) * b.ms, sorted=True)
         group = b.NeuronGroup(outputs, equations, method="exact", namespace={"tau": tau * b.ms})
         if kernel is None:
             synapses = b.Synapses(source, group, on_pre=on_pre.replace("y ", "y_post "))
             synapses.connect(j="i")
         else:
-            synapses = b.Synapses(source, group, "w : 1", on_pre=on_pre)
-            synapses.connect()
-            synapses.w = kernel.T.ravel()
+            synapses = b.Synapses(source, group, model, on_pre=on_pre)
+            if isinstance(kernel, dict):
+                synapses.connect(i=kernel["i"], j=kernel["j"])
+                synapses.w = kernel["w"]
+            else:
+                synapses.connect()
+                synapses.w = kernel.T.ravel()
+            if "R" in synapses.variables:
+                synapses.R = 1
+            if delays is not None:
+                synapses.delay = delays.T.ravel() * b.ms
         self.monitor = (
             b.StateMonitor(group, "y", record=True, when="end") if keep == "every" else None
         )

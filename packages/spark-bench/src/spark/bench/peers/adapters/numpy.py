@@ -26,6 +26,28 @@ def exponential(xs, *, tau, dt, dtype, keep):
     return run
 
 
+def sparse(spikes, pre, post, weights, *, targets, tau, dt, dtype, keep):
+    """Only the connections of inputs that spike are counted, by `bincount`."""
+    starts = np.searchsorted(pre, np.arange(spikes.shape[1] + 1))
+    decay = np.float32(np.exp(-dt / tau))
+
+    def run():
+        y = np.zeros(targets, dtype)
+        every = np.empty((len(spikes), targets), dtype) if keep == "every" else None
+        for t, s in enumerate(spikes):
+            rows = [slice(starts[j], starts[j + 1]) for j in np.flatnonzero(s)]
+            y *= decay
+            if rows:
+                where = np.concatenate([post[row] for row in rows])
+                drive = np.concatenate([weights[row] for row in rows])
+                y += np.bincount(where, drive, targets)
+            if every is not None:
+                every[t] = y
+        return y if every is None else every
+
+    return run
+
+
 def current(spikes, kernel, *, tau, dt, dtype, keep):
     """Only the rows of inputs that spike are read."""
     rows = np.ascontiguousarray(kernel.T.astype(dtype))

@@ -5,7 +5,13 @@ import jax.numpy as jnp
 from flax import nnx
 
 from spark.core.tracers import DoubleTracer, RUTracer, SaturableTracer, Tracer, TraceState
-from spark.nn.components.synapses import InputSpec, TracedSynapses
+from spark.nn.components.synapses import (
+    DelayState,
+    InputSpec,
+    RUTracedSynapses,
+    SparseConnectivity,
+    TracedSynapses,
+)
 
 NAME = "spark"
 DISTRIBUTIONS = ("spark-core-tracers", "spark-nn-synapses", "jax", "flax")
@@ -37,15 +43,39 @@ def plasticity(xs, *, R_tau, U_tau, scale_U, dt, dtype, keep):
     return lambda: jax.block_until_ready(last() * jnp.asarray(xs[-1], dtype))
 
 
-def current(spikes, kernel, *, tau, dt, dtype, keep):
+def current(spikes, kernel, *, keep, **parameters):
     """`TracedSynapses`, one call a step, as in a network with feedback."""
-    synapses = TracedSynapses(
-        units=kernel.shape[:1], tau=tau, dtype=dtype, dt=dt, kernel_initializer=kernel
+    synapses = TracedSynapses(units=kernel.shape[:1], kernel_initializer=kernel, **parameters)
+    return _stepped(synapses, spikes, keep)
+
+
+def sparse(spikes, pre, post, weights, *, targets, keep, **parameters):
+    """The same with `SparseConnectivity`."""
+    connectivity = SparseConnectivity(pre=pre, post=post, weights=weights)
+    return _stepped(
+        TracedSynapses(units=targets, connectivity=connectivity, **parameters), spikes, keep
     )
-    synapses.build({"spikes": InputSpec(kernel.shape[1:], batch=spikes.shape[1:-1])})
+
+
+def delayed(spikes, kernel, delays, *, keep, **parameters):
+    """The same with a delay of each connection."""
+    synapses = TracedSynapses(
+        units=kernel.shape[:1], kernel_initializer=kernel, delays=delays, **parameters
+    )
+    return _stepped(synapses, spikes, keep)
+
+
+def plastic(spikes, kernel, *, keep, **parameters):
+    """`RUTracedSynapses`."""
+    synapses = RUTracedSynapses(units=kernel.shape[:1], kernel_initializer=kernel, **parameters)
+    return _stepped(synapses, spikes, keep)
+
+
+def _stepped(synapses, spikes, keep):
+    synapses.build({"spikes": InputSpec(spikes.shape[-1:], batch=spikes.shape[1:-1])})
     before, last = _apart(spikes, keep)
     # A kernel that is carried would be copied where it cannot be shared.
-    moves = (TraceState, nnx.RngCount)
+    moves = (TraceState, DelayState, nnx.RngCount)
     definition, moving, fixed = nnx.split(synapses, moves, ...)
 
     @jax.jit

@@ -3,18 +3,47 @@
 import jax
 import jax.numpy as jnp
 
-from spark.nn.components.synapses import InputSpec, TracedSynapses
+from spark.nn.components.synapses import (
+    InputSpec,
+    RUTracedSynapses,
+    SparseConnectivity,
+    TracedSynapses,
+)
 
 NAME = "spark, whole sequence"
 DISTRIBUTIONS = ("spark-core-tracers", "spark-nn-synapses", "jax", "flax")
 
 
-def current(spikes, kernel, *, tau, dt, dtype, keep):
+def current(spikes, kernel, *, keep, **parameters):
     """`TracedSynapses.scan`."""
-    synapses = TracedSynapses(
-        units=kernel.shape[:1], tau=tau, dtype=dtype, dt=dt, kernel_initializer=kernel
+    synapses = TracedSynapses(units=kernel.shape[:1], kernel_initializer=kernel, **parameters)
+    return _scanned(synapses, spikes, keep)
+
+
+def sparse(spikes, pre, post, weights, *, targets, keep, **parameters):
+    """The same with `SparseConnectivity`."""
+    connectivity = SparseConnectivity(pre=pre, post=post, weights=weights)
+    return _scanned(
+        TracedSynapses(units=targets, connectivity=connectivity, **parameters), spikes, keep
     )
-    synapses.build({"spikes": InputSpec(kernel.shape[1:], batch=spikes.shape[1:-1])})
+
+
+def delayed(spikes, kernel, delays, *, keep, **parameters):
+    """The same with a delay of each connection."""
+    synapses = TracedSynapses(
+        units=kernel.shape[:1], kernel_initializer=kernel, delays=delays, **parameters
+    )
+    return _scanned(synapses, spikes, keep)
+
+
+def plastic(spikes, kernel, *, keep, **parameters):
+    """`RUTracedSynapses.scan`."""
+    synapses = RUTracedSynapses(units=kernel.shape[:1], kernel_initializer=kernel, **parameters)
+    return _scanned(synapses, spikes, keep)
+
+
+def _scanned(synapses, spikes, keep):
+    synapses.build({"spikes": InputSpec(spikes.shape[-1:], batch=spikes.shape[1:-1])})
     inputs = jnp.asarray(spikes)
 
     def program():

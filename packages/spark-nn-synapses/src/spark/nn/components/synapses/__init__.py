@@ -13,7 +13,7 @@ from .connectivity import (
     RandomConnectivity,
     SparseConnectivity,
 )
-from .delays import Delays
+from .delays import Delays, DelayState
 from .linear import LinearSynapses, LinearSynapsesConfig
 from .partition import Partition
 from .pathway import Arrays, Pathway, SynapseState
@@ -41,6 +41,7 @@ __all__ = [
     "FixedFanOut",
     "ProceduralConnectivity",
     "Delays",
+    "DelayState",
     "Synapses",
     "InputSpec",
     "SpikeArray",

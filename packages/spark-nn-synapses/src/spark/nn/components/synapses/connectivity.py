@@ -19,8 +19,9 @@ from spark.nn.configs.fields import as_count, as_parameter
 
 from .rows import DrawnRows, EvenRows, Law, Rows, UnevenRows, Wires
 
-# Reading a part of a row costs about as much as adding so many of its entries (see the changelog).
-_PART = 60
+# What it costs to read a part of a row, or a whole row, beside the connections in it; in the time
+# that one connection takes (see the changelog).
+_PART, _ROW = 80, 20
 
 _WIDTHS = [8, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024]
 
@@ -291,9 +292,12 @@ def stored_rows(
     if count and (lengths == lengths[0]).all():
         return EvenRows(inputs, targets, count, int(lengths[0])), wires
     starts = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
-    costs = [int(np.sum(-(-lengths // width))) * (_PART + width) for width in _WIDTHS]
-    width = min(_WIDTHS[int(np.argmin(costs))], max(count, 1))
-    return UnevenRows(inputs, targets, count, width), (*wires, jnp.asarray(starts))
+    longest = int(lengths.max(initial=0))
+    costs = {width: np.sum(-(-lengths // width)) * (_PART + width) for width in _WIDTHS}
+    costs[longest] = np.count_nonzero(lengths) * (_ROW + longest)
+    width = min(min(costs, key=lambda width: costs[width]), max(count, 1))
+    rows = UnevenRows(inputs, targets, count, max(width, 1), longest)
+    return rows, (*wires, jnp.asarray(starts))
 
 
 def as_connectivity(value: Any) -> Connectivity | Literal["dense"]:

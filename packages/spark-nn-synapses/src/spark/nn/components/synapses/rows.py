@@ -44,6 +44,11 @@ class Rows(abc.ABC):
 
     stored: ClassVar[bool] = True
 
+    @property
+    def whole(self) -> bool:
+        """Whether each row has one part at most."""
+        return True
+
     def parts(self, wires: Wires, index: Array) -> Int[Array, ""] | int:
         """How many parts the row of an input has."""
         return 1
@@ -97,7 +102,18 @@ class EvenRows(Rows):
 
 @dataclasses.dataclass(frozen=True)
 class UnevenRows(Rows):
-    """Stored rows of any length. Wires: the targets, row by row, and where each row starts."""
+    """Stored rows of any length. Wires: the targets, row by row, and where each row starts.
+
+    Attributes:
+        longest: Connections of the longest row.
+    """
+
+    longest: int
+
+    @property
+    def whole(self) -> bool:
+        """Whether each row has one part at most."""
+        return self.longest <= self.width
 
     def parts(self, wires: Wires, index: Array) -> Int[Array, ""] | int:
         """How many parts the row of an input has."""
@@ -215,6 +231,11 @@ class DelayedRows(Rows):
 
     rows: Rows
     steps: int
+
+    @property
+    def whole(self) -> bool:
+        """Whether each row has one part at most."""
+        return self.rows.whole
 
     def parts(self, wires: Wires, index: Array) -> Int[Array, ""] | int:
         """How many parts the row of an input has."""
