@@ -52,7 +52,8 @@ class ConfigError(ValueError):
             if isinstance(cause, ConfigError):
                 problems += [f"{path}.{problem}" for problem in cause.problems]
             elif each["type"] == "value_error":
-                problems.append(f"{path} {cause}")
+                # Of the fields together, the sentence names those that it is about.
+                problems.append(f"{path} {cause}".lstrip())
             elif each["type"] == "extra_forbidden":
                 problems.append(unknown(path, "field", fields))
             elif each["type"] == "missing":
@@ -88,5 +89,5 @@ def show(value: Any) -> str:
 
 def _path(loc: tuple[int | str, ...]) -> str:
     """`("trainable", 0)` as `trainable[0]`."""
-    first, *rest = loc
+    first, *rest = loc or ("",)
     return str(first) + "".join(f"[{x}]" if isinstance(x, int) else f".{x}" for x in rest)
