@@ -176,6 +176,12 @@ def _require_expressible(synapses: Any) -> None:
             "to_nir takes synapses with a Tracer, a DoubleTracer or none, got a "
             f"{type(tracer).__name__}."
         )
+    if synapses.release_tracer is not None:
+        raise TypeError("to_nir takes synapses without short-term plasticity.")
+    if config.delays is not None:
+        raise ValueError("delays must be None: no row of Linear and LI has any.")
+    if config.connectivity != "dense":
+        raise ValueError("connectivity must be 'dense', as the weight of a Linear is.")
     if config.async_spikes:
         raise ValueError("async_spikes must be False: in a graph an input has one spike for all.")
     if len(axes) != 2:
