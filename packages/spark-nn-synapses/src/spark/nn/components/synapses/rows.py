@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 from jax.scipy.special import ndtri
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from spark.core.tracers.rounding import mix
 
@@ -52,6 +52,10 @@ class Rows(abc.ABC):
     def parts(self, wires: Wires, index: Array) -> Int[Array, ""] | int:
         """How many parts the row of an input has."""
         return 1
+
+    def within(self, wires: Wires, index: Array, part: Array) -> Bool[Array, "#width"]:
+        """Which connections of a part belong to the row, which may have ended."""
+        return jnp.ones(1, bool)
 
     @abc.abstractmethod
     def reached(self, wires: Wires, index: Array, part: Array) -> Int[Array, " width"]:
@@ -128,6 +132,10 @@ class UnevenRows(Rows):
         at = jnp.minimum(first, self.weights - self.width)
         where = at + jnp.arange(self.width, dtype=jnp.int32)
         return at, (where >= first) & (where < starts[index + 1])
+
+    def within(self, wires: Wires, index: Array, part: Array) -> Bool[Array, "#width"]:
+        """Which connections of a part belong to the row."""
+        return self._find(wires, index, part)[1]
 
     def reached(self, wires: Wires, index: Array, part: Array) -> Int[Array, " width"]:
         """The targets of a part; any target where the row has ended."""
@@ -241,13 +249,18 @@ class DelayedRows(Rows):
         """How many parts the row of an input has."""
         return self.rows.parts(wires, index)
 
+    def within(self, wires: Wires, index: Array, part: Array) -> Bool[Array, "#width"]:
+        """Which connections of a part belong to the row."""
+        return self.rows.within(wires, index, part)
+
     def reached(self, wires: Wires, index: Array, part: Array) -> Int[Array, " width"]:
         """The places of a part; any place where the row has ended."""
         return self._from_now(wires, self.rows.reached(wires, index, part))
 
     def _from_now(self, wires: Wires, places: Array) -> Int[Array, "..."]:
-        later = places + wires[-1] * (self.targets // self.steps)
-        return jnp.where(later < self.targets, later, later - self.targets)
+        # Counted from the end, which 32 bits hold where the sum of both may be too much for them.
+        later = places - (self.targets - wires[-1] * (self.targets // self.steps))
+        return jnp.where(later < 0, later + self.targets, later)
 
     def read(
         self, wires: Wires, weights: Array, index: Array, part: Array, wide: jnp.dtype

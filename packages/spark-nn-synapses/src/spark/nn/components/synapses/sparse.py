@@ -7,6 +7,7 @@ the derivative by the third; and the derivatives of each map are the other two.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, Literal, get_args
 
@@ -61,7 +62,7 @@ def project_rows(
         The sums.
     """
     *batch, inputs = spikes.shape
-    spikes = spikes.reshape(-1, inputs)
+    spikes = spikes.reshape(math.prod(batch), inputs)
     if spikes.dtype != bool:
         spikes = spikes.astype(dtype)
     shape = (1 if into is None else len(spikes), rows.targets)
@@ -177,7 +178,11 @@ def _to_targets(
     def one(spikes: Array, start: Array) -> Array:
         def values(index: Array, part: Array) -> Array:
             read = rows.read(wires, weights, index, part, wide)
-            return read if spikes.dtype == bool else read * spikes[index]
+            if spikes.dtype == bool:
+                return read
+            # Of a spike that is no number, nothing goes on where the row has ended.
+            own = rows.within(wires, index, part)
+            return jnp.where(own, read * spikes[index], jnp.zeros((), wide))
 
         def add(several: list[Array], part: Array, sums: Array) -> Array:
             targets = jnp.concatenate([rows.reached(wires, each, part) for each in several])
@@ -210,13 +215,17 @@ def _to_weights(
 def _to_inputs(
     rows: Rows, wide: jnp.dtype, wires: Wires, weights: Array, sums: Array, start: Array
 ) -> Float[Array, "batch inputs"]:
+    if rows.inputs == 0 or rows.weights == 0:
+        return jnp.broadcast_to(start, (len(sums), rows.inputs))
+
     def one(sums: Array, start: Array) -> Array:
         def value(index: Array) -> Array:
             def add(part: Array, total: Array) -> Array:
                 gains = sums.at[rows.reached(wires, index, part)].get(mode="promise_in_bounds")
                 values = rows.read(wires, weights, index, part, wide)
                 # Where a row has ended, what is found there is of no account.
-                return total + jnp.sum(jnp.where(values != 0, values * gains, 0))
+                own = rows.within(wires, index, part)
+                return total + jnp.sum(values * gains, where=own)
 
             return lax.fori_loop(0, rows.parts(wires, index), add, jnp.zeros((), wide))
 
