@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -14,7 +15,7 @@ from jax import lax
 from jaxtyping import Array, ArrayLike, Int, Num
 
 from spark.core.tracers import Constant
-from spark.core.tracers.arguments import as_dt, as_shape
+from spark.core.tracers.arguments import as_dt, as_shape, as_storage_dtype
 from spark.nn.payloads import SpikeArray
 
 from .arguments import as_spikes
@@ -104,7 +105,8 @@ def as_steps(name: str, delays: Any, dt: float) -> np.ndarray[Any, Any]:
         ValueError: If they are not.
     """
     given = np.asarray(delays)
-    digits = np.finfo(given.dtype if np.issubdtype(given.dtype, np.floating) else np.float64).eps
+    floating = jnp.issubdtype(given.dtype, jnp.floating)
+    digits = float(jnp.finfo(given.dtype if floating else np.float64).eps)
     steps = np.asarray(given, np.float64) / dt
     whole = np.rint(steps)
     wrong = ~((steps >= 0) & (np.abs(steps - whole) <= 8 * digits * np.maximum(steps, 1)))
@@ -203,17 +205,22 @@ class Delays(nnx.Module):
         self.shape, self.batch = as_shape(shape), as_shape(tuple(batch))
         self.units = None if units is None else as_shape(units)
         self.dt, self.dtype = as_dt(dt), jnp.dtype(dtype)
-        if self.dtype != bool and not jnp.issubdtype(self.dtype, jnp.floating):
-            raise TypeError(f"dtype must be bool or a floating dtype, got {self.dtype}.")
+        if self.dtype != bool:
+            if not jnp.issubdtype(self.dtype, jnp.floating):
+                raise TypeError(f"dtype must be bool or a floating dtype, got {self.dtype}.")
+            self.dtype = as_storage_dtype(self.dtype)
         steps = as_steps("delays", delays, self.dt)
         wanted = ((), self.shape) if self.units is None else (self.units + self.shape,)
         if steps.shape not in wanted:
             raise ValueError(
                 f"delays must have shape {' or '.join(map(str, wanted))}, got {steps.shape}."
             )
-        inputs, longest = int(np.prod(self.shape)), int(steps.max(initial=0))
-        flat = steps.reshape(-1, inputs) if self.units is not None else steps.reshape(-1)
-        self.delays = Constant(jnp.asarray(flat if steps.ndim else steps))
+        inputs, longest = math.prod(self.shape), int(steps.max(initial=0))
+        if self.units is not None:
+            steps = steps.reshape(math.prod(self.units), inputs)
+        elif steps.ndim:
+            steps = steps.reshape(inputs)
+        self.delays = Constant(jnp.asarray(steps))
         line = None
         if longest or self.units is not None:
             line = DelayLine(Ring.empty((longest + 1, *self.batch, inputs), self.dtype))
@@ -267,7 +274,8 @@ class Delays(nnx.Module):
                 "graded spikes."
             )
         if self.line is not None:
-            flat = values.reshape(*values.shape[: values.ndim - len(self.shape)], -1)
+            front = values.shape[: values.ndim - len(self.shape)]
+            flat = values.reshape(*front, math.prod(self.shape))
             ring, late = _delay(time, self.line.ring, self.delays.get_value(), flat)
             self.line.keep(ring)
             front = late.shape[: time + len(self.batch)]
