@@ -298,11 +298,15 @@ class Synapses(nnx.Module, abc.ABC):
     ) -> Pathway:
         """Put a tracer at the end of a pathway, as small as its parameters allow."""
         config = self.config
-        layout = lay_out(config.parameters, pathway.units, pathway.inputs, config.trainable)
-        if wiring.rows is not None and layout.sharing == "synapse":
+        is_sparse = wiring.rows is not None
+        layout = lay_out(
+            config.parameters, pathway.units, pathway.inputs, config.trainable, is_sparse
+        )
+        if is_sparse and layout.sharing == "synapse":
+            trained = [name for name in config.trainable if name.startswith("tau")]
             raise ValueError(
-                "a time constant per synapse, or one per input that is trained, has a trace per "
-                "synapse, which needs connectivity='dense' and no delays of connections."
+                f"{', '.join(trained)} must not differ over inputs and be trained: each synapse "
+                "then has a trace, which needs connectivity='dense' and no delays of connections."
             )
         tracer = kind(
             (*batch, *layout.lead, *pathway.units),
@@ -321,7 +325,7 @@ class Synapses(nnx.Module, abc.ABC):
 
         def variable(name: str) -> nnx.Variable[Array]:
             value = layout.kept[name]
-            if wiring.rows is not None and name in layout.gains:
+            if is_sparse and name in layout.gains:
                 value = along_rows(wiring, name, value)
             checked = as_parameter(name, value, np.shape(value), pathway.dtype)
             if name == layout.base:

@@ -44,6 +44,7 @@ def lay_out(
     units: tuple[int, ...],
     inputs: tuple[int, ...],
     trainable: Sequence[str] = (),
+    along_rows: bool = False,
 ) -> Layout:
     """Find the smallest layout for some parameters.
 
@@ -54,6 +55,8 @@ def lay_out(
         inputs: Shape of the inputs.
         trainable: Names of parameters that will change. Time constants among these are not grouped
             by value.
+        along_rows: Whether the kernel is read along rows of connections. Inputs that all decay
+            differently are then as many groups, where they have axes of the trace otherwise.
 
     Raises:
         ValueError: If a parameter has another shape.
@@ -81,7 +84,7 @@ def lay_out(
         else:
             kept[name] = _inputs_first(array, units, inputs)
 
-    sharing, lead, groups = _share(spread, units, inputs, trainable)
+    sharing, lead, groups = _share(spread, units, inputs, trainable, along_rows)
     for name, array in spread.items():
         # Inputs lead: the trace of a step is then a sum over leading axes.
         moved = np.moveaxis(array, range(len(units)), range(-len(units), 0))
@@ -109,6 +112,7 @@ def _share(
     units: tuple[int, ...],
     inputs: tuple[int, ...],
     trainable: Sequence[str],
+    along_rows: bool,
 ) -> tuple[Sharing, tuple[int, ...], np.ndarray[Any, Any] | None]:
     """Which inputs decay alike, by time constants that vary over them."""
     if not spread:
@@ -123,7 +127,9 @@ def _share(
     several = int(groups.max(initial=-1)) + 1
     if several == 1:
         return "target", (), groups
-    return ("synapse", inputs, None) if several == count else ("group", (several,), groups)
+    if several == count and not along_rows:
+        return "synapse", inputs, None
+    return "group", (several,), groups
 
 
 def _inputs_first(
