@@ -70,6 +70,7 @@ class SparseConnectivity(Connectivity):
         post: Target of each connection, likewise.
         weights: Weight of each connection; None leaves them to `kernel_initializer`.
         delays: Delay of each connection, a whole multiple of the time step; None if there is none.
+        shape: Number of targets and of inputs that they are for; None fits all that have them.
 
     Example:
         >>> import numpy as np
@@ -91,6 +92,7 @@ class SparseConnectivity(Connectivity):
     delays: Annotated[
         np.ndarray[Any, Any] | None, PlainValidator(lambda value: _as_numbers(value))
     ] = None
+    shape: tuple[int, int] | None = None
 
     @model_validator(mode="after")
     def _match(self) -> Self:
@@ -114,12 +116,20 @@ class SparseConnectivity(Connectivity):
         Raises:
             ConfigError: If it holds no finite numbers.
             TypeError: If it is no matrix.
-            ValueError: If it is no matrix.
+            ValueError: If it has not two axes.
         """
-        from scipy.sparse import coo_array
+        from scipy.sparse import coo_array, issparse
 
+        if not issparse(matrix):
+            matrix = np.asarray(matrix)
+            if matrix.dtype.kind not in "biuf":
+                raise TypeError(f"matrix must be one of real numbers, got dtype {matrix.dtype}.")
+        if matrix.ndim != 2:
+            raise ValueError(f"matrix must have two axes, targets x inputs, got {matrix.ndim}.")
         given = coo_array(matrix)
-        return cls(pre=given.col, post=given.row, weights=given.data)
+        targets, inputs = given.shape
+        shape = (int(targets), int(inputs))
+        return cls(pre=given.col, post=given.row, weights=given.data, shape=shape)
 
     @classmethod
     def from_file(cls, path: str | os.PathLike[str]) -> Self:
@@ -141,6 +151,11 @@ class SparseConnectivity(Connectivity):
 
     def connect(self, inputs: int, targets: int, key: Array) -> Connections:
         """Lay out the connections; see `Connectivity`."""
+        if self.shape not in (None, (targets, inputs)):
+            raise ValueError(
+                f"shape of a SparseConnectivity must be {(targets, inputs)}, the numbers of "
+                f"targets and inputs; got {self.shape}."
+            )
         for name, index, size in (("pre", self.pre, inputs), ("post", self.post, targets)):
             if index.size and index.max() >= size:
                 raise ValueError(
@@ -307,8 +322,9 @@ def as_connectivity(value: Any) -> Connectivity | Literal["dense"]:
     if isinstance(value, str) and value == "dense":
         return "dense"
     known = {each.model_fields["kind"].default: each for each in Connectivity.__subclasses__()}
-    if isinstance(value, Mapping) and value.get("kind") in known:
-        return known[value["kind"]](**value)
+    kind = value.get("kind") if isinstance(value, Mapping) else None
+    if isinstance(kind, str) and kind in known:
+        return known[kind](**value)
     names = ", ".join(each.__name__ for each in known.values())
     raise ValueError(f"must be 'dense' or one of {names}; got {show(value)}.")
 
@@ -334,9 +350,11 @@ def _as_indices(value: Any) -> np.ndarray[Any, Any]:
         array = np.empty((0, 0))
     if array.ndim == 1 and array.size == 0:
         array = array.astype(np.int64)
-    if array.ndim != 1 or not np.issubdtype(array.dtype, np.integer) or (array < 0).any():
+    if array.ndim != 1 or not np.issubdtype(array.dtype, np.integer):
         raise ValueError(f"must be a sequence of integers >= 0, got {show(value)}.")
     array = array.astype(np.int64)
+    if (array < 0).any():  # or too large
+        raise ValueError(f"must be integers >= 0, got {array.min()} at index {array.argmin()}.")
     array.setflags(write=False)
     return array
 

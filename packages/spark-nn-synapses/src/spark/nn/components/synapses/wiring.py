@@ -69,7 +69,7 @@ def _wire(config: Any, inputs: tuple[int, ...], key: Array) -> Wiring:
     count, targets = math.prod(inputs), math.prod(config.units)
     delays, spread = _delays(config, inputs)
     if config.connectivity == "dense":
-        if spread is None:
+        if spread is None or not spread.any():
             return Wiring(delays=delays)
         post = np.tile(np.arange(targets), count)
         whole = EvenRows(count, targets, count * targets, targets)
@@ -150,17 +150,17 @@ def stored_weights(
     """
     rows, given = wiring.rows, config.kernel_initializer
     assert rows is not None
-    chosen = given is not default and given != default
     name, shape = "kernel_initializer", (rows.weights,)
-    if wiring.weights is not None and not (chosen and isinstance(given, np.ndarray)):
+    if isinstance(given, np.ndarray):
+        return as_kernel(name, given, shape, dtype, "the connections")
+    chosen = given is not default and given != default
+    if wiring.weights is not None:
         if chosen:
             raise ValueError(
                 "kernel_initializer must be an array of shape "
                 f"{shape} where the connectivity has weights of its own, got {given!r}."
             )
         return as_kernel("weights of the connectivity", wiring.weights, shape, dtype)
-    if isinstance(given, np.ndarray):
-        return as_kernel(name, given, shape, dtype, "the connections")
     targets = math.prod(config.units)
     matrix = (targets, -(-rows.weights // targets))
     initializer: Callable[..., Array] = given
