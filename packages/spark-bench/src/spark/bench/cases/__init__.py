@@ -1,10 +1,32 @@
 """The cases that come with spark-bench: one file per kind of work."""
 
-from . import budget, calls, gradients, limits, projections, scaling, scans, synapses, ways
+from . import (
+    budget,
+    calls,
+    connections,
+    gradients,
+    limits,
+    projections,
+    scaling,
+    scans,
+    synapses,
+    ways,
+)
 
 BUILT_IN = tuple(
     module.cases
-    for module in (limits, calls, scans, gradients, synapses, budget, scaling, ways, projections)
+    for module in (
+        limits,
+        calls,
+        scans,
+        gradients,
+        synapses,
+        connections,
+        budget,
+        scaling,
+        ways,
+        projections,
+    )
 )
 """Functions that return cases, in the order in which they are listed and run."""
 

@@ -199,9 +199,10 @@ def _sparse(compute: Compute) -> Iterator[float]:
         post = rng.integers(0, 20, len(pre))
         post[-2:] = post[-1]
         weights = rng.standard_normal(len(pre)).astype(np.float32)
-        wires = {"pre": pre.astype(np.int32), "post": post.astype(np.int32), "weights": weights}
-        found = compute("sparse", {"spikes": spikes, **wires}, parameters)
-        yield error(found, references.sparse(spikes, **wires, targets=20, tau=5.0))
+        pre, post = pre.astype(np.int32), post.astype(np.int32)
+        inputs = {"spikes": spikes, "pre": pre, "post": post, "weights": weights}
+        found = compute("sparse", inputs, parameters)
+        yield error(found, references.sparse(spikes, pre, post, weights, targets=20, tau=5.0))
 
 
 def _delayed(compute: Compute) -> Iterator[float]:

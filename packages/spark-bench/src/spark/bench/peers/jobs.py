@@ -62,7 +62,7 @@ def jobs() -> list[Job]:
         _trace(10**6, steps=200),
         _plasticity(10**5, steps=200),
         _sparse(10_000, fan_out=100, steps=1000),
-        _sparse(10_000, probability=0.01, steps=1000),
+        _sparse(10_000, fan_out=100, steps=1000, probability=0.01),
     ]
 
 
@@ -137,20 +137,18 @@ def _plasticity(size: int, steps: int) -> Job:
     )
 
 
-def _sparse(
-    size: int, steps: int, fan_out: int | None = None, probability: float | None = None
-) -> Job:
-    """The trace of what few connections pass on, of which the last value is wanted."""
+def _sparse(size: int, fan_out: int, steps: int, probability: float | None = None) -> Job:
+    """The trace of what few connections pass on, of which the last value is wanted.
+
+    Each input has as many connections, or so many in the mean, each there with a probability.
+    """
 
     def make(rng: np.random.Generator) -> Inputs:
-        if fan_out is not None:
-            pre = np.repeat(np.arange(size), fan_out)
-            post = [np.sort(rng.choice(size, fan_out, replace=False)) for _ in range(size)]
-            post = np.concatenate(post)
-        else:
+        counts = np.full(size, fan_out)
+        if probability is not None:
             counts = rng.binomial(size, probability, size)
-            pre = np.repeat(np.arange(size), counts)
-            post = np.concatenate([np.sort(rng.choice(size, k, replace=False)) for k in counts])
+        pre = np.repeat(np.arange(size), counts)
+        post = np.concatenate([np.sort(rng.choice(size, k, replace=False)) for k in counts])
         return {
             "spikes": rng.random((steps, size)) < SPARSE_RATE,
             "pre": pre.astype(np.int32),
@@ -158,16 +156,19 @@ def _sparse(
             "weights": rng.random(len(pre), np.float32),
         }
 
-    connected = fan_out if fan_out is not None else round((probability or 0.0) * size)
-    events = round(SPARSE_RATE * size * connected) * steps
-    which = f"fan_out={fan_out}" if fan_out is not None else f"probability={probability:g}"
+    def expected(inputs: Inputs) -> np.ndarray[Any, Any]:
+        spikes, pre, post, weights = map(inputs.__getitem__, ("spikes", "pre", "post", "weights"))
+        return references.sparse(spikes, pre, post, weights, size, TAU)[-1]
+
+    events = round(SPARSE_RATE * size * fan_out) * steps
+    which = f"fan_out={fan_out}" if probability is None else f"probability={probability:g}"
     return Job(
         f"sparse/{size}x{size}/{which}",
         "sparse",
         steps,
         make,
         {"targets": size, "tau": TAU, "dt": 1.0, "dtype": "float32", "keep": "last"},
-        lambda inputs: references.sparse(**inputs, targets=size, tau=TAU)[-1],
+        expected,
         Counts(
             element_updates=steps * size,
             synaptic_events=events,

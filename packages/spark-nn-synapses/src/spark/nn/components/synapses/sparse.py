@@ -253,7 +253,7 @@ def _for_spikes(
 ) -> Array:
     """Go through the rows of the inputs that spike, part by part: `(indices, part, a) -> a`.
 
-    As many as `several` at a time, if no row has more than one part.
+    As many as `several` at a time, if rows are stored and none has more than one part.
     """
     if rows.inputs == 0 or rows.weights == 0:
         return start
@@ -268,8 +268,8 @@ def _for_spikes(
         first = number * _RANKS
         found = spiking.find(first + jnp.arange(_RANKS, dtype=jnp.int32))
         count = jnp.minimum(spiking.number - first, _RANKS)
-        done = 0
-        if several > 1 and rows.whole:
+        done = jnp.zeros((), jnp.int32)
+        if several > 1 and rows.whole and rows.stored:
 
             def group(i: Array, value: Array) -> Array:
                 here = [found[several * i + j] for j in range(several)]
