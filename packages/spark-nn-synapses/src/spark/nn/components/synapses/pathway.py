@@ -301,7 +301,8 @@ class Pathway:
         weights = kernel.reshape(-1)
         for gain in gains:
             if gain.ndim == 2:
-                spikes = spikes.astype(wide) * gain[:, 0].astype(wide)
+                each = jnp.expand_dims(gain[:, 0].astype(wide), tuple(range(spikes.ndim - 1)))
+                spikes = spikes.astype(wide) * each
             else:
                 weights = weights.astype(wide) * gain.astype(wide)
         return project_rows(rows, wires, weights, spikes, wide, self.way, into)

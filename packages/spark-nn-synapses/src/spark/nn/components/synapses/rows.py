@@ -217,7 +217,7 @@ class DrawnRows(Rows):
     ) -> Float[Array, " weights"]:
         """Parameters to which the gains of the weights are added."""
         basis = self._basis(wires, index, gains.dtype)
-        return weights + jnp.sum(basis * gains, axis=1)
+        return weights + jnp.sum(basis * gains[None], axis=1)
 
     def all(self, wires: Wires) -> tuple[Int[Array, " connections"], Int[Array, " connections"]]:
         """Input and target of every connection, drawn."""
