@@ -109,7 +109,8 @@ def as_steps(name: str, delays: Any, dt: float) -> np.ndarray[Any, Any]:
     digits = float(jnp.finfo(given.dtype if floating else np.float64).eps)
     steps = np.asarray(given, np.float64) / dt
     whole = np.rint(steps)
-    wrong = ~((steps >= 0) & (np.abs(steps - whole) <= 8 * digits * np.maximum(steps, 1)))
+    with np.errstate(invalid="ignore"):  # of what is infinite
+        wrong = ~((steps >= 0) & (np.abs(steps - whole) <= 8 * digits * np.maximum(steps, 1)))
     if wrong.any():
         index = tuple(int(i) for i in np.argwhere(wrong)[0])
         at = f" at index {index}" if index else ""

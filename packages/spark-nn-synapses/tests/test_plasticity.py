@@ -1,0 +1,412 @@
+"""Short-term plasticity of synapses, against the equations in float64 and a solver."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+from scipy.integrate import solve_ivp
+
+from spark.core import checkpoints
+from spark.core.tracers.agreement import tolerance
+from spark.nn.components.synapses import (
+    InputSpec,
+    RUTracedSynapses,
+    RUTracedSynapsesConfig,
+    SparseConnectivity,
+    SpikeArray,
+)
+from spark.nn.configs import ConfigError
+
+from .kinds import TRACED, normal, spikes
+
+KERNEL = normal(0, (3, 5))
+XS = spikes(1, (40, 5))
+SPEC = {"spikes": InputSpec((5,))}
+RELEASE = {"R_tau": 60.0, "U_tau": np.array([20.0, 5.0, 80.0, 20.0, 40.0]), "scale_U": 0.3}
+CLOSE = dict.fromkeys(("rtol", "atol"), tolerance("currents", "float32"))
+
+# Markram, Wang and Tsodyks (1998), PNAS 95:5323, as used in Maass, Natschlaeger and Markram (2002),
+# Neural Computation 14:2531: use, recovery and facilitation time constants in ms.
+PUBLISHED = {
+    "depressing": (0.5, 1100.0, 50.0),
+    "facilitating": (0.05, 125.0, 1200.0),
+}
+
+
+def released(xs, R_tau, U_tau, scale_U, dt=1.0):
+    """What spikes (time, ...) release: Tsodyks, Pawelzik and Markram (1998), eqs. 2.1 to 2.5."""
+    amount = np.clip(np.abs(np.asarray(xs, np.float64)), 0, 1)
+    usage, resources = np.zeros(amount.shape[1:]), np.ones(amount.shape[1:])
+    found = np.zeros_like(amount)
+    for t, x in enumerate(amount):
+        usage = usage * np.exp(-dt / np.asarray(U_tau))
+        resources = 1 - (1 - resources) * np.exp(-dt / np.asarray(R_tau))
+        usage = usage + scale_U * (1 - usage) * x
+        found[t] = usage * resources * x
+        resources = resources - found[t]
+    return np.sign(np.asarray(xs, np.float64)) * found
+
+
+def make(kernel=KERNEL, dtype="float32", units=3, **kwargs):
+    options = {**TRACED.arguments, **RELEASE, **kwargs}
+    return RUTracedSynapses(units=units, kernel_initializer=kernel, dtype=dtype, **options)
+
+
+def currents(kernel, xs, **changes):
+    """Currents of each step, in float64."""
+    given = {**RELEASE, **changes}
+    release = {name: given.pop(name) for name in RELEASE}
+    return TRACED.currents(kernel, released(xs, **release), **given)
+
+
+def by_steps(module, xs):
+    return np.stack([np.asarray(module(x)) for x in xs])
+
+
+@pytest.mark.parametrize("way", ["dense", "events"])
+def test_currents_are_those_of_the_equations(way):
+    module = make(projection=way)
+    np.testing.assert_allclose(module.scan(XS), currents(KERNEL, XS), **CLOSE)
+    module.reset()
+    np.testing.assert_allclose(by_steps(module, XS), currents(KERNEL, XS), **CLOSE)
+
+
+def test_double_precision(x64):
+    module = make(dtype="float64")
+    # Some tens of roundings of 1e-16.
+    np.testing.assert_allclose(module.scan(XS), currents(KERNEL, XS), rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("synapse", PUBLISHED)
+def test_currents_are_those_of_the_differential_equations(synapse, x64):
+    use, recovery, facilitation = PUBLISHED[synapse]
+    train = np.zeros(400, bool)
+    train[[3, 23, 43, 63, 83, 103, 300]] = True
+
+    def law(t, y):
+        usage, resources, current = y
+        return [-usage / facilitation, (1 - resources) / recovery, -current / 3.0]
+
+    # Between spikes solved, at spikes as the paper has it.
+    y, last, expected = np.array([0.0, 1.0, 0.0]), 0.0, np.zeros(400)
+    for t in range(1, 401):
+        y = solve_ivp(law, (last, t), y, rtol=1e-10, atol=1e-12).y[:, -1]
+        if train[t - 1]:
+            y[0] += use * (1 - y[0])
+            y[2] += 250.0 * y[0] * y[1]
+            y[1] -= y[0] * y[1]
+        last, expected[t - 1] = t, y[2]
+    module = RUTracedSynapses(
+        units=1,
+        kernel_initializer=[[250.0]],
+        tau=3.0,
+        R_tau=recovery,
+        U_tau=facilitation,
+        scale_U=use,
+        dtype="float64",
+    )
+    found = np.asarray(module.scan(train[:, None]))[:, 0]
+    # The solver's own tolerance, over 400 pieces.
+    np.testing.assert_allclose(found, expected, rtol=1e-7, atol=1e-7)
+    first, second = found[3], found[23] - found[22] * np.exp(-1 / 3)
+    assert (second > first) == (synapse == "facilitating")
+
+
+def test_the_state_is_two_traces_an_input_and_one_a_target():
+    module = make()
+    module.build({"spikes": InputSpec((5,), batch=(2,))})
+    traces = [*module.release_tracer.state.traces, *module.current_tracer.state.traces]
+    assert [trace.shape for trace in traces] == [(2, 5), (2, 5), (2, 3)]
+
+
+@pytest.mark.parametrize("method", ["sequential", "parallel", "auto"])
+def test_scan_equals_steps_in_every_way(method):
+    stepped, scanned = make(), make()
+    expected = by_steps(stepped, XS)
+    # Some roundings a step, of currents up to 4.
+    bound = 4 * tolerance("parallel", "float32")
+    np.testing.assert_allclose(scanned.scan(XS, method), expected, rtol=bound, atol=bound)
+    for one, two in zip(
+        (*scanned.release_tracer.state.traces, *scanned.current_tracer.state.traces),
+        (*stepped.release_tracer.state.traces, *stepped.current_tracer.state.traces),
+        strict=True,
+    ):
+        np.testing.assert_allclose(one, two, rtol=bound, atol=bound)
+    more = spikes(2, (9, 5))
+    np.testing.assert_allclose(scanned.scan(more, method), by_steps(stepped, more), **CLOSE)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_steps_and_scan_in_half_precision(dtype):
+    # Both run over many like inputs, so that what is rounded at random averages out.
+    inputs, time = 256, 300
+    xs = spikes(3, (time, inputs), 0.05)
+    kernel = np.eye(inputs)
+    release = {"R_tau": 100.0, "U_tau": 50.0, "scale_U": 0.3}
+    wanted = currents(kernel, xs, base=0.0, **release)
+    options = {"units": inputs, "dtype": dtype, "base": 0.0, **release}
+    scanned, stepped = make(kernel, **options), make(kernel, **options)
+    found = np.asarray(scanned.scan(xs), np.float64)
+    steps = by_steps(stepped, xs[:100]).astype(np.float64)
+    # Three roundings on the way, each as the law is held to.
+    bound = 3 * tolerance("mean", dtype)
+    assert abs(found.mean() / wanted.mean() - 1) < bound
+    assert abs(steps.mean() / wanted[:100].mean() - 1) < bound
+    assert scanned.release_tracer.dtype == dtype
+
+
+def test_an_inhibitory_spike_releases_as_any_other():
+    mask = np.array([True, False, False, True, False])
+    signs = np.where(mask, -1, 1)
+    expected = currents(KERNEL, XS * signs)
+    np.testing.assert_allclose(make().scan(SpikeArray(XS, mask)), expected, **CLOSE)
+    for signed in (XS * signs.astype(np.int8), (XS * signs).astype(np.float32)):
+        np.testing.assert_allclose(make().scan(signed), expected, **CLOSE)
+    every = make()
+    every.scan(SpikeArray(XS, np.ones(5, bool)))
+    plain = make()
+    plain.scan(XS)
+    for one, two in zip(
+        every.release_tracer.state.traces, plain.release_tracer.state.traces, strict=True
+    ):
+        np.testing.assert_array_equal(one, two)
+
+
+def test_graded_spikes_release_in_part_and_a_whole_spike_at_most():
+    graded = (np.random.default_rng(4).uniform(-2, 2, XS.shape) * XS).astype(np.float32)
+    np.testing.assert_allclose(make().scan(graded), currents(KERNEL, graded), **CLOSE)
+
+
+def test_batches_several_axes_and_another_time_step():
+    xs = spikes(5, (20, 2, 2, 3))
+    kernel, use = normal(6, (2, 2, 2, 3)), np.array([[0.1, 0.5, 0.9]])
+    module = make(kernel, units=(2, 2), scale_U=use, U_tau=30.0, dt=0.5)
+    module.build({"spikes": InputSpec((2, 3), batch=(2,))})
+    found = np.asarray(module.scan(xs))
+    for i in range(2):
+        part = released(xs[:, i], 60.0, 30.0, use, dt=0.5)
+        expected = TRACED.currents(kernel, part, 2, dt=0.5)
+        np.testing.assert_allclose(found[:, i], expected, **CLOSE)
+
+
+@pytest.mark.parametrize("method", ["sequential", "parallel"])
+def test_gradients_are_finite_differences(method, x64):
+    names = (*RELEASE, "tau", "scale")
+    module = make(dtype="float64", trainable=names, scale=np.array([[0.5, 1.0, 2.0, 0.25, 1.0]]))
+    module.build(SPEC)
+    rng = np.random.default_rng(7)
+    aim = jnp.asarray(rng.normal(size=(40, 3)))
+    # The second input is silent throughout.
+    xs = jnp.asarray(rng.uniform(0.2, 0.8, XS.shape) * XS * (np.arange(5) != 1))
+    definition, parameters, rest = nnx.split(module, nnx.Param, ...)
+
+    def loss(parameters, xs):
+        synapses = nnx.merge(definition, parameters, rest)
+        return jnp.vdot(jnp.sin(synapses.scan(xs, method).value), aim)
+
+    run = jax.jit(loss)
+    of_parameters, of_spikes = jax.jit(jax.grad(loss, (0, 1)))(parameters, xs)
+    assert len(jax.tree.leaves(of_parameters)) == 1 + len(names)
+
+    leaves, tree = jax.tree.flatten(parameters)
+    for number, found in enumerate(jax.tree.leaves(of_parameters)):
+        push, step = rng.normal(size=found.shape), 1e-6
+
+        def moved(sign, number=number, push=push, step=step):
+            changed = leaves.copy()
+            changed[number] = changed[number] + sign * step * push
+            return run(jax.tree.unflatten(tree, changed), xs)
+
+        # Errors of 1e-14 over the step, and third derivatives times its square.
+        expected = (moved(1) - moved(-1)) / (2 * step)
+        np.testing.assert_allclose(np.vdot(found, push), expected, rtol=1e-6, atol=1e-7)
+        assert np.any(np.asarray(found) != 0)
+
+    push = rng.normal(size=xs.shape) * (np.asarray(xs) > 0)
+    expected = (run(parameters, xs + 1e-6 * push) - run(parameters, xs - 1e-6 * push)) / 2e-6
+    np.testing.assert_allclose(np.vdot(of_spikes, push), expected, rtol=1e-6, atol=1e-7)
+    # A silent input has the derivative of its first part of a spike, from above.
+    only = np.zeros(xs.shape)
+    only[20, 1] = 1.0
+    ahead = (run(parameters, xs + 1e-7 * only) - run(parameters, xs)) / 1e-7
+    np.testing.assert_allclose(of_spikes[20, 1], ahead, rtol=1e-5, atol=1e-6)
+
+
+def test_gradients_through_a_mask_at_silent_inputs():
+    aim = jnp.asarray(normal(8, (40, 3)))
+    mask = np.array([True, False, False, True, False])
+
+    def gradient(mask, signs):
+        def loss(xs):
+            module = make(KERNEL * signs)
+            module.build(SPEC)
+            return jnp.vdot(module.scan(SpikeArray(xs, mask)).value, aim)
+
+        return jax.jit(jax.grad(loss))(jnp.asarray(XS, "float32"))
+
+    # An inhibitory input is one of the other sign.
+    found, expected = gradient(mask, 1), gradient(None, np.where(mask, -1, 1))
+    bound = tolerance("gradient", "float32") * np.abs(expected).max()
+    np.testing.assert_allclose(found, expected, rtol=0, atol=bound)
+
+
+def test_parameters_are_kept_where_they_act():
+    module = make(trainable=("R_tau", "tau"))
+    module.build(SPEC)
+    state = nnx.state(module, nnx.Param)
+    assert set(state) == {"weights", "release_tracer", "current_tracer"}
+    assert set(state["release_tracer"]) == {"R_tau"}
+    assert set(state["current_tracer"]) == {"tau"}
+
+
+PRE, POST = np.array([0, 0, 1, 3, 3, 3, 4, 4]), np.array([0, 2, 1, 0, 1, 2, 1, 2])
+STEPS = np.array([2, 0, 5, 1, 0, 4, 3, 6])
+WEIGHTS = normal(9, 8)
+
+
+def whole(steps):
+    """The dense kernel of the connections with a delay."""
+    kernel = np.zeros((3, 5))
+    kernel[POST[steps == STEPS], PRE[steps == STEPS]] = WEIGHTS[steps == STEPS]
+    return kernel
+
+
+def later(xs, steps):
+    return np.concatenate([np.zeros((steps, *xs.shape[1:])), xs])[: len(xs)]
+
+
+def together():
+    """Sparse connections with delays of their own, and their currents."""
+    connected = SparseConnectivity(pre=PRE, post=POST, delays=STEPS)
+    out = released(XS, **RELEASE)
+    expected = sum(
+        TRACED.currents(whole(steps), later(out, steps), base=0.0) for steps in set(STEPS)
+    )
+    return make(WEIGHTS, connectivity=connected), expected + TRACED.arguments["base"]
+
+
+def test_sparse_connections_with_delays():
+    module, expected = together()
+    np.testing.assert_allclose(module.scan(XS), expected, **CLOSE)
+    module.reset()
+    np.testing.assert_allclose(by_steps(module, XS), expected, **CLOSE)
+
+
+def test_a_spike_releases_when_it_comes_and_arrives_later():
+    of_inputs = np.array([0, 3, 1, 7, 3])
+    out = released(XS, **RELEASE)
+    late = np.stack([later(out[:, i], of_inputs[i]) for i in range(5)], 1)
+    module = make(delays=of_inputs)
+    np.testing.assert_allclose(module.scan(XS), TRACED.currents(KERNEL, late), **CLOSE)
+
+
+def test_reset_restores_rest():
+    module, expected = together()
+    module.scan(XS)
+    module.reset()
+    usage, resources = module.release_tracer.state.traces
+    assert (np.asarray(usage) == 0).all()
+    assert (np.asarray(resources) == 1).all()
+    assert (np.asarray(module.drive_on_way.places[...]) == 0).all()
+    np.testing.assert_allclose(module.scan(XS), expected, **CLOSE)
+
+
+def test_nnx_transforms_keep_the_state():
+    module, expected = together()
+    module.build(SPEC)
+    step = nnx.jit(lambda module, x: module(x).value)
+    found = np.stack([step(module, jnp.asarray(x)) for x in XS[:10]])
+    np.testing.assert_allclose(found, expected[:10], **CLOSE)
+
+    @nnx.scan(in_axes=(nnx.Carry, 0), out_axes=(nnx.Carry, 0))
+    def run(module, x):
+        return module, module(x).value
+
+    _, found = run(module, jnp.asarray(XS[10:]))
+    np.testing.assert_allclose(found, expected[10:], **CLOSE)
+
+
+def test_a_checkpoint_keeps_connections_and_what_is_on_its_way(tmp_path):
+    module, expected = together()
+    module.scan(XS[:20])
+    checkpoints.save(tmp_path, 20, module)
+    # Other connections, as many, and other weights.
+    other = SparseConnectivity(pre=PRE, post=POST[::-1], delays=STEPS[::-1])
+    fresh = make(np.zeros(8), connectivity=other)
+    fresh.build(SPEC)
+    checkpoints.restore(tmp_path, fresh)
+    np.testing.assert_array_equal(fresh.kernel, module.kernel)
+    found = fresh.scan(XS[20:])
+    np.testing.assert_array_equal(found, module.scan(XS[20:]))
+    np.testing.assert_allclose(found, expected[20:], **CLOSE)
+
+
+def test_empty_sequences_and_inputs():
+    assert make().scan(np.zeros((0, 5), bool)).shape == (0, 3)
+    without = make(np.zeros((3, 0)), U_tau=20.0)
+    base = np.full(3, TRACED.arguments["base"], np.float32)
+    np.testing.assert_array_equal(without(np.zeros(0, bool)), base)
+
+
+def test_a_nan_weight_of_a_silent_input_stays_where_it_is():
+    silent = XS.copy()
+    silent[:, 2] = False
+    module = make()
+    module.build(SPEC)
+    kernel = KERNEL.copy()
+    kernel[:, 2] = np.nan
+    module.weights.set_value(jnp.asarray(kernel.T))
+    np.testing.assert_allclose(module.scan(silent), currents(KERNEL, silent), **CLOSE)
+
+
+WRONG = [
+    ({"scale_U": 1.5}, r"scale_U must lie in \[0, 1\], got 1.5"),
+    ({"R_tau": 0.0}, "R_tau must be > 0, got 0"),
+    ({"U_tau": [1.0, -1.0]}, r"U_tau must be > 0, got -1 at index \(1,\)"),
+    ({"trainable": "usage"}, "trainable must name some of tau, scale, base, R_tau, U_tau, scale_U"),
+    ({"async_spikes": True}, "async_spikes must be False, got True"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "message"), WRONG)
+def test_configuration_refuses(arguments, message):
+    with pytest.raises(ConfigError, match=f"RUTracedSynapsesConfig: {message}"):
+        RUTracedSynapsesConfig(units=3, **arguments)
+
+
+def test_a_refused_build_leaves_the_module():
+    for arguments, message in (
+        ({"U_tau": np.ones(4)}, "U_tau of shape .* does not broadcast"),
+        ({"tau": np.ones(4)}, "tau must be a scalar or of shape"),
+        (
+            {"R_tau": 20_000.0, "rounding": "nearest", "dtype": "float16"},
+            "R_tau",
+        ),
+    ):
+        module = make(**arguments)
+        with pytest.raises(ValueError, match=message):
+            module.build(SPEC)
+        assert module.pathway is None
+        assert module.release_tracer is None
+        assert module.current_tracer is None
+
+
+def test_a_configuration_is_kept_by_a_file(tmp_path):
+    config = RUTracedSynapsesConfig(units=3, trainable=("scale_U",), delays=2.0, **RELEASE)
+    config.to_file(tmp_path / "config.json")
+    read = RUTracedSynapsesConfig.from_file(tmp_path / "config.json")
+    assert read == config
+    assert hash(read) == hash(config)
+
+
+def test_rounding_of_the_two_tracers_is_independent():
+    module = make(np.ones((3, 3)), "float16", U_tau=20.0)
+    module.build({"spikes": InputSpec((3,))})
+    keys = [
+        jax.random.key_data(tracer.rng.key[...])
+        for tracer in (module.release_tracer, module.current_tracer)
+    ]
+    assert not functools.reduce(np.array_equal, keys)
