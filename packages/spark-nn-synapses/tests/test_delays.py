@@ -144,7 +144,10 @@ def test_gradients_reach_spikes_of_earlier_steps():
 
     @nnx.jit
     def gradient(module, xs):
-        return nnx.grad(lambda module, xs: jnp.vdot(module.scan(xs).spikes, aim), 1)(module, xs)
+        def loss(module, xs):
+            return jnp.vdot(module.scan(xs).spikes, aim)
+
+        return nnx.grad(loss, argnums=1)(module, xs)
 
     # A spike of step t counts in step t + d, if that is not beyond the end.
     expected = shifted(aim[::-1], OF_INPUTS)[::-1]

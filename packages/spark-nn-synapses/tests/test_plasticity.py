@@ -203,12 +203,12 @@ def test_gradients_are_finite_differences(method, x64):
     xs = jnp.asarray(rng.uniform(0.2, 0.8, XS.shape) * XS * (np.arange(5) != 1))
     definition, parameters, rest = nnx.split(module, nnx.Param, ...)
 
-    def loss(parameters, xs):
-        synapses = nnx.merge(definition, parameters, rest)
+    def loss(parameters, xs, rest):
+        synapses = nnx.merge(definition, parameters, rest, copy=True)
         return jnp.vdot(jnp.sin(synapses.scan(xs, method).value), aim)
 
-    run = jax.jit(loss)
-    of_parameters, of_spikes = jax.jit(jax.grad(loss, (0, 1)))(parameters, xs)
+    run = functools.partial(jax.jit(loss), rest=rest)
+    of_parameters, of_spikes = jax.jit(jax.grad(loss, (0, 1)))(parameters, xs, rest)
     assert len(jax.tree.leaves(of_parameters)) == 1 + len(names)
 
     leaves, tree = jax.tree.flatten(parameters)
