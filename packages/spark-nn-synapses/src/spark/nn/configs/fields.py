@@ -59,7 +59,7 @@ def as_time_constant(value: Any) -> float | np.ndarray[Any, Any]:
     return tau
 
 
-def as_probabilities(value: Any) -> float | np.ndarray[Any, Any]:
+def as_portion(value: Any) -> float | np.ndarray[Any, Any]:
     """A parameter in [0, 1]."""
     portion = as_parameter(value)
     _require(np.asarray(portion), lambda p: (p >= 0) & (p <= 1), "lie in [0, 1]")
@@ -92,6 +92,35 @@ def as_count(value: Any) -> int:
     if count < 1:
         raise ValueError(f"must be an integer > 0, got {show(value)}.")
     return count
+
+
+def as_indices(value: Any) -> np.ndarray[Any, Any]:
+    """A sequence of integers >= 0."""
+    try:
+        array = np.asarray(value)
+    except (TypeError, ValueError):
+        array = np.empty((0, 0))
+    if array.ndim == 1 and array.size == 0:
+        array = array.astype(np.int64)
+    if array.ndim != 1 or not np.issubdtype(array.dtype, np.integer):
+        raise ValueError(f"must be a sequence of integers >= 0, got {show(value)}.")
+    array = array.astype(np.int64)
+    if (array < 0).any():  # or too large
+        raise ValueError(f"must be integers >= 0, got {array.min()} at index {array.argmin()}.")
+    return read_only(array)
+
+
+def as_numbers(value: Any) -> np.ndarray[Any, Any]:
+    """A sequence of finite numbers."""
+    return read_only(np.atleast_1d(as_parameter(value)))
+
+
+def as_probability(value: Any) -> float:
+    """A number in (0, 1]."""
+    number = as_parameter(value)
+    if isinstance(number, np.ndarray) or not 0 < number <= 1:
+        raise ValueError(f"must lie in (0, 1], got {show(value)}.")
+    return number
 
 
 def as_dtype_name(value: Any) -> str:
@@ -144,6 +173,21 @@ DelayTimes = Annotated[
     float | np.ndarray[Any, Any] | jax.Array | None, PlainValidator(as_delay_times)
 ]
 """A `Parameter` >= 0, in the unit of the time step; or None."""
+
+Portion = Annotated[float | np.ndarray[Any, Any] | jax.Array, PlainValidator(as_portion)]
+"""A `Parameter` in [0, 1]."""
+
+Probability = Annotated[float, PlainValidator(as_probability)]
+"""A number in (0, 1]."""
+
+Count = Annotated[int, PlainValidator(as_count)]
+"""An integer > 0."""
+
+Indices = Annotated[np.ndarray[Any, Any], PlainValidator(as_indices)]
+"""A sequence of integers >= 0; kept as a read-only NumPy array."""
+
+Numbers = Annotated[np.ndarray[Any, Any], PlainValidator(as_numbers)]
+"""A sequence of finite numbers; kept as a read-only NumPy array."""
 
 TimeStep = Annotated[float, PlainValidator(as_time_step)]
 """A finite number > 0, in the unit of the time constants."""

@@ -7,11 +7,13 @@ from .__about__ import __version__
 from .arguments import InputSpec
 from .base import Synapses
 from .connectivity import (
+    Connections,
     Connectivity,
     FixedFanOut,
     ProceduralConnectivity,
     RandomConnectivity,
     SparseConnectivity,
+    stored_rows,
 )
 from .delays import Delays, DelayState
 from .linear import LinearSynapses, LinearSynapsesConfig
@@ -19,6 +21,7 @@ from .partition import Partition
 from .pathway import Arrays, Pathway, SynapseState
 from .plastic import RUTracedSynapses, RUTracedSynapsesConfig
 from .projection import Way, project
+from .rows import Rows
 from .traced import (
     DoubleTracedSynapses,
     DoubleTracedSynapsesConfig,
@@ -40,6 +43,9 @@ __all__ = [
     "RandomConnectivity",
     "FixedFanOut",
     "ProceduralConnectivity",
+    "Connections",
+    "Rows",
+    "stored_rows",
     "Delays",
     "DelayState",
     "Synapses",

@@ -15,7 +15,7 @@ from pydantic import PlainValidator, model_validator
 
 from spark.nn.configs import Config
 from spark.nn.configs.errors import show
-from spark.nn.configs.fields import as_count, as_parameter
+from spark.nn.configs.fields import Count, Indices, Numbers, Probability
 
 from .rows import DrawnRows, EvenRows, Law, Rows, UnevenRows, Wires
 
@@ -84,14 +84,10 @@ class SparseConnectivity(Connectivity):
     """
 
     kind: Literal["sparse"] = "sparse"
-    pre: Annotated[np.ndarray[Any, Any], PlainValidator(lambda value: _as_indices(value))]
-    post: Annotated[np.ndarray[Any, Any], PlainValidator(lambda value: _as_indices(value))]
-    weights: Annotated[
-        np.ndarray[Any, Any] | None, PlainValidator(lambda value: _as_numbers(value))
-    ] = None
-    delays: Annotated[
-        np.ndarray[Any, Any] | None, PlainValidator(lambda value: _as_numbers(value))
-    ] = None
+    pre: Indices
+    post: Indices
+    weights: Numbers | None = None
+    delays: Numbers | None = None
     shape: tuple[int, int] | None = None
 
     @model_validator(mode="after")
@@ -185,7 +181,7 @@ class RandomConnectivity(Connectivity):
     """
 
     kind: Literal["random"] = "random"
-    probability: Annotated[float, PlainValidator(lambda value: _as_probability(value))]
+    probability: Probability
 
     def connect(self, inputs: int, targets: int, key: Array) -> Connections:
         """Lay out the connections; see `Connectivity`."""
@@ -219,7 +215,7 @@ class FixedFanOut(Connectivity):
     """
 
     kind: Literal["fan_out"] = "fan_out"
-    fan_out: Annotated[int, PlainValidator(as_count)]
+    fan_out: Count
 
     def connect(self, inputs: int, targets: int, key: Array) -> Connections:
         """Lay out the connections; see `Connectivity`."""
@@ -270,7 +266,7 @@ class ProceduralConnectivity(Connectivity):
     """
 
     kind: Literal["procedural"] = "procedural"
-    fan_out: Annotated[int, PlainValidator(as_count)]
+    fan_out: Count
     law: Law = "uniform"
 
     def connect(self, inputs: int, targets: int, key: Array) -> Connections:
@@ -341,34 +337,3 @@ def _generator(key: Array) -> np.random.Generator:
             "use ProceduralConnectivity."
         )
     return np.random.default_rng(np.asarray(jax.random.key_data(key)).reshape(-1).tolist())
-
-
-def _as_indices(value: Any) -> np.ndarray[Any, Any]:
-    try:
-        array = np.asarray(value)
-    except (TypeError, ValueError):
-        array = np.empty((0, 0))
-    if array.ndim == 1 and array.size == 0:
-        array = array.astype(np.int64)
-    if array.ndim != 1 or not np.issubdtype(array.dtype, np.integer):
-        raise ValueError(f"must be a sequence of integers >= 0, got {show(value)}.")
-    array = array.astype(np.int64)
-    if (array < 0).any():  # or too large
-        raise ValueError(f"must be integers >= 0, got {array.min()} at index {array.argmin()}.")
-    array.setflags(write=False)
-    return array
-
-
-def _as_numbers(value: Any) -> np.ndarray[Any, Any] | None:
-    if value is None:
-        return None
-    numbers = np.atleast_1d(as_parameter(value))
-    numbers.setflags(write=False)
-    return numbers
-
-
-def _as_probability(value: Any) -> float:
-    number = as_parameter(value)
-    if isinstance(number, np.ndarray) or not 0 < number <= 1:
-        raise ValueError(f"must lie in (0, 1], got {show(value)}.")
-    return number

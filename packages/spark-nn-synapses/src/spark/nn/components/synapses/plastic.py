@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar
+from typing import ClassVar
 
-import jax
-import numpy as np
-from pydantic import PlainValidator, field_validator
+from pydantic import field_validator
 
 from spark.core.tracers import BaseTracer, RUTracer
 from spark.nn.configs import Config, TimeConstant
-from spark.nn.configs.fields import as_probabilities
+from spark.nn.configs.fields import Portion
 
 from .traced import TracedSynapses, TracedSynapsesConfig
 
@@ -27,9 +25,7 @@ class RUTracedSynapsesConfig(TracedSynapsesConfig):
 
     R_tau: TimeConstant = 100.0
     U_tau: TimeConstant = 50.0
-    scale_U: Annotated[
-        float | np.ndarray[Any, Any] | jax.Array, PlainValidator(as_probabilities)
-    ] = 0.5
+    scale_U: Portion = 0.5
 
     release_names: ClassVar[tuple[str, ...]] = ("R_tau", "U_tau", "scale_U")
 
