@@ -15,7 +15,12 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from spark.core.tracers import RUTracer
-from spark.nn.components.synapses import DoubleTracedSynapses, SpikeArray, TracedSynapses
+from spark.nn.components.synapses import (
+    DoubleTracedSynapses,
+    RUTracedSynapses,
+    SpikeArray,
+    TracedSynapses,
+)
 
 TIME_CONSTANTS = np.geomspace(0.5, 100.0, 24)
 """Of the bank, ms."""
@@ -25,6 +30,9 @@ DELAYS = (4.0, 6.0, 8.0, 10.0, 12.0)
 
 FITTED = 0.7
 """Part of the recording that is fitted; the rest is judged."""
+
+CURRENT_TAU = 5.0
+"""Time constant of the currents through plastic synapses, ms."""
 
 # Use, recovery and facilitation time constants (ms) of two cortical synapses:
 # Markram, Wang and Tsodyks (1998), PNAS 95:5323-5328.
@@ -107,6 +115,46 @@ def efficacies(recording: Recording) -> dict[str, np.ndarray]:
     tracer = RUTracer(len(SYNAPSES), recovery, facilitation, use, dtype="float32", dt=DT)
     values = np.asarray(tracer.scan(recording.spikes[:, None]))[recording.spikes]
     return dict(zip(SYNAPSES, values.T, strict=True))
+
+
+def plastic_currents(recording: Recording) -> tuple[dict[str, np.ndarray], float]:
+    """Currents through a depressing and a facilitating synapse, and how exact they are.
+
+    Returns:
+        The current of each synapse, of shape `(time,)`, in units of its weight; and the largest
+        difference from the published equations, solved from spike to spike in float64, relative to
+        the largest current.
+    """
+    use, recovery, facilitation = np.array(list(SYNAPSES.values())).T
+    synapses = RUTracedSynapses(
+        units=len(SYNAPSES),
+        kernel_initializer=np.eye(len(SYNAPSES)),
+        R_tau=recovery,
+        U_tau=facilitation,
+        scale_U=use,
+        tau=CURRENT_TAU,
+        dtype="float32",
+        dt=DT,
+    )
+    both = np.repeat(recording.spikes[:, None], len(SYNAPSES), axis=1)
+    currents = np.asarray(synapses.scan(both).value)
+    expected = np.stack([_solved(recording, *each) for each in SYNAPSES.values()], axis=1)
+    error = np.max(np.abs(currents - expected)) / np.max(expected)
+    return dict(zip(SYNAPSES, currents.T, strict=True)), float(error)
+
+
+def _solved(recording: Recording, use: float, recovery: float, facilitation: float) -> np.ndarray:
+    """Tsodyks, Pawelzik and Markram (1998), from spike to spike; then an exponential synapse."""
+    steps = np.flatnonzero(recording.spikes)
+    drive = np.zeros(len(recording.spikes))
+    usage, resources = 0.0, 1.0
+    for step, gap in zip(steps, np.diff(steps, prepend=0) * DT, strict=True):
+        usage *= np.exp(-gap / facilitation)
+        resources = 1 - (1 - resources) * np.exp(-gap / recovery)
+        usage += use * (1 - usage)
+        drive[step] = usage * resources
+        resources -= drive[step]
+    return signal.lfilter([1.0], [1.0, -np.exp(-DT / CURRENT_TAU)], drive)
 
 
 def read_out(recording: Recording, method: str, features: np.ndarray) -> Reconstruction:

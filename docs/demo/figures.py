@@ -75,21 +75,33 @@ def reconstructions(found: dict[str, list[Reconstruction]], path: Path) -> None:
     plt.close(figure)
 
 
-def efficacies_along_the_train(
-    recording: Recording, found: dict[str, np.ndarray], path: Path
+def plasticity_along_the_train(
+    recording: Recording,
+    found: dict[str, np.ndarray],
+    currents: dict[str, np.ndarray],
+    path: Path,
 ) -> None:
-    """Efficacy of each spike of the first second, and its dependence on the interval before."""
+    """Efficacy of each spike of the first second, and what it depends on; and the currents."""
     times = recording.times[recording.spikes]
     intervals = np.diff(times)
-    figure, (along, against) = plt.subplots(
-        1, 2, figsize=(8, 3.2), width_ratios=[2, 1], sharey=True
+    figure, axes = plt.subplot_mosaic(
+        [["along", "against"], ["driven", "against"]], figsize=(8, 4.6), width_ratios=[2, 1]
     )
+    along, against, driven = axes["along"], axes["against"], axes["driven"]
+    against.sharey(along)
+    driven.sharex(along)
     for (name, values), color in zip(found.items(), (BLUE, ORANGE), strict=True):
         shown = times < 1000
         along.plot(times[shown] / 1000, values[shown], ".-", color=color, linewidth=0.6, label=name)
         against.plot(intervals, values[1:], ".", color=color, markersize=2, alpha=0.6)
-    along.set(xlabel="time (s)", ylabel="efficacy U R", yscale="log")
+    first = recording.times < 1000
+    for (name, values), color in zip(currents.items(), (BLUE, ORANGE), strict=True):
+        driven.plot(
+            recording.times[first] / 1000, values[first], color=color, linewidth=0.8, label=name
+        )
+    along.set(ylabel="efficacy U R", yscale="log")
     along.legend(loc="upper right", ncols=2)
+    driven.set(xlabel="time (s)", ylabel="current / weight")
     against.set(xlabel="interval before the spike (ms)", xscale="log")
     against.set_xticks([5, 10, 20, 40], labels=["5", "10", "20", "40"])
     against.minorticks_off()
