@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import abc
-import dataclasses
 import functools
 import math
 from collections.abc import Mapping
@@ -11,41 +10,23 @@ from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from flax import nnx
 from jaxtyping import Array, ArrayLike, Int
 
 from spark.core.tracers import BaseTracer, Constant, Method
-from spark.core.tracers.arguments import (
-    as_key,
-    as_parameter,
-    as_storage_dtype,
-    one_of,
-    require_base,
-)
-from spark.core.tracers.rounding import arithmetic_dtype
+from spark.core.tracers.arguments import as_key, one_of
 from spark.core.tracers.ways import METHODS
 from spark.nn.configs import Config
-from spark.nn.initializers import KernelInitializerConfig
 from spark.nn.payloads import CurrentArray, FloatArray, SpikeArray
 
-from .arguments import (
-    Fault,
-    InputSpec,
-    as_kernel,
-    as_spec,
-    as_spikes,
-    first_fault,
-    outside_transforms,
-    require_no_fault,
-)
-from .delays import DelayLine, Ring
-from .layout import lay_out
+from .arguments import InputSpec, as_kernel, as_spec, as_spikes, outside_transforms
+from .building import Parts, assemble
+from .delays import DelayLine
 from .partition import Partition
 from .pathway import Arrays, Pathway, SynapseState
 from .projection import inputs_first
-from .rows import DelayedRows, Wires
-from .wiring import Wiring, along_rows, stored_weights, wire
+from .rows import Wires
+from .wiring import Wiring
 
 
 class Synapses(nnx.Module, abc.ABC):
@@ -127,16 +108,8 @@ class Synapses(nnx.Module, abc.ABC):
         self.rngs = nnx.data(None if rngs is None else rngs.fork())
         self.batch = ()
         self.pathway = None
-        self.weights = nnx.data(None)
-        self.gains = nnx.data({})
-        self.base = nnx.data(None)
-        self.groups = nnx.data(None)
-        self.current_tracer = nnx.data(None)
-        self.release_tracer = nnx.data(None)
-        self.wires = nnx.data([])
-        self.delays = nnx.data(None)
-        self.spikes_on_way = nnx.data(None)
-        self.drive_on_way = nnx.data(None)
+        for name, nothing in vars(Parts()).items():
+            setattr(self, name, nnx.data(nothing))
 
     def build(self, input_specs: Mapping[str, Any], *, partition: Partition | None = None) -> None:
         """Allocate kernel and state, anew if they were there.
@@ -151,203 +124,23 @@ class Synapses(nnx.Module, abc.ABC):
             ValueError: If a shape makes no sense, or the kernel, the connectivity, delays, a
                 parameter or the partition does not fit it.
         """
-        config, units = self.config, self.config.units
+        config = self.config
         spec = as_spec(input_specs, config)
-        inputs = spec.shape[len(units) :] if spec.async_spikes else spec.shape
-        dtype = as_storage_dtype(config.dtype)
-        if partition is not None:
-            if not isinstance(partition, Partition):
-                raise TypeError(f"partition must be a Partition or None, got {partition!r}.")
-            partition.require_fit(units, inputs, spec.batch)
-            self._require_plain()
-        pathway = Pathway(
-            units,
-            inputs,
-            spec.async_spikes,
-            dtype,
-            config.projection,
-            batch=len(spec.batch),
-            partition=partition,
-        )
         # A copy: what is refused has drawn nothing.
         rngs = None if self.rngs is None else nnx.clone(self.rngs)
         if rngs is None:
             key = seed = as_key(config.seed)
         else:
             key, seed = rngs.params(), rngs.rounding()
-        connected = key
-        if config.connectivity != "dense":
-            connected, key = jax.random.split(key)
-        wiring = wire(config, inputs, connected)
-        pathway = dataclasses.replace(pathway, rows=wiring.rows)
-        if config.connectivity == "dense":
-            weights = nnx.Param(self._initial_weights(key, units + inputs, partition))
-        else:
-            default = type(config).model_fields["kernel_initializer"].default
-            dtype = as_storage_dtype(config.kernel_dtype or config.dtype)
-            weights = nnx.Param(stored_weights(config, wiring, key, dtype, default))
-        release = None
-        if self.release_class is not None:
-            release = self._release(self.release_class, (*spec.batch, *inputs), seed)
-            pathway = dataclasses.replace(pathway, release=release.recurrence)
-        if self.tracer_class is not None:
-            pathway = self._trace(self.tracer_class, pathway, wiring, spec.batch, seed)
-        self.release_tracer = release
-        self._delay(pathway, wiring, spec.batch)
-        if partition is not None:
-            self._place(partition, pathway, weights)
+        pathway, parts = assemble(
+            config, spec, key, seed, self.tracer_class, self.release_class, partition
+        )
+        # From here on nothing is refused.
         if rngs is not None:
             nnx.update(self.rngs, nnx.state(rngs))
-        self.batch, self.pathway, self.weights = spec.batch, pathway, weights
-
-    def _require_plain(self) -> None:
-        """Refuse what cannot be cut over devices."""
-        config = self.config
-        for what, there in (
-            ("connectivity", config.connectivity != "dense"),
-            ("delays", config.delays is not None),
-            ("short-term plasticity", self.release_class is not None),
-        ):
-            if there:
-                raise ValueError(
-                    f"a partition cuts dense synapses without {what}; build these on one device."
-                )
-
-    def _release(self, kind: type[Any], shape: tuple[int, ...], seed: Array) -> Any:
-        """The tracer of the inputs."""
-        config = self.config
-        return kind(
-            shape,
-            **config.release,
-            seed=jax.random.fold_in(seed, 1),  # its rounding is independent of the other tracer's
-            dtype=config.dtype,
-            dt=config.dt,
-            rounding=config.rounding,
-            trainable=[name for name in config.trainable if name in config.release],
-        )
-
-    def _delay(self, pathway: Pathway, wiring: Wiring, batch: tuple[int, ...]) -> None:
-        """Keep connections and delays, with nothing on its way."""
-        wide = arithmetic_dtype(pathway.dtype)
-        late = None
-        if wiring.steps:
-            shape = (wiring.steps + 1, *batch, math.prod(pathway.inputs))
-            late = DelayLine(Ring.empty(shape, wide))
-        later = None
-        if isinstance(pathway.rows, DelayedRows):
-            shape = (*batch, *pathway.lead, pathway.rows.steps, math.prod(pathway.units))
-            dtype = as_storage_dtype(self.config.kernel_dtype or self.config.dtype)
-            widest = max(wide, arithmetic_dtype(dtype), key=lambda dtype: dtype.itemsize)
-            later = DelayLine(Ring.empty(shape, widest))
-        self.wires = nnx.data([Constant(wire) for wire in wiring.wires])
-        self.delays = nnx.data(Constant(jnp.asarray(wiring.delays)) if late else None)
-        self.spikes_on_way, self.drive_on_way = nnx.data(late), nnx.data(later)
-
-    def _initial_weights(
-        self, key: Array, shape: tuple[int, ...], partition: Partition | None
-    ) -> Array:
-        """The kernel of a shape `units + input_shape`, as a matrix (inputs, targets)."""
-        config = self.config
-        initializer = config.kernel_initializer
-        dtype = as_storage_dtype(config.kernel_dtype or config.dtype)
-        if isinstance(initializer, KernelInitializerConfig):
-            initializer = initializer.make(len(config.units))
-
-        def kernel(key: Array) -> Array:
-            given = initializer
-            if not isinstance(given, np.ndarray):
-                given = given(key, shape, dtype)
-            return as_kernel("kernel_initializer", given, shape, dtype)
-
-        def part(key: Array) -> tuple[Array, Fault]:
-            whole = kernel(key)
-            return inputs_first(whole, len(config.units)), first_fault(whole)
-
-        if partition is None or isinstance(initializer, np.ndarray):
-            return inputs_first(kernel(key), len(config.units))
-        # Each device draws its own part and looks through it, and no device the whole.
-        where = partition.sharding(partition.kernel), partition.sharding(())
-        weights, fault = jax.jit(part, out_shardings=where)(key)
-        require_no_fault("kernel_initializer", fault, dtype)
-        return weights
-
-    def _place(self, partition: Partition, pathway: Pathway, weights: nnx.Param[Array]) -> None:
-        """Put all arrays where a partition has them."""
-        partition.place(weights, partition.kernel)
-        for gain in self.gains.values():
-            partition.place(gain, partition.kernel)
-        units = pathway.cut[len(pathway.cut) - len(pathway.units) :]
-        if self.base is not None:
-            partition.place(self.base, units)
-        if self.groups is not None:
-            partition.place(self.groups, (None,))
-        if self.current_tracer is not None:
-            stream = self.current_tracer.rng
-            for _, variable in nnx.iter_graph(self.current_tracer):
-                if isinstance(variable, nnx.Variable):
-                    own = variable is not stream.key and variable is not stream.count
-                    partition.place(variable, pathway.cut if own else ())
-
-    def _trace(
-        self,
-        kind: type[Any],
-        pathway: Pathway,
-        wiring: Wiring,
-        batch: tuple[int, ...],
-        seed: Any,
-    ) -> Pathway:
-        """Put a tracer at the end of a pathway, as small as its parameters allow."""
-        config = self.config
-        is_sparse = wiring.rows is not None
-        layout = lay_out(
-            config.parameters, pathway.units, pathway.inputs, config.trainable, is_sparse
-        )
-        if is_sparse and layout.sharing == "synapse":
-            trained = [name for name in config.trainable if name.startswith("tau")]
-            raise ValueError(
-                f"{', '.join(trained)} must not differ over inputs and be trained: each synapse "
-                "then has a trace, which needs connectivity='dense' and no delays of connections."
-            )
-        tracer = kind(
-            (*batch, *layout.lead, *pathway.units),
-            **layout.tracer,
-            seed=seed,
-            dtype=config.dtype,
-            dt=config.dt,
-            integrator=config.integrator,
-            rounding=config.rounding,
-            trainable=[
-                name
-                for name in config.trainable
-                if name in config.parameters and name not in layout.kept
-            ],
-        )
-
-        def variable(name: str) -> nnx.Variable[Array]:
-            value = layout.kept[name]
-            if is_sparse and name in layout.gains:
-                value = along_rows(wiring, name, value)
-            checked = as_parameter(name, value, np.shape(value), pathway.dtype)
-            if name == layout.base:
-                require_base(checked, tracer.recurrence.range(pathway.dtype))
-            trained = nnx.Param if name in config.trainable else Constant
-            return trained(jnp.asarray(checked.kept))
-
-        gains = {name: variable(name) for name in layout.gains}
-        base = None if layout.base is None else variable(layout.base)
-        # From here on nothing is refused.
-        self.current_tracer = tracer
-        self.gains = nnx.data(gains)
-        self.base = nnx.data(base)
-        self.groups = nnx.data(
-            None if layout.groups is None else Constant(jnp.asarray(layout.groups))
-        )
-        return dataclasses.replace(
-            pathway,
-            sharing=layout.sharing,
-            lead=layout.lead,
-            recurrence=tracer.recurrence,
-        )
+        self.pathway, self.batch = pathway, spec.batch
+        for name, part in vars(parts).items():
+            setattr(self, name, nnx.data(part))
 
     @property
     def kernel(self) -> FloatArray:

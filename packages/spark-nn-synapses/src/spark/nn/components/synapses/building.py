@@ -1,0 +1,254 @@
+"""What `build` allocates: kernel and connections, tracers and delay lines, each checked."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jaxtyping import Array
+
+from spark.core.tracers import BaseTracer, Constant
+from spark.core.tracers.arguments import as_parameter, as_storage_dtype, require_base
+from spark.core.tracers.rounding import arithmetic_dtype
+from spark.nn.initializers import KernelInitializerConfig
+
+from .arguments import Fault, InputSpec, as_kernel, first_fault, require_no_fault
+from .delays import DelayLine, Ring
+from .layout import lay_out
+from .partition import Partition
+from .pathway import Pathway
+from .projection import inputs_first
+from .rows import DelayedRows
+from .wiring import Wiring, along_rows, stored_weights, wire
+
+
+@dataclasses.dataclass
+class Parts:
+    """The parts with arrays, under the names that `Synapses` describes."""
+
+    weights: nnx.Param[Array] | None = None
+    gains: dict[str, nnx.Variable[Array]] = dataclasses.field(default_factory=dict)
+    base: nnx.Variable[Array] | None = None
+    groups: Constant | None = None
+    current_tracer: BaseTracer | None = None
+    release_tracer: BaseTracer | None = None
+    wires: list[Constant] = dataclasses.field(default_factory=list)
+    delays: Constant | None = None
+    spikes_on_way: DelayLine | None = None
+    drive_on_way: DelayLine | None = None
+
+
+def assemble(
+    config: Any,
+    spec: InputSpec,
+    key: Array,
+    seed: Array,
+    tracer_class: type[Any] | None,
+    release_class: type[Any] | None,
+    partition: Partition | None,
+) -> tuple[Pathway, Parts]:
+    """Allocate and check what a configuration says.
+
+    Args:
+        config: The configuration of synapses.
+        spec: What will come in.
+        key: JAX PRNG key of connections and kernel.
+        seed: JAX PRNG key of stochastic rounding.
+        tracer_class: What the drive runs through; None passes it on.
+        release_class: What gives the efficacy of the inputs; None leaves it at 1.
+        partition: How to cut the arrays over devices; None keeps them whole.
+
+    Returns:
+        The pure functions, and what they compute with.
+
+    Raises:
+        TypeError: If the partition is none.
+        ValueError: If something does not fit something else; the message names both.
+    """
+    units = config.units
+    inputs = spec.shape[len(units) :] if spec.async_spikes else spec.shape
+    if partition is not None:
+        _require_cuttable(config, spec, inputs, release_class, partition)
+    connected = key
+    if config.connectivity != "dense":
+        connected, key = jax.random.split(key)
+    wiring = wire(config, inputs, connected)
+    pathway = Pathway(
+        units,
+        inputs,
+        spec.async_spikes,
+        as_storage_dtype(config.dtype),
+        config.projection,
+        rows=wiring.rows,
+        batch=len(spec.batch),
+        partition=partition,
+    )
+    parts = Parts(nnx.Param(_weights(config, wiring, key, units + inputs, partition)))
+    if release_class is not None:
+        shape = (*spec.batch, *inputs)
+        parts.release_tracer = release = _release(config, release_class, shape, seed)
+        pathway = dataclasses.replace(pathway, release=release.recurrence)
+    if tracer_class is not None:
+        pathway = _trace(parts, pathway, config, wiring, tracer_class, spec.batch, seed)
+    _delay(parts, pathway, config, wiring, spec.batch)
+    if partition is not None:
+        _place(parts, pathway, partition)
+    return pathway, parts
+
+
+def _require_cuttable(
+    config: Any,
+    spec: InputSpec,
+    inputs: tuple[int, ...],
+    release_class: type[Any] | None,
+    partition: Partition,
+) -> None:
+    """Refuse what cannot be cut over devices."""
+    if not isinstance(partition, Partition):
+        raise TypeError(f"partition must be a Partition or None, got {partition!r}.")
+    partition.require_fit(config.units, inputs, spec.batch)
+    for what, there in (
+        ("connectivity", config.connectivity != "dense"),
+        ("delays", config.delays is not None),
+        ("short-term plasticity", release_class is not None),
+    ):
+        if there:
+            raise ValueError(
+                f"a partition cuts dense synapses without {what}; build these on one device."
+            )
+
+
+def _weights(
+    config: Any, wiring: Wiring, key: Array, shape: tuple[int, ...], partition: Partition | None
+) -> Array:
+    """The kernel of a shape `units + input_shape`, as a matrix (inputs, targets); or along rows."""
+    dtype = as_storage_dtype(config.kernel_dtype or config.dtype)
+    if config.connectivity != "dense":
+        default = type(config).model_fields["kernel_initializer"].default
+        return stored_weights(config, wiring, key, dtype, default)
+    initializer = config.kernel_initializer
+    if isinstance(initializer, KernelInitializerConfig):
+        initializer = initializer.make(len(config.units))
+
+    def kernel(key: Array) -> Array:
+        given = initializer
+        if not isinstance(given, np.ndarray):
+            given = given(key, shape, dtype)
+        return as_kernel("kernel_initializer", given, shape, dtype)
+
+    def part(key: Array) -> tuple[Array, Fault]:
+        whole = kernel(key)
+        return inputs_first(whole, len(config.units)), first_fault(whole)
+
+    if partition is None or isinstance(initializer, np.ndarray):
+        return inputs_first(kernel(key), len(config.units))
+    # Each device draws its own part and looks through it, and no device the whole.
+    where = partition.sharding(partition.kernel), partition.sharding(())
+    weights, fault = jax.jit(part, out_shardings=where)(key)
+    require_no_fault("kernel_initializer", fault, dtype)
+    return weights
+
+
+def _release(config: Any, kind: type[Any], shape: tuple[int, ...], seed: Array) -> Any:
+    """The tracer before the projection."""
+    return kind(
+        shape,
+        **config.release,
+        seed=jax.random.fold_in(seed, 1),  # its rounding is independent of the other tracer's
+        dtype=config.dtype,
+        dt=config.dt,
+        rounding=config.rounding,
+        trainable=[name for name in config.trainable if name in config.release],
+    )
+
+
+def _trace(
+    parts: Parts,
+    pathway: Pathway,
+    config: Any,
+    wiring: Wiring,
+    kind: type[Any],
+    batch: tuple[int, ...],
+    seed: Array,
+) -> Pathway:
+    """Put a tracer at the end, as small as its parameters allow."""
+    is_sparse = wiring.rows is not None
+    layout = lay_out(config.parameters, pathway.units, pathway.inputs, config.trainable, is_sparse)
+    if is_sparse and layout.sharing == "synapse":
+        trained = [name for name in config.trainable if name.startswith("tau")]
+        raise ValueError(
+            f"{', '.join(trained)} must not differ over inputs and be trained: each synapse "
+            "then has a trace, which needs connectivity='dense' and no delays of connections."
+        )
+    parts.current_tracer = tracer = kind(
+        (*batch, *layout.lead, *pathway.units),
+        **layout.tracer,
+        seed=seed,
+        dtype=config.dtype,
+        dt=config.dt,
+        integrator=config.integrator,
+        rounding=config.rounding,
+        trainable=[
+            name
+            for name in config.trainable
+            if name in config.parameters and name not in layout.kept
+        ],
+    )
+
+    def variable(name: str) -> nnx.Variable[Array]:
+        value = layout.kept[name]
+        if is_sparse and name in layout.gains:
+            value = along_rows(wiring, name, value)
+        checked = as_parameter(name, value, np.shape(value), pathway.dtype)
+        if name == layout.base:
+            require_base(checked, tracer.recurrence.range(pathway.dtype))
+        trained = nnx.Param if name in config.trainable else Constant
+        return trained(jnp.asarray(checked.kept))
+
+    parts.gains = {name: variable(name) for name in layout.gains}
+    parts.base = None if layout.base is None else variable(layout.base)
+    if layout.groups is not None:
+        parts.groups = Constant(jnp.asarray(layout.groups))
+    return dataclasses.replace(
+        pathway, sharing=layout.sharing, lead=layout.lead, recurrence=tracer.recurrence
+    )
+
+
+def _delay(
+    parts: Parts, pathway: Pathway, config: Any, wiring: Wiring, batch: tuple[int, ...]
+) -> None:
+    """Keep connections and delays, with nothing on its way."""
+    wide = arithmetic_dtype(pathway.dtype)
+    parts.wires = [Constant(wire) for wire in wiring.wires]
+    if wiring.steps:
+        shape = (wiring.steps + 1, *batch, math.prod(pathway.inputs))
+        parts.spikes_on_way = DelayLine(Ring.empty(shape, wide))
+        parts.delays = Constant(jnp.asarray(wiring.delays))
+    if isinstance(pathway.rows, DelayedRows):
+        shape = (*batch, *pathway.lead, pathway.rows.steps, math.prod(pathway.units))
+        kernel = arithmetic_dtype(as_storage_dtype(config.kernel_dtype or config.dtype))
+        widest = max(wide, kernel, key=lambda dtype: dtype.itemsize)
+        parts.drive_on_way = DelayLine(Ring.empty(shape, widest))
+
+
+def _place(parts: Parts, pathway: Pathway, partition: Partition) -> None:
+    """Put all arrays where a partition has them."""
+    assert parts.weights is not None
+    partition.place(parts.weights, partition.kernel)
+    for gain in parts.gains.values():
+        partition.place(gain, partition.kernel)
+    if parts.base is not None:
+        partition.place(parts.base, pathway.cut[len(pathway.cut) - len(pathway.units) :])
+    if parts.groups is not None:
+        partition.place(parts.groups, (None,))
+    if parts.current_tracer is not None:
+        stream = parts.current_tracer.rng
+        for _, variable in nnx.iter_graph(parts.current_tracer):
+            if isinstance(variable, nnx.Variable):
+                own = variable is not stream.key and variable is not stream.count
+                partition.place(variable, pathway.cut if own else ())
