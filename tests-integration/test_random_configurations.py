@@ -41,6 +41,41 @@ def inputs(draw, leading=()):
     return draw(st.sampled_from([full, full, full, full.tolist(), "spikes", None]))
 
 
+WAYS = ["auto", "dense", "events"]
+SOUND = st.sampled_from([np.ones((2, 3), bool), np.eye(2, 3), np.zeros((2, 3), np.int8)])
+INDICES = [[0, 1, 2], [2, 0, 0], [0, 0, 1], [0, 0, 9], [0], [], [-1], [0.5], "0"]
+MATRICES = [np.eye(3), 1 - np.eye(3), np.eye(3, 2), np.ones(3), np.full((3, 3), np.nan), "eye"]
+PROBABILITIES = [0.5, 1, 1e-9, 0.0, 1.5, np.nan, "0.5", None]
+COUNTS = [1, 2, 3, 4, 100, 0, -1, 1.0, "2", None]
+ROUND = [0.0, 2.0, 3, np.array([0.0, 2.0, 1.0]), np.ones((3, 3)), np.eye(3), None]
+DELAYS = [*ROUND, *ROUND, 0.5, -1.0, np.nan, 1e12, "2", np.ones(4), np.eye(3, 2)]
+
+
+@st.composite
+def connectivities(draw):
+    """One of each kind, sound or not; None where it was refused."""
+    pick = st.sampled_from
+    kind = draw(pick(["given", "matrix", "random", "fan_out", "procedural", "other"]))
+    if kind == "given":
+        fields = {"pre": draw(pick(INDICES[:3] + INDICES)), "post": draw(pick(INDICES))}
+        if draw(st.booleans()):
+            fields["weights"] = draw(pick([[1.0, 2.0, 3.0], [1], np.nan]))
+        if draw(st.booleans()):
+            fields["delays"] = draw(pick([[0.0, 1.0, 4.0], [0.5], [1.0]]))
+        return attempt(lambda: synapses.SparseConnectivity(**fields))
+    if kind == "matrix":
+        return attempt(lambda: synapses.SparseConnectivity.from_scipy(draw(pick(MATRICES))))
+    if kind == "random":
+        return attempt(lambda: synapses.RandomConnectivity(probability=draw(pick(PROBABILITIES))))
+    if kind == "other":
+        return draw(pick(["dense", "sparse", {"kind": "fan_out", "fan_out": 2}, {"kind": 1}, 3]))
+    fan_out = draw(pick(COUNTS))
+    if kind == "fan_out":
+        return attempt(lambda: synapses.FixedFanOut(fan_out=fan_out))
+    law = draw(pick(["constant", "uniform", "normal", "gamma"]))
+    return attempt(lambda: synapses.ProceduralConnectivity(fan_out=fan_out, law=law))
+
+
 def attempt(action):
     """The result, or None where one of our errors came; another fails the test."""
     try:
@@ -124,33 +159,73 @@ VERBS = {
 }
 
 
+SYNAPSES = {
+    synapses.LinearSynapses: ("tau",),  # which it has not
+    synapses.TracedSynapses: ("tau", "scale"),
+    synapses.DoubleTracedSynapses: ("tau_1", "scale_2"),
+    synapses.RUTracedSynapses: ("tau", "R_tau", "U_tau", "scale_U"),
+}
+
+
 @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_synapses(data):
     draw = data.draw
-    cls = draw(
-        st.sampled_from(
-            [synapses.LinearSynapses, synapses.TracedSynapses, synapses.DoubleTracedSynapses]
-        )
-    )
-    base = {"units": draw(shapes)}
-    if draw(st.booleans()):
+    cls, names = draw(st.sampled_from(list(SYNAPSES.items())))
+    # Sound more often than not, since little is wrong with one that is refused at once.
+    base = {"units": draw(st.just(3) | st.just((3,)) | shapes)}
+    if draw(st.integers(0, 3)) == 0:
         base["kernel_initializer"] = draw(
             st.sampled_from([np.ones((3, 3)), np.full((2, 2), np.nan), np.ones(3), "zeros", len])
         )
+    if draw(st.integers(0, 3)) == 0:
+        base[draw(st.sampled_from(names))] = draw(numbers)
     if draw(st.booleans()):
-        base["tau" if cls is synapses.TracedSynapses else "tau_1"] = draw(numbers)
-    given_ = options(draw, base)
+        connectivity = draw(connectivities())
+        if connectivity is not None:
+            base["connectivity"] = connectivity
+    if draw(st.integers(0, 2)) == 0:
+        base["delays"] = draw(st.sampled_from(DELAYS))
+    if draw(st.booleans()):
+        base["projection"] = draw(st.sampled_from([*WAYS, *WAYS, "rows"]))
+    given_ = options(draw, base) if draw(st.booleans()) else base
     module = attempt(lambda: cls(**given_))
     if module is None:
         return
     for _ in range(draw(st.integers(1, 2))):
-        spikes = draw(inputs((2,)))
+        spikes = draw(SOUND | inputs((2,)))
         masked = attempt(lambda spikes=spikes: payloads.SpikeArray(spikes, draw(inputs())))
         spikes = spikes if masked is None else masked
         verb = draw(st.sampled_from([module, module.scan]))
         currents = attempt(lambda verb=verb, spikes=spikes: verb(spikes))
         assert currents is None or currents.dtype == module.config.dtype
+
+
+@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
+@given(data=st.data())
+def test_delays(data):
+    draw = data.draw
+    options = {"units": draw(st.sampled_from([None, None, 3, 3, (2, 2), -1, "3"]))}
+    for name, values in (("dt", TIMES), ("dtype", [bool, *DTYPES]), ("batch", [(), (2,), (-1,)])):
+        if draw(st.integers(0, 3)) == 0:
+            options[name] = draw(st.sampled_from(values))
+    shape, times_ = draw(st.just(3) | shapes), draw(st.sampled_from(DELAYS))
+    module = attempt(lambda: synapses.Delays(shape, times_, **options))
+    if module is None:
+        return
+    for _ in range(draw(st.integers(1, 2))):
+        verb = draw(st.sampled_from([module, module.scan]))
+        lead = (2,) if verb == module.scan else ()
+        spikes = draw(st.just(np.ones((*lead, 3), bool)) | inputs(lead))
+        late = attempt(lambda verb=verb, spikes=spikes: verb(spikes))
+        assert late is None or late.async_spikes == (module.units is not None)
+
+
+def test_every_synapse_is_tried():
+    public = {getattr(synapses, name) for name in synapses.__all__}
+    base = synapses.Synapses
+    kinds = {each for each in public if isinstance(each, type) and issubclass(each, base)}
+    assert kinds - {base} == set(SYNAPSES)
 
 
 def test_every_tracer_is_tried():

@@ -172,7 +172,9 @@ def test_an_inhibitory_spike_releases_as_any_other():
     for one, two in zip(
         every.release_tracer.state.traces, plain.release_tracer.state.traces, strict=True
     ):
-        np.testing.assert_array_equal(one, two)
+        # Booleans and integers make two programs.
+        bound = tolerance("steps", "float32")
+        np.testing.assert_allclose(one, two, rtol=bound, atol=bound)
 
 
 def test_graded_spikes_release_in_part_and_a_whole_spike_at_most():
