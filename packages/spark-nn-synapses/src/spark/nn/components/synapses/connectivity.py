@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import inspect
 import os
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, NamedTuple, Self
@@ -143,7 +144,11 @@ class SparseConnectivity(Connectivity):
         from scipy.sparse import load_npz
 
         name = os.fspath(path)
-        return cls.from_scipy(load_npz(name) if name.endswith(".npz") else mmread(name))
+        if name.endswith(".npz"):
+            return cls.from_scipy(load_npz(name))
+        # SciPy asks to choose, since it knows both.
+        knows = "spmatrix" in inspect.signature(mmread).parameters
+        return cls.from_scipy(mmread(name, spmatrix=False) if knows else mmread(name))
 
     def connect(self, inputs: int, targets: int, key: Array) -> Connections:
         """Lay out the connections; see `Connectivity`."""
