@@ -9,8 +9,10 @@ from scipy.integrate import solve_ivp
 from spark.core.tracers import SaturableTracer
 from spark.nn.components.synapses import (
     DoubleTracedSynapses,
+    FixedFanOut,
     InputSpec,
     LinearSynapses,
+    RUTracedSynapses,
     TracedSynapses,
 )
 from spark.nn.interchange import from_nir, to_nir
@@ -297,6 +299,22 @@ def test_a_spike_for_each_connection_is_refused():
     synapses = TracedSynapses(units=3, async_spikes=True)
     synapses.build({"spikes": InputSpec((3, 5), True)})
     with pytest.raises(ValueError, match="async_spikes must be False"):
+        to_nir(synapses)
+
+
+@pytest.mark.parametrize(
+    ("cls", "arguments", "error", "message"),
+    [
+        (RUTracedSynapses, {}, TypeError, "without short-term plasticity"),
+        (TracedSynapses, {"delays": 2.0}, ValueError, "delays must be None"),
+        (LinearSynapses, {"delays": np.ones((3, 5))}, ValueError, "delays must be None"),
+        (LinearSynapses, {"connectivity": FixedFanOut(fan_out=1)}, ValueError, "must be 'dense'"),
+    ],
+)
+def test_plasticity_delays_and_connectivity_are_refused(cls, arguments, error, message):
+    synapses = cls(units=3, **arguments)
+    synapses.build({"spikes": InputSpec((5,))})
+    with pytest.raises(error, match=message):
         to_nir(synapses)
 
 
