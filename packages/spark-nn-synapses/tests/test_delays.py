@@ -251,8 +251,9 @@ every_case = pytest.mark.parametrize("case", cases())
 
 
 @every_case
-@pytest.mark.parametrize("way", ["dense", "events"])
-@pytest.mark.parametrize("layout", ["per-target", "two-values-per-target"])
+@pytest.mark.parametrize(
+    ("way", "layout"), [("dense", "two-values-per-target"), ("events", "per-target")]
+)
 def test_currents_are_those_of_shifted_trains(case, way, layout):
     module, expected = cases(way, layout)[case]
     np.testing.assert_allclose(module.scan(XS), expected, **CLOSE)
@@ -263,8 +264,9 @@ def test_a_trace_per_synapse_takes_delays_of_inputs():
     np.testing.assert_allclose(module.scan(XS), expected, **CLOSE)
 
 
-@every_case
-@pytest.mark.parametrize("dtype", ["float16", "float32"])
+@pytest.mark.parametrize(
+    ("case", "dtype"), [*((case, "float16") for case in cases()), ("sparse", "float32")]
+)
 def test_scans_go_on_where_steps_end_and_back(case, dtype):
     # Weights that add up without rounding, whatever the order.
     kernel = exact(6, 8) if case == "sparse" else exact(6, (3, 5))
