@@ -18,6 +18,14 @@ ONCE = Protocol(rounds=1, warmups=0, shortest=0.0)
 FAST = ["--rounds", "2", "--processes", "1", "--no-limits"]
 
 
+# `python -m spark.bench`; whoever runs the tests in the background has it ignore interrupts.
+INTERRUPTIBLE = """
+import runpy, signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+runpy.run_module("spark.bench", run_name="__main__", alter_sys=True)
+"""
+
+
 @pytest.fixture
 def command():
     """Starts the command in a process of its own, and leaves none behind."""
@@ -28,7 +36,7 @@ def command():
             os.environ, PYTHONPATH=os.pathsep.join(path for path in sys.path if path)
         )
         process = subprocess.Popen(
-            [sys.executable, "-m", "spark.bench", *map(str, arguments)],
+            [sys.executable, "-c", INTERRUPTIBLE, *map(str, arguments)],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
