@@ -7,7 +7,12 @@ asked, and one function per kind of work that the library can do:
 - `exponential(xs, *, tau, dt, dtype, keep)`, `saturable(...)` alike,
 - `double(xs, *, tau_1, tau_2, dt, dtype, keep)`,
 - `plasticity(xs, *, R_tau, U_tau, scale_U, dt, dtype, keep)`: what each input releases,
-- `current(spikes, kernel, *, tau, dt, dtype, keep)`: the trace of `kernel @ spikes`.
+- `current(spikes, kernel, *, tau, dt, dtype, keep)`: the trace of `kernel @ spikes`,
+- `sparse(spikes, pre, post, weights, *, targets, tau, dt, dtype, keep)`: the same along
+  connections, listed by input,
+- `delayed(spikes, kernel, delays, *, tau, dt, dtype, keep)`: the same after a delay of each weight,
+- `plastic(spikes, kernel, *, R_tau, U_tau, scale_U, tau, dt, dtype, keep)`: the same of what the
+  inputs release.
 
 Inputs are NumPy arrays, time first. Each function sets up and returns a function without arguments
 that starts from rest, takes all steps, waits for the end and returns the values after every step,
