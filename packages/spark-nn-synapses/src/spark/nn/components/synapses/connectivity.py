@@ -22,7 +22,7 @@ from .rows import DrawnRows, EvenRows, Law, Rows, UnevenRows, Wires
 
 # What it costs to read a part of a row, or a whole row, beside the connections in it; in the time
 # that one connection takes (see the changelog).
-_PART, _ROW = 80, 20
+_PART, _ROW = 80, 35
 
 _WIDTHS = [8, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024]
 
@@ -67,10 +67,13 @@ class SparseConnectivity(Connectivity):
     input, the connections are what the kernel holds a weight for.
 
     Attributes:
-        pre: Input of each connection, counted in row-major order.
+        pre: Input of each connection, counted in row-major order; of shape `(connections,)`, like
+            the next three.
         post: Target of each connection, likewise.
-        weights: Weight of each connection; None leaves them to `kernel_initializer`.
-        delays: Delay of each connection, a whole multiple of the time step; None if there is none.
+        weights: Weight of each connection, in pA by convention; None leaves them to
+            `kernel_initializer`.
+        delays: Delay of each connection, in the unit of the time step and a whole multiple of it;
+            None if there is none.
         shape: Number of targets and of inputs that they are for; None fits all that have them.
 
     Example:
@@ -293,6 +296,9 @@ def stored_rows(
         post: Target of each connection.
         inputs: Number of inputs.
         targets: Number of targets.
+
+    Returns:
+        The rows, and what they are read from; weights are in the order of the connections.
 
     Raises:
         ValueError: If there are more than an index of 32 bits can count.
