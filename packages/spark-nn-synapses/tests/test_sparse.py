@@ -196,6 +196,16 @@ def test_a_spike_that_is_not_a_number_shows_in_its_own_targets(name, way):
     np.testing.assert_array_equal(found, np.isin(np.arange(rows.targets), post[pre == 9]))
 
 
+@every_way
+@pytest.mark.parametrize("name", ["uneven", "parts"])
+def test_a_fault_in_a_cotangent_reaches_the_inputs_of_its_target_alone(name, way):
+    *_, pre, post = GRAPHS[name]
+    xs = jnp.zeros((1, 40))
+    _, pullback = jax.vjp(lambda xs: project(name, kernel(name)[0], xs, way), xs)
+    (found,) = pullback(jnp.zeros((1, 50)).at[0, 9].set(np.nan))
+    np.testing.assert_array_equal(np.isnan(found[0]), np.isin(np.arange(40), pre[post == 9]))
+
+
 @pytest.mark.parametrize("dtype", ["float16", "float32"])
 def test_events_convert_no_row_that_is_silent(dtype):
     rows, wires = stored_rows(np.repeat(np.arange(1000), 1000), np.arange(10**6) % 1000, 1000, 1000)
