@@ -1,7 +1,7 @@
 """Everything that is run, checked and built; `nox -l` lists it.
 
 The README's two commands are `nox -s demo` and `nox -s tests lint types docs build`. The whole
-matrix of package x Python x backend x JAX is `nox -s matrix`.
+matrix of suite x Python x backend x JAX is `nox -s matrix`.
 """
 
 import json
@@ -80,26 +80,37 @@ def install(session, *packages, jax="newest", backend="cpu", group="test"):
     session.install(*sources, *groups, *JAX[jax])
 
 
+def test(session, *what):
+    """Run pytest; what XLA compiled for one worker or Python, the others load from a cache."""
+    session.env["JAX_COMPILATION_CACHE_DIR"] = str(session.cache_dir / "compiled")
+    session.env["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+    session.env["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
+    session.run("pytest", *what, *session.posargs)
+
+
 @nox.session
 @nox.parametrize("jax", list(JAX))
 def tests(session, jax):
     """Run all tests on the CPU with this Python, at both ends of the range of JAX."""
     install(session, *PACKAGES, jax=jax)
-    session.run("pytest", "-n", "auto", "packages", "tests-integration", *session.posargs)
+    test(session, "-n", "auto", "packages", "tests-integration")
 
 
 @nox.session(python=PYTHONS)
 @nox.parametrize("jax", list(JAX))
 @nox.parametrize("backend", list(BACKENDS))
-@nox.parametrize("package", list(PACKAGES))
-def matrix(session, package, backend, jax):
-    """Run the tests of one package on one Python, backend and JAX."""
+@nox.parametrize("suite", [*PACKAGES, "integration"])
+def matrix(session, suite, backend, jax):
+    """Run the tests of one package, or of all together, on one Python, backend and JAX."""
     if backend != "cpu" and shutil.which("nvidia-smi") is None:
         session.skip("no NVIDIA GPU on this machine")
-    install(session, package, jax=jax, backend=backend)
+    packages, folder = [suite], f"packages/{suite}"
+    if suite == "integration":
+        packages, folder = PACKAGES, "tests-integration"
+    install(session, *packages, jax=jax, backend=backend)
     session.env["JAX_PLATFORMS"] = "cpu" if backend == "cpu" else "cuda"
     workers = ["-n", "auto"] if backend == "cpu" else []
-    session.run("pytest", *workers, f"packages/{package}", *session.posargs)
+    test(session, *workers, folder)
 
 
 @nox.session
@@ -107,16 +118,7 @@ def fuzz(session):
     """Try 10 000 random configurations and inputs of tracers, and as many of synapses."""
     install(session, *PACKAGES)
     session.env["EXAMPLES"] = "10000"
-    tests = "tests-integration/test_random_configurations.py"
-    session.run("pytest", "-n", "auto", tests, *session.posargs)
-
-
-@nox.session
-@nox.parametrize("jax", list(JAX))
-def integration(session, jax):
-    """Run the tests of the packages together."""
-    install(session, *PACKAGES, jax=jax)
-    session.run("pytest", "-n", "auto", "tests-integration", *session.posargs)
+    test(session, "-n", "auto", "tests-integration/test_random_configurations.py")
 
 
 @nox.session

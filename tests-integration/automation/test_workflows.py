@@ -36,8 +36,10 @@ def flat(patterns):
 def sessions(job):
     """The names of the sessions that a job runs, over its matrix."""
     matrix = dict(job.get("strategy", {}).get("matrix", {}))
-    if "PACKAGE" in str(job["steps"]):
-        matrix["package"] = list(FILTERS)
+    if "suite" in matrix:
+        matrix["suite"] = list(FILTERS)
+    elif "PACKAGE" in str(job["steps"]):
+        matrix["package"] = [each for each in FILTERS if each != "integration"]
     for values in itertools.product(*matrix.values()):
         variables = {name.upper(): value for name, value in zip(matrix, values, strict=True)}
         for step in job["steps"]:
@@ -52,22 +54,28 @@ def test_sessions_exist(listed, workflow, job):
     assert set(sessions(WORKFLOWS[workflow]["jobs"][job])) <= known
 
 
-@pytest.mark.parametrize(("workflow", "job"), [("test.yml", "package"), ("release.yml", "test")])
-def test_every_package_python_and_jax_is_tested(listed, workflow, job):
+@pytest.mark.parametrize(("workflow", "job"), [("test.yml", "suite"), ("release.yml", "test")])
+def test_every_suite_python_and_jax_is_tested(listed, workflow, job):
     expected = {
         each["session"]
         for each in listed
-        if each["name"] == "matrix" and each["call_spec"]["backend"] == "cpu"
+        if each["name"] == "matrix"
+        and each["call_spec"]["backend"] == "cpu"
+        # A tag releases one package.
+        and (workflow == "test.yml" or each["call_spec"]["suite"] != "integration")
     }
     assert expected
     assert set(sessions(WORKFLOWS[workflow]["jobs"][job])) == expected
 
 
-def test_what_a_package_needs_starts_its_tests(noxfile):
-    assert list(FILTERS) == list(noxfile.PACKAGES)
-    for package, needs in noxfile.PACKAGES.items():
-        expected = {f"packages/{each}/**" for each in (*needs, package)}
-        assert {each for each in flat(FILTERS[package]) if each.startswith("packages/")} == expected
+def test_what_a_suite_needs_starts_its_tests(noxfile):
+    suites = {name: [*needs, name] for name, needs in noxfile.PACKAGES.items()}
+    suites["integration"] = list(noxfile.PACKAGES)
+    assert list(FILTERS) == list(suites)
+    for suite, packages in suites.items():
+        expected = {f"packages/{each}/**" for each in packages}
+        assert {each for each in flat(FILTERS[suite]) if each.startswith("packages/")} == expected
+    assert "tests-integration/**" in FILTERS["integration"]
 
 
 def test_the_noxfile_knows_what_each_package_needs(noxfile):
