@@ -3,9 +3,11 @@
 `nox -s fuzz` tries 10 000 of each; the tests a few.
 """
 
+import itertools
 import os
 import traceback
 
+import jax
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -17,6 +19,7 @@ from spark.nn import payloads
 from spark.nn.components import synapses
 
 EXAMPLES = int(os.environ.get("EXAMPLES", 50))
+COUNT = itertools.count(1)
 OURS = (TypeError, ValueError, RuntimeError)
 
 SHAPES = [(), (1,), (3,), (2, 2), (0,), 3, -1, 2.5, "3", None]
@@ -76,6 +79,12 @@ def connectivities(draw):
     return attempt(lambda: synapses.ProceduralConnectivity(fan_out=fan_out, law=law))
 
 
+def forget():
+    """Drop the programs of earlier examples now and then: 10 000 would fill the memory."""
+    if next(COUNT) % 200 == 0:
+        jax.clear_caches()
+
+
 def attempt(action):
     """The result, or None where one of our errors came; another fails the test."""
     try:
@@ -116,6 +125,7 @@ TRACERS = {
 @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_tracers(data):
+    forget()
     draw = data.draw
     cls, names = draw(st.sampled_from(list(TRACERS.items())))
     sound = dict(zip(names, (5.0, 3.0, 0.5), strict=True))
@@ -170,6 +180,7 @@ SYNAPSES = {
 @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_synapses(data):
+    forget()
     draw = data.draw
     cls, names = draw(st.sampled_from(list(SYNAPSES.items())))
     # Sound more often than not, since little is wrong with one that is refused at once.
@@ -204,6 +215,7 @@ def test_synapses(data):
 @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_delays(data):
+    forget()
     draw = data.draw
     options = {"units": draw(st.sampled_from([None, None, 3, 3, (2, 2), -1, "3"]))}
     for name, values in (("dt", TIMES), ("dtype", [bool, *DTYPES]), ("batch", [(), (2,), (-1,)])):

@@ -84,6 +84,11 @@ REFUSED = [
         r"maximum must be finite in float64, got inf",
     ),
     (
+        lambda: SaturableTracer(2, 5.0, maximum=1e300, dtype="float32"),
+        ValueError,
+        r"maximum must be finite in float32, got 1e\+300; Tracer has no bounds",
+    ),
+    (
         lambda: SaturableTracer(2, 5.0, minimum=np.nan),
         ValueError,
         r"minimum must be finite in float64, got nan",

@@ -117,8 +117,9 @@ class BaseTracer(nnx.Module, abc.ABC):
         }
         for name in recurrence.time_constants:
             self._require_time_constant(checked[name])
+        limits = recurrence.range(self.dtype)  # refuses bounds that the dtype cannot hold
         for name in recurrence.bases:
-            require_base(checked[name], recurrence.bounds or recurrence.range(self.dtype))
+            require_base(checked[name], recurrence.bounds or limits)
         for name in recurrence.probabilities:
             checked[name].require(lambda p: (p >= 0) & (p <= 1), "lie in [0, 1]")
 
