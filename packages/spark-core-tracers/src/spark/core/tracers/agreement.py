@@ -1,6 +1,7 @@
 """How closely results agree, by what is compared, backend and dtype: one table.
 
-Tests compare by it and the site prints it, so that neither says more than the other.
+Tests of ways, dtypes, layouts and devices compare by it and the site prints it, so that neither
+says more than the other.
 """
 
 from __future__ import annotations
