@@ -75,7 +75,7 @@ def test_what_a_suite_needs_starts_its_tests(noxfile):
     for suite, packages in suites.items():
         expected = {f"packages/{each}/**" for each in packages}
         assert {each for each in flat(FILTERS[suite]) if each.startswith("packages/")} == expected
-    assert "tests-integration/**" in FILTERS["integration"]
+    assert {"tests-integration/**", "README.md", ".ci/run"} <= set(flat(FILTERS["integration"]))
 
 
 def test_the_noxfile_knows_what_each_package_needs(noxfile):
