@@ -367,12 +367,12 @@ def test_no_delay_keeps_no_buffer():
         np.testing.assert_allclose(module.scan(XS), TRACED.currents(KERNEL, XS), **CLOSE)
         assert module.spikes_on_way is None
         assert module.drive_on_way is None
-        assert module.pathway.rows is None
+        assert module.pathway.drive.rows is None
     none = SparseConnectivity(pre=PRE, post=POST, delays=0.0 * STEPS)
     module = TRACED.make(WEIGHTS, connectivity=none)
     module.build({"spikes": InputSpec((5,))})
     assert module.drive_on_way is None
-    assert not isinstance(module.pathway.rows, DelayedRows)
+    assert not isinstance(module.pathway.drive.rows, DelayedRows)
 
 
 def test_buffers_are_as_long_as_the_longest_delay():

@@ -189,7 +189,7 @@ def _require_expressible(synapses: Any) -> None:
             f"the kernel must have one axis of targets and one of inputs, got shape {axes}; write "
             "synapses with flat ones."
         )
-    if pathway is not None and pathway.sharing != "target":
+    if pathway is not None and pathway.drive.sharing != "target":
         raise ValueError(
             "tau must be a scalar or one per target, as an LI has it, got one that differs over "
             "the inputs; write synapses for each group of inputs."

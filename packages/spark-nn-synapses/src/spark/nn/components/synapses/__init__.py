@@ -16,6 +16,7 @@ from .connectivity import (
     stored_rows,
 )
 from .delays import Delays, DelayState
+from .drive import Drive, Kernel
 from .linear import LinearSynapses, LinearSynapsesConfig
 from .partition import Partition
 from .pathway import Arrays, Pathway, SynapseState
@@ -56,7 +57,9 @@ __all__ = [
     "KernelInitializerConfig",
     "Partition",
     "Pathway",
+    "Drive",
     "Arrays",
+    "Kernel",
     "SynapseState",
     "project",
     "Way",

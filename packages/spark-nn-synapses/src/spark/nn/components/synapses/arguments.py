@@ -92,8 +92,10 @@ def as_kernel(
     shape: tuple[int, ...],
     dtype: jnp.dtype,
     axes: str = "units + input_shape",
-) -> Array:
+) -> Array | np.ndarray[Any, Any]:
     """A kernel of some shape and dtype, of which an error says what the axes are.
+
+    An array that is not on a device stays on the host: no device may have room for the whole.
 
     Raises:
         TypeError: If it is no array of numbers.
@@ -111,10 +113,11 @@ def as_kernel(
         raise TypeError(f"{name} must be an array of numbers, got {value!r}.")
     if array.shape != shape:
         raise ValueError(f"{name} must have shape {axes} = {shape}, got {array.shape}.")
-    # A NumPy array is converted by NumPy, which would warn of what the check below refuses.
+    # NumPy would warn of what the check below refuses.
     with np.errstate(over="ignore"):
-        kernel = jnp.asarray(array, dtype)
-    if not isinstance(kernel, jax.core.Tracer) and not bool(jnp.isfinite(kernel).all()):
+        kernel = array.astype(dtype)
+    finite = np.isfinite if isinstance(kernel, np.ndarray) else jnp.isfinite
+    if not isinstance(kernel, jax.core.Tracer) and not bool(finite(kernel).all()):
         where = tuple(map(int, first_fault(kernel).where))
         raise _not_finite(name, dtype, float(array[where]), where)
     return kernel

@@ -22,6 +22,7 @@ from spark.nn.payloads import CurrentArray, FloatArray, SpikeArray
 from .arguments import InputSpec, as_kernel, as_spec, as_spikes, outside_transforms
 from .building import Parts, assemble
 from .delays import DelayLine
+from .drive import Drive, Kernel
 from .partition import Partition
 from .pathway import Arrays, Pathway, SynapseState
 from .projection import inputs_first
@@ -154,22 +155,25 @@ class Synapses(nnx.Module, abc.ABC):
             TypeError: If it is set to something else than numbers.
             ValueError: If it is set to a wrong shape, or to a value that is not finite.
         """
-        pathway, weights = self._built()
+        drive, weights = self._built()
         value = weights.get_value()
-        return FloatArray(value if value.ndim == 1 else value.T.reshape(pathway.kernel))
+        return FloatArray(value if value.ndim == 1 else value.T.reshape(drive.kernel_shape))
 
     @kernel.setter
     def kernel(self, kernel: ArrayLike | FloatArray) -> None:
-        pathway, weights = self._built()
+        drive, weights = self._built()
         value = weights.get_value()
         if value.ndim == 1:
             checked = as_kernel("kernel", kernel, value.shape, value.dtype, "the connections")
-            weights.set_value(checked)
+            weights.set_value(jnp.asarray(checked))
             return
-        checked = as_kernel("kernel", kernel, pathway.kernel, value.dtype)
-        weights.set_value(inputs_first(checked, len(pathway.units)))
-        if pathway.partition is not None:
-            pathway.partition.place(weights, pathway.partition.kernel)
+        checked = as_kernel("kernel", kernel, drive.kernel_shape, value.dtype)
+        matrix = inputs_first(checked, len(drive.units))
+        if drive.partition is None:
+            weights.set_value(jnp.asarray(matrix))
+        else:
+            weights.set_value(matrix)
+            drive.partition.place(weights, drive.partition.kernel)
 
     @property
     def connections(self) -> tuple[Int[Array, " connections"], Int[Array, " connections"]]:
@@ -181,12 +185,12 @@ class Synapses(nnx.Module, abc.ABC):
         Raises:
             RuntimeError: If the module is not built.
         """
-        pathway, _ = self._built()
-        targets = math.prod(pathway.units)
-        if pathway.rows is None:
-            pre, post = jnp.indices((math.prod(pathway.inputs), targets), dtype=jnp.int32)
+        drive, _ = self._built()
+        targets = math.prod(drive.units)
+        if drive.rows is None:
+            pre, post = jnp.indices((math.prod(drive.inputs), targets), dtype=jnp.int32)
             return pre.reshape(-1), post.reshape(-1)
-        return Wiring(pathway.rows, self._wires()).connections(targets)
+        return Wiring(drive.rows, self._wires()).connections(targets)
 
     def __setattr__(self, name: str, value: Any) -> None:
         # Flax would keep a new attribute.
@@ -264,14 +268,14 @@ class Synapses(nnx.Module, abc.ABC):
                     "build it: call build({'spikes': InputSpec(shape)}) first."
                 )
             self.build({"spikes": InputSpec(shape, given.async_spikes)})
-        pathway, _ = self._built()
+        drive, _ = self._built()
         mask = given.inhibition_mask
         if mask is not None and mask.ndim > len(shape):
             raise ValueError(
                 f"inhibition_mask must have no time axis: {len(shape)} axes at most, got shape "
                 f"{mask.shape}."
             )
-        wanted = self.batch + pathway.spikes
+        wanted = self.batch + drive.spikes_shape
         if shape != wanted:
             after = " after time" if time else ""
             raise ValueError(
@@ -280,23 +284,26 @@ class Synapses(nnx.Module, abc.ABC):
             )
         return given
 
-    def _built(self) -> tuple[Pathway, nnx.Param[Array]]:
+    def _built(self) -> tuple[Drive, nnx.Param[Array]]:
         if self.pathway is None or self.weights is None:
             raise RuntimeError(
                 f"{type(self).__name__} has no kernel before it is built: call "
                 "build({'spikes': InputSpec(shape)})."
             )
-        return self.pathway, self.weights
+        return self.pathway.drive, self.weights
 
     def _arrays(self) -> Arrays:
         _, weights = self._built()
         tracer = self.current_tracer
-        return Arrays(
+        kernel = Kernel(
             (weights.get_value(), *[gain.get_value() for gain in self.gains.values()]),
             None if self.groups is None else self.groups.get_value(),
+            self._wires(),
+        )
+        return Arrays(
+            kernel,
             None if self.base is None else self.base.get_value(),
             None if tracer is None else tracer.parameters,
-            self._wires(),
             None if self.delays is None else self.delays.get_value(),
             None if self.release_tracer is None else self.release_tracer.parameters,
         )

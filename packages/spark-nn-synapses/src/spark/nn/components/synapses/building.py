@@ -19,6 +19,7 @@ from spark.nn.initializers import KernelInitializerConfig
 
 from .arguments import Fault, InputSpec, as_kernel, first_fault, require_no_fault
 from .delays import DelayLine, Ring
+from .drive import Drive
 from .layout import lay_out
 from .partition import Partition
 from .pathway import Pathway
@@ -78,7 +79,7 @@ def assemble(
     if config.connectivity != "dense":
         connected, key = jax.random.split(key)
     wiring = wire(config, inputs, connected)
-    pathway = Pathway(
+    drive = Drive(
         units,
         inputs,
         spec.async_spikes,
@@ -88,6 +89,7 @@ def assemble(
         batch=len(spec.batch),
         partition=partition,
     )
+    pathway = Pathway(drive)
     parts = Parts(nnx.Param(_weights(config, wiring, key, units + inputs, partition)))
     if release_class is not None:
         shape = (*spec.batch, *inputs)
@@ -95,7 +97,7 @@ def assemble(
         pathway = dataclasses.replace(pathway, release=release.recurrence)
     if tracer_class is not None:
         pathway = _trace(parts, pathway, config, wiring, tracer_class, spec.batch, seed)
-    _delay(parts, pathway, config, wiring, spec.batch)
+    _delay(parts, pathway.drive, config, wiring, spec.batch)
     if partition is not None:
         _place(parts, pathway, partition)
     return pathway, parts
@@ -130,23 +132,25 @@ def _weights(
     dtype = as_storage_dtype(config.kernel_dtype or config.dtype)
     if config.connectivity != "dense":
         default = type(config).model_fields["kernel_initializer"].default
-        return stored_weights(config, wiring, key, dtype, default)
+        return jnp.asarray(stored_weights(config, wiring, key, dtype, default))
     initializer = config.kernel_initializer
     if isinstance(initializer, KernelInitializerConfig):
         initializer = initializer.make(len(config.units))
 
-    def kernel(key: Array) -> Array:
-        given = initializer
-        if not isinstance(given, np.ndarray):
-            given = given(key, shape, dtype)
+    def kernel(given: Any) -> Any:
         return as_kernel("kernel_initializer", given, shape, dtype)
 
     def part(key: Array) -> tuple[Array, Fault]:
-        whole = kernel(key)
+        whole = kernel(initializer(key, shape, dtype))
         return inputs_first(whole, len(config.units)), first_fault(whole)
 
-    if partition is None or isinstance(initializer, np.ndarray):
-        return inputs_first(kernel(key), len(config.units))
+    if isinstance(initializer, np.ndarray):
+        whole = inputs_first(kernel(initializer), len(config.units))
+        # On the host, until each device is given its own part.
+        return whole if partition is not None else jnp.asarray(whole)
+    if partition is None:
+        drawn = kernel(initializer(key, shape, dtype))
+        return jnp.asarray(inputs_first(drawn, len(config.units)))
     # Each device draws its own part and looks through it, and no device the whole.
     where = partition.sharding(partition.kernel), partition.sharding(())
     weights, fault = jax.jit(part, out_shardings=where)(key)
@@ -178,7 +182,8 @@ def _trace(
 ) -> Pathway:
     """Put a tracer at the end, as small as its parameters allow."""
     is_sparse = wiring.rows is not None
-    layout = lay_out(config.parameters, pathway.units, pathway.inputs, config.trainable, is_sparse)
+    drive = pathway.drive
+    layout = lay_out(config.parameters, drive.units, drive.inputs, config.trainable, is_sparse)
     if is_sparse and layout.sharing == "synapse":
         trained = [name for name in config.trainable if name.startswith("tau")]
         raise ValueError(
@@ -186,7 +191,7 @@ def _trace(
             "then has a trace, which needs connectivity='dense' and no delays of connections."
         )
     parts.current_tracer = tracer = kind(
-        (*batch, *layout.lead, *pathway.units),
+        (*batch, *layout.lead, *drive.units),
         **layout.tracer,
         seed=seed,
         dtype=config.dtype,
@@ -204,9 +209,9 @@ def _trace(
         value = layout.kept[name]
         if is_sparse and name in layout.gains:
             value = along_rows(wiring, name, value)
-        checked = as_parameter(name, value, np.shape(value), pathway.dtype)
+        checked = as_parameter(name, value, np.shape(value), drive.dtype)
         if name == layout.base:
-            require_base(checked, tracer.recurrence.range(pathway.dtype))
+            require_base(checked, tracer.recurrence.range(drive.dtype))
         trained = nnx.Param if name in config.trainable else Constant
         return trained(jnp.asarray(checked.kept))
 
@@ -214,23 +219,20 @@ def _trace(
     parts.base = None if layout.base is None else variable(layout.base)
     if layout.groups is not None:
         parts.groups = Constant(jnp.asarray(layout.groups))
-    return dataclasses.replace(
-        pathway, sharing=layout.sharing, lead=layout.lead, recurrence=tracer.recurrence
-    )
+    drive = dataclasses.replace(drive, sharing=layout.sharing, lead=layout.lead)
+    return dataclasses.replace(pathway, drive=drive, recurrence=tracer.recurrence)
 
 
-def _delay(
-    parts: Parts, pathway: Pathway, config: Any, wiring: Wiring, batch: tuple[int, ...]
-) -> None:
+def _delay(parts: Parts, drive: Drive, config: Any, wiring: Wiring, batch: tuple[int, ...]) -> None:
     """Keep connections and delays, with nothing on its way."""
-    wide = arithmetic_dtype(pathway.dtype)
+    wide = arithmetic_dtype(drive.dtype)
     parts.wires = [Constant(wire) for wire in wiring.wires]
     if wiring.steps:
-        shape = (wiring.steps + 1, *batch, math.prod(pathway.inputs))
+        shape = (wiring.steps + 1, *batch, math.prod(drive.inputs))
         parts.spikes_on_way = DelayLine(Ring.empty(shape, wide))
         parts.delays = Constant(jnp.asarray(wiring.delays))
-    if isinstance(pathway.rows, DelayedRows):
-        shape = (*batch, *pathway.lead, pathway.rows.steps, math.prod(pathway.units))
+    if isinstance(drive.rows, DelayedRows):
+        shape = (*batch, *drive.lead, drive.rows.steps, math.prod(drive.units))
         kernel = arithmetic_dtype(as_storage_dtype(config.kernel_dtype or config.dtype))
         widest = max(wide, kernel, key=lambda dtype: dtype.itemsize)
         parts.drive_on_way = DelayLine(Ring.empty(shape, widest))
@@ -243,7 +245,7 @@ def _place(parts: Parts, pathway: Pathway, partition: Partition) -> None:
     for gain in parts.gains.values():
         partition.place(gain, partition.kernel)
     if parts.base is not None:
-        partition.place(parts.base, pathway.cut[len(pathway.cut) - len(pathway.units) :])
+        partition.place(parts.base, pathway.cut[len(pathway.cut) - len(pathway.drive.units) :])
     if parts.groups is not None:
         partition.place(parts.groups, (None,))
     if parts.current_tracer is not None:

@@ -26,8 +26,9 @@ class Partition:
     """Over which axes of a mesh of devices synapses are cut.
 
     Each device holds the weights between its inputs and its targets, and the traces of its targets.
-    No device ever sees more of the kernel. Cut over inputs, the sums of the devices are added up;
-    cut over targets or a batch alone, devices exchange nothing.
+    No device ever sees more of a kernel that is drawn, or given as a NumPy array. Cut over inputs,
+    the sums of the devices are added up; cut over targets or a batch alone, devices exchange
+    nothing.
 
     Attributes:
         mesh: The devices; its axes of the type that leaves the cutting to the compiler (`Auto`).
@@ -144,7 +145,7 @@ def _put(value: Array, where: NamedSharding) -> Array:
     """An array as it is cut; with several processes, from what each of them has."""
     if where.is_fully_addressable:
         return jax.device_put(value, where)
-    if not value.is_fully_addressable:
+    if isinstance(value, jax.Array) and not value.is_fully_addressable:
         return jax.jit(lambda value: value, out_shardings=where)(value)
     if jnp.issubdtype(value.dtype, jax.dtypes.prng_key):
         data, kind = np.asarray(jax.random.key_data(value)), jax.random.key_impl(value)

@@ -82,12 +82,15 @@ def contributions(
     return _contributions(wide)(weights, spikes)
 
 
-def inputs_first(kernel: Array, target_axes: int) -> Float[Array, "inputs targets"]:
+def inputs_first(kernel: Any, target_axes: int) -> Any:
     """A kernel of shape `units + input_shape` in the order that a projection reads.
 
     Args:
         kernel: The kernel.
         target_axes: How many of its axes are those of the targets.
+
+    Returns:
+        A matrix (inputs, targets), of NumPy or of JAX as the kernel is.
     """
     targets, inputs = kernel.shape[:target_axes], kernel.shape[target_axes:]
     return kernel.reshape(math.prod(targets), math.prod(inputs)).T

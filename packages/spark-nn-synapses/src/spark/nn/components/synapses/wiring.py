@@ -130,7 +130,7 @@ def _delays(
 
 def stored_weights(
     config: Any, wiring: Wiring, key: Array, dtype: jnp.dtype, default: Any
-) -> Array:
+) -> Array | np.ndarray[Any, Any]:
     """Initial weights along rows, of shape `(connections,)`; or parameters of those drawn.
 
     An initializer is asked for a matrix of all targets and as many inputs as a target has in the
