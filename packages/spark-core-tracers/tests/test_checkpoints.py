@@ -66,6 +66,10 @@ def test_training_goes_on_where_it_was(tmp_path):
         np.testing.assert_array_equal(np.asarray(one), np.asarray(other))
 
 
+def bounded(maximum):
+    return SaturableTracer(3, 5.0, maximum=maximum)
+
+
 OTHERS = [
     (lambda: Tracer(4, 5.0), r"shape is \(4,\) here, \(3,\) there"),
     (lambda: Tracer(3, 5.0, dt=0.5), r"dt is 0.5 here, 1.0 there"),
@@ -78,7 +82,15 @@ OTHERS = [
 
 @pytest.mark.parametrize(("make", "message"), OTHERS)
 def test_a_checkpoint_of_another_run_is_refused(tmp_path, make, message):
-    saved = Tracer(3, 5.0)
+    refused(tmp_path, Tracer(3, 5.0), make, message)
+
+
+def test_a_checkpoint_with_other_bounds_is_refused(tmp_path):
+    message = r"- bounds is \(0.0, 0.25\) here, \(0.0, 1.0\) there$"
+    refused(tmp_path, bounded(1.0), lambda: bounded(0.25), message)
+
+
+def refused(tmp_path, saved, make, message):
     saved(1.0)
     checkpoints.save(tmp_path, 1, saved)
     module = make()

@@ -13,6 +13,7 @@ import scipy.sparse
 from flax import nnx
 from scipy import stats
 
+from spark.core import checkpoints
 from spark.nn.components.synapses import (
     FixedFanOut,
     InputSpec,
@@ -167,9 +168,10 @@ def test_a_connection_takes_8_bytes_at_most(connectivity, inputs, units):
 
 
 def test_rows_of_one_length_keep_no_starts():
-    assert isinstance(built(FixedFanOut(fan_out=3), 6, 7).pathway.rows, EvenRows)
+    assert isinstance(built(FixedFanOut(fan_out=3), 6, 7).pathway.drive.rows, EvenRows)
     assert len(built(FixedFanOut(fan_out=3), 6, 7).wires) == 1
-    assert isinstance(built(SparseConnectivity.from_scipy(GIVEN), 5, 7).pathway.rows, UnevenRows)
+    given = SparseConnectivity.from_scipy(GIVEN)
+    assert isinstance(built(given, 5, 7).pathway.drive.rows, UnevenRows)
 
 
 def test_procedural_connections_keep_nothing():
@@ -509,7 +511,37 @@ def test_a_refused_build_leaves_the_module(arguments, message):
         module.build({"spikes": InputSpec((2,))})
     after = jax.tree.map(np.asarray, (module._arrays(), module._state().tracer.traces))
     jax.tree.map(np.testing.assert_array_equal, before, after)
-    assert module.pathway.inputs == (5,)
+    assert module.pathway.drive.inputs == (5,)
+
+
+ROWS = [
+    # As many connections, in rows of other lengths.
+    (
+        SparseConnectivity(pre=[0, 0, 1, 2], post=[0, 1, 2, 3]),
+        SparseConnectivity(pre=[0, 0, 0, 1], post=[0, 1, 2, 3]),
+        "rows.longest is 3 here, 2 there",
+    ),
+    (
+        ProceduralConnectivity(fan_out=2),
+        ProceduralConnectivity(fan_out=6),
+        "rows.width is 6 here, 2 there",
+    ),
+    (
+        ProceduralConnectivity(fan_out=2, law="normal"),
+        ProceduralConnectivity(fan_out=2, law="uniform"),
+        "rows.law is uniform here, normal there",
+    ),
+]
+
+
+@pytest.mark.parametrize(("saved", "other", "message"), ROWS)
+def test_a_checkpoint_of_other_rows_is_refused(tmp_path, saved, other, message):
+    first, second = built(saved, 5, 7), built(other, 5, 7)
+    checkpoints.save(tmp_path, 1, first)
+    before = np.asarray(second.weights.get_value())
+    with pytest.raises(checkpoints.CheckpointError, match=message):
+        checkpoints.restore(tmp_path, second)
+    np.testing.assert_array_equal(second.weights.get_value(), before)
 
 
 def test_what_is_drawn_on_the_host_is_drawn_outside_of_transforms():

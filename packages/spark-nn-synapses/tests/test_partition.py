@@ -25,15 +25,16 @@ def found(*arguments):
 
 
 def test_eight_devices_compute_and_refuse_what_one_does():
-    assert found() == "16 equal, 4 refused"
+    assert found() == "16 equal, 4 refused, 0 resumed"
 
 
-def test_two_processes_compute_and_refuse_what_one_does():
+def test_two_processes_compute_and_refuse_what_one_does_and_resume(tmp_path):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     with ThreadPoolExecutor(2) as both:
-        assert list(both.map(found, (0, 1), (port, port))) == ["4 equal, 4 refused"] * 2
+        said = list(both.map(found, (0, 1), [port] * 2, [tmp_path] * 2))
+    assert said == ["4 equal, 4 refused, 4 resumed"] * 2
 
 
 MESH = Mesh(np.array(jax.devices()[:1]), ("devices",))

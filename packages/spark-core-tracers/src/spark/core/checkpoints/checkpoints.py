@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,10 @@ import jax.numpy as jnp
 from flax import nnx
 
 _OPTIONS = ("shape", "dt", "dtype", "rounding", "integrator", "units", "async_spikes", "batch")
-"""Attributes, of a module, its configuration or its recurrence, that two runs must share."""
+"""Attributes of a module or its configuration that two runs must share."""
+
+_HOW = ("way", "partition")
+"""Fields of what a module runs that say how and where it is run, and may differ."""
 
 
 class CheckpointError(ValueError):
@@ -91,7 +95,8 @@ def restore(directory: str | Path, module: nnx.Module, step: int | None = None) 
 
     Raises:
         CheckpointError: If there is no such checkpoint, or it is one of another class, shape, time
-            step or dtype; the message says what differs. The module then stays as it was.
+            step, dtype, bound or law of connections; the message says what differs. The module then
+            stays as it was.
     """
     import orbax.checkpoint as ocp
 
@@ -129,11 +134,34 @@ def describe(module: nnx.Module) -> dict[str, str]:
                 about[name or "value"] = f"{value.dtype}{list(value.shape)}"
         elif isinstance(node, nnx.Module):
             about[f"{name}.class".strip(".")] = type(node).__qualname__
-            for source in (node, getattr(node, "config", None), getattr(node, "recurrence", None)):
-                for option in _OPTIONS:
-                    value = getattr(source, option, None)
-                    if value is not None and not isinstance(value, nnx.Variable):
-                        about.setdefault(f"{name}.{option}".strip("."), _text(value))
+            about |= {f"{name}.{key}".strip("."): text for key, text in _options(node).items()}
+    return about
+
+
+def _options(module: nnx.Module) -> dict[str, str]:
+    """What is static of a module and shapes its numbers."""
+    drive = getattr(getattr(module, "pathway", None), "drive", None)
+    about = _fields(drive) | _fields(getattr(module, "recurrence", None))
+    for source in (module, getattr(module, "config", None)):
+        for option in _OPTIONS:
+            value = getattr(source, option, None)
+            if value is not None and not isinstance(value, nnx.Variable):
+                about[option] = _text(value)
+    return about
+
+
+def _fields(static: Any, prefix: str = "") -> dict[str, str]:
+    """The fields of a dataclass and of those in it; nothing of another value."""
+    about: dict[str, str] = {}
+    for field in dataclasses.fields(static) if dataclasses.is_dataclass(static) else ():
+        name, value = f"{prefix}{field.name}", getattr(static, field.name)
+        if value is None or field.name in _HOW:
+            continue
+        if dataclasses.is_dataclass(value):
+            about[name] = type(value).__qualname__
+            about |= _fields(value, f"{name}.")
+        else:
+            about[name] = _text(value)
     return about
 
 
