@@ -122,12 +122,16 @@ class Pathway:
             The state after the last step, and the currents of all steps.
         """
         state, spikes = self._arrive(arrays, state, spikes, method)
-        if self.recurrence is None or state.tracer is None:
-            on_way, drive = self.drive.scan(arrays.kernel, state.drive, spikes)
+        recurrence, tracer, on_way = self.recurrence, state.tracer, state.drive
+        if recurrence is None or tracer is None:
+            on_way, drive = self.drive.scan(arrays.kernel, on_way, spikes)
             return state._replace(drive=on_way), self._stored(drive)
-        run = self._one_by_one if self.drive.sharing == "synapse" else self._in_chunks
-        state, currents = run(arrays, state, spikes, method)
-        return self._placed(state), currents
+        if self.drive.sharing == "synapse":
+            tracer, currents = self._one_by_one(recurrence, arrays, tracer, spikes)
+        else:
+            before = tracer, on_way
+            (tracer, on_way), currents = self._in_chunks(recurrence, arrays, before, spikes, method)
+        return self._placed(state._replace(tracer=tracer, drive=on_way)), currents
 
     def _arrive(
         self, arrays: Arrays, state: SynapseState, spikes: Array, method: Method | None = None
@@ -165,12 +169,9 @@ class Pathway:
         return state, released if inhibits is None else jnp.where(inhibits, -released, released)
 
     def _one_by_one(
-        self, arrays: Arrays, state: SynapseState, spikes: Array, _: Method
-    ) -> tuple[SynapseState, Array]:
+        self, recurrence: Recurrence[Any], arrays: Arrays, tracer: State, spikes: Array
+    ) -> tuple[State, Array]:
         """A scan that holds the drive of one step."""
-        recurrence, tracer = self.recurrence, state.tracer
-        assert recurrence is not None
-        assert tracer is not None
         # Between steps the traces stay in the arithmetic dtype, for the sake of their gradients.
         dtype, k, start = recurrence.prepare(arrays.tracer, tracer)
 
@@ -182,35 +183,37 @@ class Pathway:
             return (after, noise), self._currents(arrays, y.astype(dtype))
 
         (last, noise), currents = lax.scan(body, (start, tracer.noise), spikes)
-        tracer = State(tuple(trace.astype(dtype) for trace in last), noise)
-        return state._replace(tracer=tracer), currents
+        return State(tuple(trace.astype(dtype) for trace in last), noise), currents
 
     def _in_chunks(
-        self, arrays: Arrays, state: SynapseState, spikes: Array, method: Method
-    ) -> tuple[SynapseState, Array]:
+        self,
+        recurrence: Recurrence[Any],
+        arrays: Arrays,
+        before: tuple[State, Ring | None],
+        spikes: Array,
+        method: Method,
+    ) -> tuple[tuple[State, Ring | None], Array]:
         """A scan chunk by chunk, so that no drive of many groups is much larger than the spikes."""
-        recurrence, tracer = self.recurrence, state.tracer
-        assert recurrence is not None
-        assert tracer is not None
 
-        def chunk(state: SynapseState, spikes: Array) -> tuple[SynapseState, Array]:
-            on_way, drive = self.drive.scan(arrays.kernel, state.drive, spikes)
-            assert state.tracer is not None
-            tracer, traces = recurrence.scan(arrays.tracer, state.tracer, drive, method)
-            return state._replace(tracer=tracer, drive=on_way), self._currents(arrays, traces)
+        def chunk(
+            before: tuple[State, Ring | None], spikes: Array
+        ) -> tuple[tuple[State, Ring | None], Array]:
+            on_way, drive = self.drive.scan(arrays.kernel, before[1], spikes)
+            tracer, traces = recurrence.scan(arrays.tracer, before[0], drive, method)
+            return (tracer, on_way), self._currents(arrays, traces)
 
-        time, traces = len(spikes), max(1, tracer.traces[0].size)
+        time, traces = len(spikes), max(1, before[0].traces[0].size)
         size = max(1, _DRIVE // traces) if self.drive.sharing == "group" else time
         if size >= time:
-            return chunk(state, spikes)
+            return chunk(before, spikes)
         chunks = time // size
         head = spikes[: chunks * size].reshape(chunks, size, *spikes.shape[1:])
-        state, currents = lax.scan(chunk, state, head)
+        after, currents = lax.scan(chunk, before, head)
         currents = currents.reshape(chunks * size, *currents.shape[2:])
         if time % size:
-            state, tail = chunk(state, spikes[chunks * size :])
+            after, tail = chunk(after, spikes[chunks * size :])
             currents = jnp.concatenate([currents, tail])
-        return state, currents
+        return after, currents
 
     def _currents(self, arrays: Arrays, traces: Array) -> Array:
         """The sum of the traces of each target, and its base."""
