@@ -1,5 +1,6 @@
 """Facts that hold for every class, layout and dtype, written once."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from spark.nn.components.synapses import (
     CurrentArray,
     FloatArray,
     InputSpec,
+    SparseConnectivity,
     SpikeArray,
     pathway,
 )
@@ -335,16 +337,53 @@ def test_currents_saturate_and_do_not_become_infinite():
         np.testing.assert_array_equal(found, np.full((3, 3), np.finfo(np.float16).max))
 
 
+@pytest.fixture
+def in_chunks(monkeypatch):
+    """Scans a module so many steps at a time; afresh, since a module has one compiled program."""
+
+    def scan(module, xs, steps):
+        arrays, state = module._arrays(), module._state()
+        monkeypatch.setattr(pathway, "_DRIVE", steps * state.tracer.traces[0].size)
+        return module.pathway.scan(arrays, state, jnp.asarray(xs))
+
+    return scan
+
+
+ALONG_ROWS = {"connectivity": SparseConnectivity(pre=np.arange(8) % 5, post=np.arange(8) % 3)}
+WEIGHTS = normal(4, 8)
+
+
 @pytest.mark.parametrize("dtype", ["float16", "float32"])
-def test_many_groups_run_in_chunks(dtype, monkeypatch):
-    arguments = laid_out(TRACED, "two-values")[0]
-    whole, chunked = (TRACED.make(KERNEL, dtype=dtype, **arguments) for _ in range(2))
-    expected = whole.scan(XS).value
-    monkeypatch.setattr(pathway, "_DRIVE", 5 * 6)  # five steps of three targets and two groups
+@pytest.mark.parametrize(
+    ("kernel", "arguments"),
+    [
+        (KERNEL, laid_out(TRACED, "two-values")[0]),
+        (KERNEL, {"delays": np.arange(15).reshape(3, 5) % 4}),
+        (WEIGHTS, ALONG_ROWS),
+    ],
+    ids=["groups", "delays", "rows"],
+)
+def test_a_scan_in_chunks_is_one_at_once(kernel, arguments, dtype, in_chunks):
+    whole, chunked = (TRACED.make(kernel, dtype=dtype, **arguments) for _ in range(2))
     chunked.build({"spikes": InputSpec((5,))})
-    # Not through the module, which has one compiled program for both.
-    arrays, state = chunked._arrays(), chunked._state()
-    state, found = chunked.pathway.scan(arrays, state, jnp.asarray(XS))
-    np.testing.assert_array_equal(found, expected)
-    assert int(state.tracer.noise.steps) == len(XS)
-    np.testing.assert_array_equal(state.tracer.traces[0], whole.current_tracer.trace[...])
+    xs = XS[:37]  # a prime: the last chunk is shorter
+    state, found = in_chunks(chunked, xs, 3)
+    close = dict.fromkeys(("rtol", "atol"), tolerance("steps", dtype))
+    np.testing.assert_allclose(found, whole.scan(xs).value, **close)
+    np.testing.assert_allclose(state.tracer.traces[0], whole.current_tracer.trace[...], **close)
+    assert int(state.tracer.noise.steps) == len(xs)
+
+
+def test_gradients_go_through_chunks(in_chunks):
+    module = TRACED.make(WEIGHTS, trainable=("tau", "scale"), **ALONG_ROWS)
+    module.build({"spikes": InputSpec((5,))})
+    graph, params, rest = nnx.split(module, nnx.Param, ...)
+
+    def loss(params, steps):
+        _, currents = in_chunks(nnx.merge(graph, params, rest, copy=True), XS, steps)
+        return jnp.sum(jnp.sin(currents))
+
+    chunked, whole = (jax.grad(loss)(params, steps) for steps in (5, len(XS)))
+    for one, two in zip(*map(jax.tree.leaves, (chunked, whole)), strict=True):
+        # Sums over 40 steps, in another order.
+        np.testing.assert_allclose(one, two, rtol=40 * np.finfo(np.float32).eps)

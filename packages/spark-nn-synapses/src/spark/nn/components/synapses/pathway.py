@@ -19,7 +19,7 @@ from .drive import Drive, Kernel
 from .partition import Names
 
 _DRIVE = 1 << 20
-"""Elements that the drive of a chunk may have, where inputs come in groups: 4 MB of float32."""
+"""Elements that the drive of a chunk may have: 4 MB of float32."""
 
 
 class Arrays(NamedTuple):
@@ -193,7 +193,11 @@ class Pathway:
         spikes: Array,
         method: Method,
     ) -> tuple[tuple[State, Ring | None], Array]:
-        """A scan chunk by chunk, so that no drive of many groups is much larger than the spikes."""
+        """A scan chunk by chunk, so that the drive of a chunk is in the cache when it is used.
+
+        That of a dense kernel without groups is taken at once: the gradient by the kernel is then
+        one product.
+        """
 
         def chunk(
             before: tuple[State, Ring | None], spikes: Array
@@ -203,9 +207,10 @@ class Pathway:
             return (tracer, on_way), self._currents(arrays, traces)
 
         time, traces = len(spikes), max(1, before[0].traces[0].size)
-        size = max(1, _DRIVE // traces) if self.drive.sharing == "group" else time
-        if size >= time:
+        at_once = self.drive.rows is None and self.drive.sharing == "target"
+        if at_once or time * traces <= _DRIVE:
             return chunk(before, spikes)
+        size = _even(time, max(1, _DRIVE // traces))
         chunks = time // size
         head = spikes[: chunks * size].reshape(chunks, size, *spikes.shape[1:])
         after, currents = lax.scan(chunk, before, head)
@@ -240,6 +245,12 @@ class Pathway:
         where = self.drive.partition.sharding(self.cut)
         traces = tuple(lax.with_sharding_constraint(trace, where) for trace in state.tracer.traces)
         return state._replace(tracer=state.tracer._replace(traces=traces))
+
+
+def _even(time: int, longest: int) -> int:
+    """How long chunks of `time` steps are: such that none is left over, unless they got short."""
+    even = next(size for size in range(longest, 0, -1) if time % size == 0)
+    return even if 2 * even >= longest else longest
 
 
 def _is_negative(spikes: Array) -> Array:
