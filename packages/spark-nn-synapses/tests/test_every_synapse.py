@@ -1,5 +1,7 @@
 """Facts that hold for every class, layout and dtype, written once."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -339,12 +341,12 @@ def test_currents_saturate_and_do_not_become_infinite():
 
 @pytest.fixture
 def in_chunks(monkeypatch):
-    """Scans a module so many steps at a time; afresh, since a module has one compiled program."""
+    """Scans a module seven steps at a time; afresh, since a module has one compiled program."""
 
-    def scan(module, xs, steps):
-        arrays, state = module._arrays(), module._state()
-        monkeypatch.setattr(pathway, "_DRIVE", steps * state.tracer.traces[0].size)
-        return module.pathway.scan(arrays, state, jnp.asarray(xs))
+    def scan(module, xs, elements):
+        module.build({"spikes": InputSpec((5,))})
+        monkeypatch.setattr(pathway, "_DRIVE", 7 * elements)
+        return functools.partial(module.pathway.scan, module._arrays(), module._state(), xs)
 
     return scan
 
@@ -355,19 +357,20 @@ WEIGHTS = normal(4, 8)
 
 @pytest.mark.parametrize("dtype", ["float16", "float32"])
 @pytest.mark.parametrize(
-    ("kernel", "arguments"),
+    ("kernel", "arguments", "elements"),
     [
-        (KERNEL, laid_out(TRACED, "two-values")[0]),
-        (KERNEL, {"delays": np.arange(15).reshape(3, 5) % 4}),
-        (WEIGHTS, ALONG_ROWS),
+        (KERNEL, laid_out(TRACED, "two-values")[0], 2 * 5),  # spikes of two groups
+        (KERNEL, {"delays": np.arange(15).reshape(3, 5) % 4}, 3),
+        (WEIGHTS, ALONG_ROWS, 3),
     ],
     ids=["groups", "delays", "rows"],
 )
-def test_a_scan_in_chunks_is_one_at_once(kernel, arguments, dtype, in_chunks):
+def test_a_scan_in_chunks_is_one_at_once(kernel, arguments, elements, dtype, in_chunks):
     whole, chunked = (TRACED.make(kernel, dtype=dtype, **arguments) for _ in range(2))
-    chunked.build({"spikes": InputSpec((5,))})
-    xs = XS[:37]  # a prime: the last chunk is shorter
-    state, found = in_chunks(chunked, xs, 3)
+    xs = jnp.asarray(XS[:37])  # a prime: five chunks, and two steps
+    scan = in_chunks(chunked, xs, elements)
+    assert "length=5" in str(jax.make_jaxpr(scan)()).split()
+    state, found = scan()
     close = dict.fromkeys(("rtol", "atol"), tolerance("steps", dtype))
     np.testing.assert_allclose(found, whole.scan(xs).value, **close)
     np.testing.assert_allclose(state.tracer.traces[0], whole.current_tracer.trace[...], **close)
@@ -379,11 +382,19 @@ def test_gradients_go_through_chunks(in_chunks):
     module.build({"spikes": InputSpec((5,))})
     graph, params, rest = nnx.split(module, nnx.Param, ...)
 
-    def loss(params, steps):
-        _, currents = in_chunks(nnx.merge(graph, params, rest, copy=True), XS, steps)
-        return jnp.sum(jnp.sin(currents))
+    def loss(params, elements):
+        scan = in_chunks(nnx.merge(graph, params, rest, copy=True), jnp.asarray(XS), elements)
+        return jnp.sum(jnp.sin(scan()[1]))
 
-    chunked, whole = (jax.grad(loss)(params, steps) for steps in (5, len(XS)))
+    chunked, whole = (jax.grad(loss)(params, elements) for elements in (3, 300))
     for one, two in zip(*map(jax.tree.leaves, (chunked, whole)), strict=True):
         # Sums over 40 steps, in another order.
         np.testing.assert_allclose(one, two, rtol=40 * np.finfo(np.float32).eps)
+
+
+@pytest.mark.parametrize(
+    ("time", "longest", "size"),
+    [(40, 7, 5), (1000, 104, 100), (37, 3, 3), (38, 5, 5), (2 * 509, 509, 509)],
+)
+def test_chunks_are_of_one_length_unless_they_got_short(time, longest, size):
+    assert pathway._even(time, longest) == size

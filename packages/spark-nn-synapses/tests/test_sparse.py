@@ -163,6 +163,8 @@ def test_nothing_comes_of_nothing(way):
     of_weights, of_spikes = jax.grad(loss, (0, 1))(jnp.zeros(0), jnp.ones((2, 4)))
     assert of_weights.shape == (0,)
     assert of_spikes.tolist() == [[0.0] * 4] * 2
+    sums = functools.partial(run, rows, wires, jnp.zeros(0), dtype=jnp.dtype("float32"))
+    assert jax.vmap(sums)(np.zeros((2, 3, 0), bool)).tolist() == [[[0.0] * 3] * 3] * 2
 
 
 @every_way
@@ -478,6 +480,24 @@ def test_a_nan_weight_of_a_silent_input_stays_where_it_is(way):
     module.weights.set_value(jnp.where(np.isin(PRE, [1, 4]), jnp.nan, jnp.asarray(WEIGHTS)))
     expected = TRACED.currents(with_zeros(WEIGHTS), silent)
     np.testing.assert_allclose(module.scan(silent), expected, **CLOSE)
+
+
+@every_way
+@pytest.mark.parametrize("fault", [np.nan, np.inf])
+def test_a_fault_in_the_scale_of_a_silent_input_stays_where_it_is(way, fault):
+    xs = XS.astype("float32")
+    xs[:, [1, 4]] = 0
+    scale = np.arange(1.0, 6.0)[None]
+    module = make(TRACED, projection=way, scale=scale, trainable="scale")
+    gains = module.gains["scale"]
+    gains.set_value(gains[...].at[jnp.array([1, 4])].set(fault))
+    expected = TRACED.currents(with_zeros(WEIGHTS), xs, scale=scale)
+    np.testing.assert_allclose(module.scan(xs), expected, **CLOSE)
+    module.reset()
+    xs[20, 4] = 1
+    reached = POST[np.isin(PRE, 4)]
+    found = np.isfinite(module.scan(xs))
+    np.testing.assert_array_equal(found[19:21], [[True] * 3, ~np.isin(np.arange(3), reached)])
 
 
 def test_a_kernel_that_changes_between_steps():

@@ -233,6 +233,36 @@ def test_gradients_in_half_precision_are_those_of_float32(kind):
         np.testing.assert_allclose(*(g[name] for g in gradients), rtol=0.01, atol=0.01 * scale)
 
 
+@pytest.mark.parametrize(
+    ("kind", "arguments"),
+    [
+        (LINEAR, {"delays": np.arange(15).reshape(3, 5) % 4}),
+        (TRACED, {"tau": np.arange(15).reshape(3, 5) + 1.0}),
+    ],
+    ids=["delays of connections", "a trace per synapse"],
+)
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_gradients_of_long_runs_in_half_precision_do_not_stop_growing(kind, arguments, dtype):
+    # Where steps are added up in float16, 2048 + 1 is 2048; in bfloat16, 256 + 1 is 256.
+    xs = jnp.ones((5000, 5), bool)
+    gradients = []
+    for each in (dtype, "float32"):
+        module = kind.make(np.ones((3, 5)), dtype=each, **arguments)
+        module.build(SPEC)
+        graph, params, rest = nnx.split(module, nnx.Param, ...)
+
+        def loss(params, rest, graph=graph):
+            currents = by_scan(nnx.merge(graph, params, rest, copy=True), xs)
+            return jnp.sum(currents.astype(jnp.float32)) / 4
+
+        gradients.append(jax.tree.leaves(jax.jit(jax.grad(loss))(params, rest))[0])
+    half, single = (np.asarray(gradient, np.float64) for gradient in gradients)
+    assert gradients[0].dtype == dtype
+    assert single.min() > 900
+    # Rounded once, at the end.
+    np.testing.assert_allclose(half, single, rtol=float(jnp.finfo(dtype).eps))
+
+
 @pytest.fixture
 def _promotion_for_optax():
     with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):

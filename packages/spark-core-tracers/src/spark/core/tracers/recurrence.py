@@ -100,11 +100,37 @@ class Recurrence(Law[P]):
             The state after the last step, and the outputs of all steps in the dtype of the state.
         """
         dtype, k, traces = self.prepare(parameters, state)
+        traces, ys = self.advance_over_time(k, dtype, traces, state.noise, xs, method)
+        return self._finish(state, traces, dtype, steps=len(xs)), ys
+
+    def advance_over_time(
+        self,
+        k: Any,
+        dtype: jnp.dtype,
+        traces: Traces,
+        noise: Noise,
+        xs: Array,
+        method: Method = "auto",
+    ) -> tuple[Traces, Float[Array, "time *shape"]]:
+        """Take many steps on traces in the arithmetic dtype, as `advance` takes one.
+
+        Args:
+            k: The coefficients.
+            dtype: Storage dtype of the traces.
+            traces: Traces, in the arithmetic dtype.
+            noise: Where stochastic rounding draws from.
+            xs: Inputs, time first; each broadcastable to the traces.
+            method: As in `scan`.
+
+        Returns:
+            Traces after the last step, with the values that a state of `dtype` takes, and the
+            outputs of all steps in `dtype`.
+        """
         shape = traces[0].shape
         require_fit("xs[t]", xs.shape[1:], shape)
         parallel = choose(method, len(xs), math.prod(shape))
-        traces, (ys,) = run(Plan(self, dtype, parallel), k, traces, state.noise, xs)
-        return self._finish(state, traces, dtype, steps=len(xs)), ys
+        traces, (ys,) = run(Plan(self, dtype, parallel), k, traces, noise, xs)
+        return traces, ys
 
     def jump(
         self,

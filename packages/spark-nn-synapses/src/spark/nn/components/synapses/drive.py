@@ -13,6 +13,7 @@ from jaxtyping import Array, Float
 from spark.core.tracers.rounding import arithmetic_dtype
 
 from .delays import Ring
+from .events import active
 from .layout import Sharing
 from .partition import Partition
 from .projection import Way, Weights, contributions, project
@@ -158,6 +159,8 @@ class Drive:
         for gain in gains:
             if gain.ndim == 2:
                 each = jnp.expand_dims(gain[:, 0].astype(wide), tuple(range(spikes.ndim - 1)))
+                # A silent input stays so, whatever its gain.
+                each = jnp.where(active(spikes) | jnp.isfinite(each), each, 0)
                 spikes = spikes.astype(wide) * each
             else:
                 weights = weights.astype(wide) * gain.astype(wide)

@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jaxtyping import Array, Float
 
 from spark.core.tracers import Method, Recurrence, State
+from spark.core.tracers.law import Traces
 from spark.core.tracers.maps import clip
-from spark.core.tracers.rounding import arithmetic_dtype, limit
+from spark.core.tracers.rounding import Noise, arithmetic_dtype, limit
 
 from .delays import Ring, delay, delay_over_time
 from .drive import Drive, Kernel
 from .partition import Names
+from .summed_wide import summed_wide
 
 _DRIVE = 1 << 20
-"""Elements that the drive of a chunk may have: 4 MB of float32."""
+"""Elements that the drive of a chunk may have, of a kernel that is not larger: 4 MB of float32."""
 
 
 class Arrays(NamedTuple):
@@ -107,9 +111,10 @@ class Pathway:
     ) -> tuple[SynapseState, Float[Array, "time *batch *units"]]:
         """Take one step per leading entry of `spikes`.
 
-        The whole sequence is released and delayed, then projected, and then traced, so that each
-        can be done in the way that is fastest for it. A trace per synapse is driven step by step
-        instead: its drive would be as large as the kernel, for each step.
+        The sequence is released and delayed, then projected, and then traced, so that each can be
+        done in the way that is fastest for it: all of it or, where the drive would be large, chunk
+        by chunk. A trace per synapse is driven step by step instead: its drive would be as large
+        as the kernel, for each step.
 
         Args:
             arrays: Weights and parameters.
@@ -122,16 +127,16 @@ class Pathway:
             The state after the last step, and the currents of all steps.
         """
         state, spikes = self._arrive(arrays, state, spikes, method)
-        recurrence, tracer, on_way = self.recurrence, state.tracer, state.drive
+        recurrence, tracer = self.recurrence, state.tracer
         if recurrence is None or tracer is None:
-            on_way, drive = self.drive.scan(arrays.kernel, on_way, spikes)
+            on_way, drive = summed_wide(self._driven, arrays, state.drive, spikes)
             return state._replace(drive=on_way), self._stored(drive)
-        if self.drive.sharing == "synapse":
-            tracer, currents = self._one_by_one(recurrence, arrays, tracer, spikes)
-        else:
-            before = tracer, on_way
-            (tracer, on_way), currents = self._in_chunks(recurrence, arrays, before, spikes, method)
-        return self._placed(state._replace(tracer=tracer, drive=on_way)), currents
+        one_by_one = self.drive.sharing == "synapse"
+        run = self._one_by_one if one_by_one else self._in_chunks
+        run = functools.partial(run, recurrence, method)
+        (traces, on_way), currents = summed_wide(run, arrays, (tracer, state.drive), spikes)
+        noise = tracer.noise._replace(steps=tracer.noise.steps + np.uint32(len(spikes)))
+        return self._placed(state._replace(tracer=State(traces, noise), drive=on_way)), currents
 
     def _arrive(
         self, arrays: Arrays, state: SynapseState, spikes: Array, method: Method | None = None
@@ -168,57 +173,81 @@ class Pathway:
         released = efficacy.astype(wide) * amount.astype(wide)
         return state, released if inhibits is None else jnp.where(inhibits, -released, released)
 
+    def _driven(
+        self, arrays: Arrays, on_way: Ring | None, spikes: Array
+    ) -> tuple[Ring | None, Array]:
+        """The drive of all steps."""
+        return self.drive.scan(arrays.kernel, on_way, spikes)
+
     def _one_by_one(
-        self, recurrence: Recurrence[Any], arrays: Arrays, tracer: State, spikes: Array
-    ) -> tuple[State, Array]:
+        self,
+        recurrence: Recurrence[Any],
+        method: Method,
+        arrays: Arrays,
+        before: tuple[State, Ring | None],
+        spikes: Array,
+    ) -> tuple[tuple[Traces, Ring | None], Array]:
         """A scan that holds the drive of one step."""
+        tracer, on_way = before
         # Between steps the traces stay in the arithmetic dtype, for the sake of their gradients.
         dtype, k, start = recurrence.prepare(arrays.tracer, tracer)
 
-        def body(carry: Any, spikes: Array) -> tuple[Any, Array]:
-            before, noise = carry
+        def body(carry: tuple[Traces, Noise], spikes: Array) -> tuple[tuple[Traces, Noise], Array]:
+            traces, noise = carry
             _, drive = self.drive.step(arrays.kernel, None, spikes)
-            after, y = recurrence.advance(k, dtype, before, noise, drive)
-            noise = noise._replace(steps=noise.steps + jnp.uint32(1))
-            return (after, noise), self._currents(arrays, y.astype(dtype))
+            traces, y = recurrence.advance(k, dtype, traces, noise, drive)
+            noise = noise._replace(steps=noise.steps + np.uint32(1))
+            return (traces, noise), self._currents(arrays, y.astype(dtype))
 
-        (last, noise), currents = lax.scan(body, (start, tracer.noise), spikes)
-        return State(tuple(trace.astype(dtype) for trace in last), noise), currents
+        (last, _), currents = lax.scan(body, (start, tracer.noise), spikes)
+        return (tuple(trace.astype(dtype) for trace in last), on_way), currents
 
     def _in_chunks(
         self,
         recurrence: Recurrence[Any],
+        method: Method,
         arrays: Arrays,
         before: tuple[State, Ring | None],
         spikes: Array,
-        method: Method,
-    ) -> tuple[tuple[State, Ring | None], Array]:
+    ) -> tuple[tuple[Traces, Ring | None], Array]:
         """A scan chunk by chunk, so that the drive of a chunk is in the cache when it is used.
 
         That of a dense kernel without groups is taken at once: the gradient by the kernel is then
-        one product.
+        one product. For the same reason a chunk has as many elements as the kernel, at least: each
+        adds to the gradient by all of it.
         """
+        tracer, on_way = before
+        # As from step to step.
+        dtype, k, start = recurrence.prepare(arrays.tracer, tracer)
 
         def chunk(
-            before: tuple[State, Ring | None], spikes: Array
-        ) -> tuple[tuple[State, Ring | None], Array]:
-            on_way, drive = self.drive.scan(arrays.kernel, before[1], spikes)
-            tracer, traces = recurrence.scan(arrays.tracer, before[0], drive, method)
-            return (tracer, on_way), self._currents(arrays, traces)
+            carry: tuple[Traces, Noise, Ring | None], spikes: Array
+        ) -> tuple[tuple[Traces, Noise, Ring | None], Array]:
+            traces, noise, on_way = carry
+            on_way, drive = self.drive.scan(arrays.kernel, on_way, spikes)
+            traces, ys = recurrence.advance_over_time(k, dtype, traces, noise, drive, method)
+            noise = noise._replace(steps=noise.steps + np.uint32(len(spikes)))
+            return (traces, noise, on_way), self._currents(arrays, ys)
 
-        time, traces = len(spikes), max(1, before[0].traces[0].size)
-        at_once = self.drive.rows is None and self.drive.sharing == "target"
-        if at_once or time * traces <= _DRIVE:
-            return chunk(before, spikes)
-        size = _even(time, max(1, _DRIVE // traces))
-        chunks = time // size
-        head = spikes[: chunks * size].reshape(chunks, size, *spikes.shape[1:])
-        after, currents = lax.scan(chunk, before, head)
-        currents = currents.reshape(chunks * size, *currents.shape[2:])
-        if time % size:
-            after, tail = chunk(after, spikes[chunks * size :])
-            currents = jnp.concatenate([currents, tail])
-        return after, currents
+        carry = start, tracer.noise, on_way
+        time, grouped = len(spikes), self.drive.sharing == "group"
+        seen = spikes.size * self.drive.lead[0] if grouped else 0  # each group has its spikes
+        elements = max(time * start[0].size, seen)
+        most = max(_DRIVE, arrays.kernel.weights[0].size)
+        at_once = self.drive.rows is None and not grouped
+        if at_once or elements <= most:
+            (last, _, on_way), currents = chunk(carry, spikes)
+        else:
+            size = _even(time, max(1, most * time // elements))
+            chunks = time // size
+            head = spikes[: chunks * size].reshape(chunks, size, *spikes.shape[1:])
+            carry, currents = lax.scan(chunk, carry, head)
+            currents = currents.reshape(chunks * size, *currents.shape[2:])
+            if time % size:
+                carry, tail = chunk(carry, spikes[chunks * size :])
+                currents = jnp.concatenate([currents, tail])
+            last, _, on_way = carry
+        return (tuple(trace.astype(dtype) for trace in last), on_way), currents
 
     def _currents(self, arrays: Arrays, traces: Array) -> Array:
         """The sum of the traces of each target, and its base."""

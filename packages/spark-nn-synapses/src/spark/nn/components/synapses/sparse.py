@@ -151,7 +151,7 @@ def _batch(arrays: Any, axes: Any, *, of: Of, **static: Any) -> tuple[Array, int
 
         def flat(array: Array, rows: int) -> Array:
             full = jnp.broadcast_to(array, (size, rows, array.shape[-1]))
-            return full.reshape(-1, array.shape[-1])
+            return full.reshape(size * rows, array.shape[-1])
 
         start = moved[-1]
         if is_mapped[-1] or len(start) != 1:
