@@ -15,8 +15,9 @@ from spark.core.tracers import Method
 from ..case import Case, Counts, Program
 from .tracers import KINDS, Kind, on_device, spikes
 
-SIZES = ((1000, 10), (1000, 1000), (50, 10**6))
-"""Steps and elements: a few neurons, a layer, and more than the caches hold."""
+SIZES = ((1000, 10), (1000, 1000), (1000, 4000), (50, 10**6))
+"""Steps and elements: a few neurons, two layers, and more than the caches hold. XLA before jax 0.12
+shares the steps of the larger layer among threads in half precision."""
 
 DTYPES = ("float32", "float16", "bfloat16")
 
