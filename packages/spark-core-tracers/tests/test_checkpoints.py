@@ -9,6 +9,7 @@ import time
 import jax
 import numpy as np
 import optax
+import orbax.checkpoint as ocp
 import pytest
 from flax import nnx
 
@@ -116,6 +117,45 @@ def test_what_is_not_there_is_refused(tmp_path):
         checkpoints.restore(tmp_path, tracer, 1)
     with pytest.raises(checkpoints.CheckpointError, match="step must be more than 5"):
         checkpoints.save(tmp_path, 5, tracer)
+    for wrong, error, message in (
+        ({"step": 6, "keep": 0}, ValueError, "keep must be an integer, 1 or more, got 0"),
+        ({"step": -1}, ValueError, "step must be an integer, 0 or more, got -1"),
+        ({"step": True}, ValueError, "step must be an integer, 0 or more, got True"),
+        ({"step": 6.0}, TypeError, "step must be an integer, got 6.0"),
+    ):
+        with pytest.raises(error, match=message):
+            checkpoints.save(tmp_path, module=tracer, **wrong)
+    assert checkpoints.restore(tmp_path, tracer) == 5
+    (tmp_path / "file").touch()
+    with pytest.raises(checkpoints.CheckpointError, match="file is no folder"):
+        checkpoints.save(tmp_path / "file", 1, tracer)
+
+
+def test_a_checkpoint_without_a_description_is_refused(tmp_path):
+    with ocp.CheckpointManager(tmp_path) as manager:
+        manager.save(3, args=ocp.args.StandardSave({"value": np.zeros(3)}))
+    with pytest.raises(checkpoints.CheckpointError, match=r"of step 3 is none of spark.core.check"):
+        checkpoints.restore(tmp_path, Tracer(3, 5.0))
+
+
+class Recorder(nnx.Module):
+    """Holds what is on the host."""
+
+    def __init__(self, length, count):
+        self.seen = nnx.Variable(np.full(length, float(count)))
+        self.count = nnx.Variable(count)
+
+
+def test_what_is_on_the_host_is_kept_too(tmp_path):
+    checkpoints.save(tmp_path, 1, Recorder(3, 4))
+    found = Recorder(3, 0)
+    checkpoints.restore(tmp_path, found)
+    np.testing.assert_array_equal(found.seen.get_value(), [4.0, 4.0, 4.0])
+    assert found.count.get_value() == 4
+    with pytest.raises(
+        checkpoints.CheckpointError, match=r"seen is float64\[2\] here, float64\[3\]"
+    ):
+        checkpoints.restore(tmp_path, Recorder(2, 0))
 
 
 SAVING = """

@@ -287,3 +287,4 @@ def test_an_inhibition_mask_has_no_time_axis(shape):
     module = LinearSynapses(units=3, kernel_initializer=KERNEL)
     with pytest.raises(ValueError, match=r"inhibition_mask must have no time axis: 1 axes at most"):
         module.scan(SpikeArray(np.ones((4, 5), bool), np.ones(shape, bool)))
+    assert module.pathway is None

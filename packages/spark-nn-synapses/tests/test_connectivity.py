@@ -474,6 +474,13 @@ MISFITS = [
         "weights of the connectivity must be finite in float16",
     ),
     (
+        {
+            "connectivity": FixedFanOut(fan_out=1),
+            "kernel_initializer": KernelInitializerConfig(name="sparse_normalized"),
+        },
+        "kernel_initializer 'sparse_normalized' is about the rows of a whole matrix",
+    ),
+    (
         {"connectivity": FixedFanOut(fan_out=1), "tau": np.ones((1, 5)), "trainable": "tau"},
         "tau must not differ over inputs and be trained",
     ),
@@ -555,6 +562,24 @@ def test_what_is_drawn_on_the_host_is_drawn_outside_of_transforms():
         inside = jax.jit(lambda c=connectivity: currents(c))()
         # One addition more or less is rounded.
         np.testing.assert_allclose(inside, currents(connectivity), rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"connectivity": SparseConnectivity(pre=[0, 1, 3, 3], post=[0, 4, 2, 4])},
+        {"delays": np.arange(20.0).reshape(5, 4) % 3},
+    ],
+    ids=["sparse", "delayed"],
+)
+def test_a_scale_of_each_connection_is_laid_out_inside_of_transforms(arguments):
+    def weighed():
+        module = TracedSynapses(units=5, scale=np.arange(20.0).reshape(5, 4), **arguments)
+        module.build({"spikes": InputSpec((4,))})
+        return [gain.get_value() for gain in module.gains.values()]
+
+    for inside, outside in zip(jax.jit(weighed)(), weighed(), strict=True):
+        np.testing.assert_array_equal(inside, outside)
 
 
 def test_an_ensemble_draws_differently():

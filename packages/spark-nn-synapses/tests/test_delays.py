@@ -185,7 +185,7 @@ REFUSED = [
     (
         lambda: Delays(2, 1.0)(SpikeArray(np.ones((3, 2), bool), async_spikes=True)),
         ValueError,
-        "async_spikes=True",
+        "spikes must be those of the inputs, got async_spikes=True",
     ),
 ]
 
@@ -194,6 +194,32 @@ REFUSED = [
 def test_what_is_no_delay_is_refused(make, error, message):
     with pytest.raises(error, match=message):
         make()
+
+
+@pytest.mark.parametrize("units", [None, 3])
+def test_a_mask_with_a_time_axis_is_refused_and_nothing_is_on_its_way(units):
+    line = Delays(2, np.ones((3, 2) if units else 2), units=units)
+    train = SpikeArray(np.ones((3, 2), bool), np.ones((3, 2), bool))
+    with pytest.raises(ValueError, match=r"inhibition_mask must have no time axis: 1 axes at most"):
+        line.scan(train)
+    assert int(line.line.ring.now) == 0
+    assert not line.line.ring.places.any()
+
+
+@pytest.mark.parametrize("steps", [0.0, 1.0])
+def test_spikes_have_the_dtype_of_the_line(steps):
+    for given in (np.array([[True]] * 2), np.array([[7]] * 2), np.array([[0.5]] * 2)):
+        found = Delays(1, steps, dtype="float16").scan(given).spikes
+        assert found.dtype == jnp.float16
+        assert float(found[-1, 0]) == given[-1, 0]
+
+
+@pytest.mark.parametrize("steps", [0.0, 1.0])
+@pytest.mark.parametrize("large", [np.float32(1e6), np.int32(10**6)])
+def test_what_a_dtype_cannot_hold_is_limited_and_what_is_infinite_is_not(steps, large):
+    line = Delays(1, steps, dtype="float16")
+    assert float(line.scan(np.array([[large]] * 2)).spikes[-1, 0]) == 65504
+    assert float(line.scan(np.array([[np.inf]] * 2)).spikes[-1, 0]) == np.inf
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])

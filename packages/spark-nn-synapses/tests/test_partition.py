@@ -45,6 +45,11 @@ def test_a_partition_names_axes_of_its_mesh_once():
         Partition(MESH, targets="rows")
     with pytest.raises(ValueError, match="cuts one thing, got 'devices' for several"):
         Partition(MESH, targets="devices", inputs="devices")
+    explicit = Mesh(MESH.devices, ("devices",), axis_types=(jax.sharding.AxisType.Explicit,))
+    with pytest.raises(
+        ValueError, match=r"axis 'devices' of the mesh must be of type Auto, got .*Explicit"
+    ):
+        Partition(explicit, targets="devices")
 
 
 def test_what_cannot_be_cut_is_refused_and_changes_nothing():

@@ -182,6 +182,12 @@ def test_graded_spikes_release_in_part_and_a_whole_spike_at_most():
     np.testing.assert_allclose(make().scan(graded), currents(KERNEL, graded), **CLOSE)
 
 
+@pytest.mark.parametrize("dtype", ["int8", "int32"])
+def test_the_smallest_integer_releases_as_any_other(dtype):
+    integers = XS * np.iinfo(dtype).min
+    np.testing.assert_array_equal(make().scan(integers.astype(dtype)), make().scan(-1.0 * XS))
+
+
 def test_batches_several_axes_and_another_time_step():
     xs = spikes(5, (20, 2, 2, 3))
     kernel, use = normal(6, (2, 2, 2, 3)), np.array([[0.1, 0.5, 0.9]])

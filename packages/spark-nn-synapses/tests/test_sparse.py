@@ -150,6 +150,23 @@ def test_double_precision(way, x64):
 
 
 @every_way
+def test_a_shard_map_that_looks_for_what_differs_is_refused(way):
+    mesh = jax.sharding.Mesh(np.array(jax.devices()[:1]), ("devices",))
+    weights, _ = kernel("even")
+    spikes = jnp.ones((1, 40), bool)
+
+    def sums(**options):
+        along = jax.sharding.PartitionSpec("devices")
+        run = functools.partial(project, "even", way=way)
+        return jax.shard_map(run, mesh=mesh, in_specs=(along, along), out_specs=along, **options)
+
+    with pytest.raises(TypeError, match=r"sparse connections inside jax.shard_map need check_vma="):
+        sums()(weights, spikes)
+    found = sums(check_vma=False)(weights, spikes)
+    np.testing.assert_array_equal(found, project("even", weights, spikes, way))
+
+
+@every_way
 def test_nothing_comes_of_nothing(way):
     stored, _ = kernel("uneven")
     assert project("uneven", stored, np.zeros((0, 40), bool), way).shape == (0, 50)

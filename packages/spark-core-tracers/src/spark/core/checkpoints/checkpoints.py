@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import operator
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 
 _OPTIONS = ("shape", "dt", "dtype", "rounding", "integrator", "units", "async_spikes", "batch")
@@ -38,13 +40,15 @@ def save(directory: str | Path, step: int, module: nnx.Module, *, keep: int = 1)
 
     Args:
         directory: Folder of the checkpoints of a run; made if need be.
-        step: Number of this one; more than those of the ones before.
+        step: Number of this one, 0 or more; more than those of the ones before.
         module: A module, or one that holds several, an `nnx.Optimizer` too.
-        keep: How many of the latest checkpoints stay.
+        keep: How many of the latest checkpoints stay, 1 or more.
 
     Raises:
-        CheckpointError: If there is a checkpoint of this or a later step, or the module has no
-            arrays.
+        TypeError: If `step` or `keep` is no integer.
+        ValueError: If one is too small, or a boolean.
+        CheckpointError: If there is a checkpoint of this or a later step, the module has no arrays,
+            or the directory is no folder.
 
     Example:
         >>> import tempfile
@@ -61,6 +65,9 @@ def save(directory: str | Path, step: int, module: nnx.Module, *, keep: int = 1)
     """
     import orbax.checkpoint as ocp
 
+    step, keep = _whole("step", step, 0), _whole("keep", keep, 1)
+    if Path(directory).exists() and not Path(directory).is_dir():
+        raise CheckpointError(f"{directory} is no folder.")
     arrays = _arrays(module)
     if not jax.tree.leaves(arrays):
         raise CheckpointError(f"{type(module).__name__} has nothing to save: build it first.")
@@ -109,6 +116,10 @@ def restore(directory: str | Path, module: nnx.Module, step: int | None = None) 
         step = steps[-1] if step is None else step
         if step not in steps:
             raise CheckpointError(f"there is no checkpoint of step {step}, only of {steps}.")
+        if not (Path(directory) / str(step) / "about").is_dir():
+            raise CheckpointError(
+                f"the checkpoint of step {step} is none of spark.core.checkpoints."
+            )
         about = manager.restore(step, args=ocp.args.Composite(about=ocp.args.JsonRestore()))
         different = _differences(describe(module), about["about"])
         if different:
@@ -130,7 +141,7 @@ def describe(module: nnx.Module) -> dict[str, str]:
         name = ".".join(map(str, path))
         if isinstance(node, nnx.Variable):
             value = node.get_raw_value()
-            if isinstance(value, jax.Array):
+            if isinstance(value, (jax.Array, np.ndarray)):
                 about[name or "value"] = f"{value.dtype}{list(value.shape)}"
         elif isinstance(node, nnx.Module):
             about[f"{name}.class".strip(".")] = type(node).__qualname__
@@ -179,27 +190,41 @@ def _differences(here: Mapping[str, str], there: Mapping[str, str]) -> list[str]
     return found
 
 
-def _arrays(module: nnx.Module) -> Any:
-    """All arrays of a module by name; of a random key its numbers."""
+def _whole(name: str, value: Any, least: int) -> int:
+    """An integer from `least` on."""
+    try:
+        whole = operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name} must be an integer, got {value!r}.") from None
+    if isinstance(value, bool) or whole < least:
+        raise ValueError(f"{name} must be an integer, {least} or more, got {value!r}.")
+    return whole
 
-    def plain(value: jax.Array) -> jax.Array:
+
+def _arrays(module: nnx.Module) -> Any:
+    """All arrays of a module by name, and numbers; of a random key its numbers."""
+
+    def plain(value: Any) -> Any:
         return jax.random.key_data(value) if _is_key(value) else value
 
     return jax.tree.map(plain, nnx.to_pure_dict(nnx.state(module)))
 
 
-def _like(here: jax.Array, found: jax.Array) -> jax.Array:
+def _like(here: Any, found: Any) -> Any:
     """What was found, as a key where there is one."""
     if not _is_key(here):
         return found
     return jax.random.wrap_key_data(found, impl=jax.random.key_impl(here))
 
 
-def _is_key(value: jax.Array) -> bool:
-    return jnp.issubdtype(value.dtype, jax.dtypes.prng_key)
+def _is_key(value: Any) -> bool:
+    return isinstance(value, jax.Array) and jnp.issubdtype(value.dtype, jax.dtypes.prng_key)
 
 
-def _place(value: jax.Array) -> jax.ShapeDtypeStruct:
+def _place(value: Any) -> Any:
+    """Where an array of JAX is to be; what is on the host, stays there."""
+    if not isinstance(value, jax.Array):
+        return value
     return jax.ShapeDtypeStruct(value.shape, value.dtype, sharding=value.sharding)
 
 

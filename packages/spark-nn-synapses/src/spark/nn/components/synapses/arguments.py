@@ -79,6 +79,19 @@ def as_spikes(spikes: Any, async_spikes: bool) -> SpikeArray:
     return spikes
 
 
+def require_no_time(mask: Array | None, shape: tuple[int, ...]) -> None:
+    """Refuse an inhibition mask of more axes than the spikes of a step, which are of `shape`.
+
+    Raises:
+        ValueError: If it has.
+    """
+    if mask is not None and mask.ndim > len(shape):
+        raise ValueError(
+            f"inhibition_mask must have no time axis: {len(shape)} axes at most, got shape "
+            f"{mask.shape}."
+        )
+
+
 def _as_shape(name: str, shape: Any) -> tuple[int, ...]:
     sizes = shape if isinstance(shape, Sequence) else (shape,)
     if not all(isinstance(size, (int, np.integer)) and size >= 0 for size in sizes):

@@ -19,7 +19,14 @@ from spark.core.tracers.ways import METHODS
 from spark.nn.configs import Config
 from spark.nn.payloads import CurrentArray, FloatArray, SpikeArray
 
-from .arguments import InputSpec, as_kernel, as_spec, as_spikes, outside_transforms
+from .arguments import (
+    InputSpec,
+    as_kernel,
+    as_spec,
+    as_spikes,
+    outside_transforms,
+    require_no_time,
+)
 from .building import Parts, assemble
 from .delays import DelayLine
 from .drive import Drive, Kernel
@@ -51,7 +58,8 @@ class Synapses(nnx.Module, abc.ABC):
         pathway: The pure functions that the module runs; static. None before `build`.
         batch: Leading axes of the state; static.
         gains: Scales that vary over inputs, by name, as matrices (inputs, targets) with axes whole
-            or of size 1; the others are those of the tracer.
+            or of size 1, or along rows with one entry per connection; the others are those of the
+            tracer.
         base: What is added once per target where the inputs of a target have several traces.
         groups: Which group of inputs with one time constant each input belongs to, if any.
     """
@@ -261,6 +269,7 @@ class Synapses(nnx.Module, abc.ABC):
         shape = given.spikes.shape[time:]
         if given.spikes.ndim < time:
             raise ValueError("spikes must have time as their leading axis, got a scalar.")
+        require_no_time(given.inhibition_mask, shape)
         if self.pathway is None:
             if not outside_transforms():
                 raise RuntimeError(
@@ -269,12 +278,6 @@ class Synapses(nnx.Module, abc.ABC):
                 )
             self.build({"spikes": InputSpec(shape, given.async_spikes)})
         drive, _ = self._built()
-        mask = given.inhibition_mask
-        if mask is not None and mask.ndim > len(shape):
-            raise ValueError(
-                f"inhibition_mask must have no time axis: {len(shape)} axes at most, got shape "
-                f"{mask.shape}."
-            )
         wanted = self.batch + drive.spikes_shape
         if shape != wanted:
             after = " after time" if time else ""

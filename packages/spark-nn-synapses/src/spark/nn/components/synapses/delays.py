@@ -18,7 +18,8 @@ from spark.core.tracers import Constant
 from spark.core.tracers.arguments import as_dt, as_shape, as_storage_dtype
 from spark.nn.payloads import SpikeArray
 
-from .arguments import as_spikes
+from .arguments import as_spikes, require_no_time
+from .saturated import saturated
 
 
 class Ring(NamedTuple):
@@ -52,8 +53,8 @@ def delay(ring: Ring, delays: Int[Array, "..."], x: Num[Array, "*batch inputs"])
         The ring after the step; and what came in so many steps ago, of shape `(*batch, inputs)`, or
         `(*batch, targets, inputs)`, in the dtype of the ring.
     """
-    count = len(ring.places)
-    places = lax.dynamic_update_index_in_dim(ring.places, x.astype(ring.places.dtype), ring.now, 0)
+    count, x = len(ring.places), saturated(x, ring.places.dtype)
+    places = lax.dynamic_update_index_in_dim(ring.places, x, ring.now, 0)
     which = (ring.now - delays) % count
     after = Ring(places, (ring.now + 1) % count)
     if which.ndim == 0:
@@ -76,11 +77,11 @@ def delay_over_time(
     """
     if delays.ndim == 2:
         return lax.scan(lambda ring, x: delay(ring, delays, x), ring, xs)
-    time, count = len(xs), len(ring.places)
+    time, count, xs = len(xs), len(ring.places), saturated(xs, ring.places.dtype)
     if time == 0:
-        return ring, xs.astype(ring.places.dtype)
+        return ring, xs
     before = jnp.roll(ring.places, -ring.now, axis=0)[1:]
-    every = jnp.concatenate([before, xs.astype(before.dtype)])
+    every = jnp.concatenate([before, xs])
 
     def late(series: Array, delay: Array) -> Array:
         return lax.dynamic_slice_in_dim(series, count - 1 - delay, time)
@@ -239,7 +240,7 @@ class Delays(nnx.Module):
 
         Raises:
             TypeError: If graded spikes come where booleans are kept.
-            ValueError: If their shape is wrong.
+            ValueError: If their shape is wrong, or connections have their own spikes already.
         """
         return self._run(spikes, 0)
 
@@ -261,6 +262,8 @@ class Delays(nnx.Module):
             self.line.reset()
 
     def _run(self, spikes: SpikeArray | ArrayLike, time: int) -> SpikeArray:
+        if isinstance(spikes, SpikeArray) and spikes.async_spikes:
+            raise ValueError("spikes must be those of the inputs, got async_spikes=True.")
         given = as_spikes(spikes, False)
         values, mask = given.spikes, given.inhibition_mask
         wanted = self.batch + self.shape
@@ -269,6 +272,7 @@ class Delays(nnx.Module):
                 f"spikes must have shape {wanted}{' after time' if time else ''}, "
                 f"got {values.shape}."
             )
+        require_no_time(mask, wanted)
         if self.dtype == bool and values.dtype != bool:
             raise TypeError(
                 f"spikes must be booleans, got {values.dtype}: Delays(..., dtype='float32') keeps "
@@ -281,6 +285,8 @@ class Delays(nnx.Module):
             self.line.keep(ring)
             front = late.shape[: time + len(self.batch)]
             values = late.reshape(*front, *(self.units or ()), *self.shape)
+        else:
+            values = saturated(values, self.dtype)
         if mask is not None and self.units is not None:
             mask = jnp.broadcast_to(mask, wanted)
             axes = tuple(range(len(self.batch), len(self.batch) + len(self.units)))

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from jax import lax
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array
 
 from .projection import Weights
@@ -37,7 +37,7 @@ class Partition:
         batch: Axis of the mesh that cuts the first batch axis, likewise.
 
     Raises:
-        ValueError: If the mesh has no such axis, or one is named twice.
+        ValueError: If the mesh has no such axis, one is named twice, or one is of another type.
     """
 
     mesh: Mesh
@@ -55,6 +55,12 @@ class Partition:
                 )
             if named.count(name) > 1:
                 raise ValueError(f"an axis of the mesh cuts one thing, got {name!r} for several.")
+            kind = self.mesh.axis_types[self.mesh.axis_names.index(name)]
+            if kind != AxisType.Auto:
+                raise ValueError(
+                    f"axis {name!r} of the mesh must be of type Auto, got {kind}: build it by "
+                    "jax.sharding.Mesh, or by jax.make_mesh with axis_types=(AxisType.Auto, ...)."
+                )
 
     def require_fit(
         self, units: Sequence[int], inputs: Sequence[int], batch: Sequence[int]

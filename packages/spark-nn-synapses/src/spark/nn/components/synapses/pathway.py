@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
@@ -15,11 +16,12 @@ from jaxtyping import Array, Float
 from spark.core.tracers import Method, Recurrence, State
 from spark.core.tracers.law import Traces
 from spark.core.tracers.maps import clip
-from spark.core.tracers.rounding import Noise, arithmetic_dtype, limit
+from spark.core.tracers.rounding import Noise, arithmetic_dtype
 
 from .delays import Ring, delay, delay_over_time
 from .drive import Drive, Kernel
 from .partition import Names
+from .saturated import saturated
 from .summed_wide import summed_wide
 
 _DRIVE = 1 << 20
@@ -102,7 +104,7 @@ class Pathway:
         on_way, drive = self.drive.step(arrays.kernel, state.drive, spikes)
         state = state._replace(drive=on_way)
         if self.recurrence is None or state.tracer is None:
-            return state, self._stored(drive)
+            return state, saturated(drive, self.drive.dtype)
         tracer, traces = self.recurrence.step(arrays.tracer, state.tracer, drive)
         return self._placed(state._replace(tracer=tracer)), self._currents(arrays, traces)
 
@@ -130,10 +132,12 @@ class Pathway:
         recurrence, tracer = self.recurrence, state.tracer
         if recurrence is None or tracer is None:
             on_way, drive = summed_wide(self._driven, arrays, state.drive, spikes)
-            return state._replace(drive=on_way), self._stored(drive)
-        one_by_one = self.drive.sharing == "synapse"
-        run = self._one_by_one if one_by_one else self._in_chunks
-        run = functools.partial(run, recurrence, method)
+            return state._replace(drive=on_way), saturated(drive, self.drive.dtype)
+        run: Callable[..., Any]
+        if self.drive.sharing == "synapse":
+            run = functools.partial(self._one_by_one, recurrence)
+        else:
+            run = functools.partial(self._in_chunks, recurrence, method)
         (traces, on_way), currents = summed_wide(run, arrays, (tracer, state.drive), spikes)
         noise = tracer.noise._replace(steps=tracer.noise.steps + np.uint32(len(spikes)))
         return self._placed(state._replace(tracer=State(traces, noise), drive=on_way)), currents
@@ -163,6 +167,8 @@ class Pathway:
         wide = arithmetic_dtype(self.drive.dtype)
         # What a silent input would release has a derivative too.
         inhibits = None if spikes.dtype == bool else _is_negative(spikes)
+        if jnp.issubdtype(spikes.dtype, jnp.integer):
+            spikes = spikes.astype(wide)  # int8 has -128, but no 128
         amount = spikes if inhibits is None else jnp.where(inhibits, -spikes, spikes)
         if method is None:
             state, efficacy = self.release.step(parameters, state, amount)
@@ -182,7 +188,6 @@ class Pathway:
     def _one_by_one(
         self,
         recurrence: Recurrence[Any],
-        method: Method,
         arrays: Arrays,
         before: tuple[State, Ring | None],
         spikes: Array,
@@ -259,13 +264,7 @@ class Pathway:
         if arrays.base is not None:
             base = arrays.base.astype(wide)
             total = total + jnp.broadcast_to(base, total.shape)
-        return self._stored(total)
-
-    def _stored(self, currents: Array) -> Array:
-        """Currents in their dtype: what it cannot hold is limited, what is infinite stays so."""
-        largest = float(jnp.finfo(self.drive.dtype).max)
-        limited = limit(currents, (-largest, largest))
-        return jnp.where(jnp.isinf(currents), currents, limited).astype(self.drive.dtype)
+        return saturated(total, self.drive.dtype)
 
     def _placed(self, state: SynapseState) -> SynapseState:
         """A state that stays where it is, however the compiler would place it."""

@@ -92,10 +92,23 @@ mlir.register_lowering(_project, mlir.lower_fun(_run, multiple_results=False))
 
 
 def _shape(*arrays: Any, of: Of, **static: Any) -> ShapedArray:
+    # JAX would take the result for one that all devices share, and not add up its derivatives.
+    if any(map(_varying, arrays)):
+        raise TypeError(
+            "sparse connections inside jax.shard_map need check_vma=False: JAX does not keep track "
+            "for them of what differs between devices."
+        )
     *_, second, start = arrays
     if of == "weights":
         return ShapedArray(start.shape, start.dtype)
     return ShapedArray((second.shape[0], start.shape[1]), start.dtype)
+
+
+def _varying(array: Any) -> frozenset[str]:
+    """The axes of a mesh along which an array differs, inside a `jax.shard_map` that looks."""
+    kind = getattr(array, "manual_axis_type", None)  # jax 0.8 has `vma`
+    axes: frozenset[str] = array.vma if kind is None else kind.varying
+    return axes
 
 
 _project.def_abstract_eval(_shape)

@@ -18,6 +18,9 @@ from .connectivity import Connections, stored_rows
 from .delays import as_steps
 from .rows import DelayedRows, EvenRows, Rows, Wires
 
+_OF_A_MATRIX = ("sparse_normalized", "orthogonal")
+"""Initializers whose entries are not independent."""
+
 
 class Wiring(NamedTuple):
     """How a population reaches another.
@@ -145,8 +148,8 @@ def stored_weights(
 
     Raises:
         TypeError: If the initializer gives no numbers.
-        ValueError: If it gives another shape or a value that is not finite, or there are weights of
-            the connectivity too.
+        ValueError: If it gives another shape or a value that is not finite, or makes what holds of
+            a whole matrix; or there are weights of the connectivity too.
     """
     rows, given = wiring.rows, config.kernel_initializer
     assert rows is not None
@@ -167,6 +170,12 @@ def stored_weights(
     if not chosen:
         given = KernelInitializerConfig(name="sparse_uniform", density=1.0)
     if isinstance(given, KernelInitializerConfig):
+        if given.name in _OF_A_MATRIX:
+            raise ValueError(
+                f"kernel_initializer {given.name!r} is about the rows of a whole matrix, which "
+                "weights along connections would not keep: take one of independent entries, or "
+                f"give an array of shape {shape}, in the order of `connections`."
+            )
         initializer = given.make()
     drawn = as_kernel(name, initializer(key, matrix, dtype), matrix, dtype, "targets x inputs")
     return jnp.reshape(drawn, -1)[: rows.weights]
@@ -195,5 +204,7 @@ def along_rows(wiring: Wiring, name: str, gain: np.ndarray[Any, Any]) -> np.ndar
             f"{name} of ProceduralConnectivity must not differ between connections: give it per "
             "input or per target."
         )
-    inputs, targets = (np.asarray(each) for each in wiring.connections(gain.shape[1]))
+    # As they were laid out: also where the build is part of a compiled program.
+    with jax.ensure_compile_time_eval():
+        inputs, targets = (np.asarray(each) for each in wiring.connections(gain.shape[1]))
     return np.broadcast_to(gain, (rows.inputs, gain.shape[1]))[inputs, targets]
