@@ -9,7 +9,7 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
-from jax.sharding import Mesh
+from jax.sharding import AbstractMesh, AxisType, Mesh
 
 from spark.nn.components.synapses import InputSpec, LinearSynapses, Partition
 
@@ -45,7 +45,7 @@ def test_a_partition_names_axes_of_its_mesh_once():
         Partition(MESH, targets="rows")
     with pytest.raises(ValueError, match="cuts one thing, got 'devices' for several"):
         Partition(MESH, targets="devices", inputs="devices")
-    explicit = Mesh(MESH.devices, ("devices",), axis_types=(jax.sharding.AxisType.Explicit,))
+    explicit = Mesh(MESH.devices, ("devices",), axis_types=(AxisType.Explicit,))
     with pytest.raises(
         ValueError, match=r"axis 'devices' of the mesh must be of type Auto, got .*Explicit"
     ):
@@ -56,7 +56,7 @@ def test_what_cannot_be_cut_is_refused_and_changes_nothing():
     synapses = LinearSynapses(units=3)
     with pytest.raises(TypeError, match="partition must be a Partition or None"):
         synapses.build({"spikes": InputSpec((4,))}, partition=MESH)
-    two = jax.sharding.AbstractMesh((2,), ("devices",))
+    two = AbstractMesh((2,), ("devices",), axis_types=(AxisType.Auto,))
     with pytest.raises(ValueError, match=r"targets of shape \(3,\) cannot be cut over 2 devices"):
         synapses.build({"spikes": InputSpec((4,))}, partition=Partition(two, targets="devices"))
     with pytest.raises(ValueError, match=r"batch of shape \(\) cannot be cut over 2 devices"):
