@@ -20,8 +20,8 @@ class Kind:
     traces: tuple[str, ...]
 
     def make(self, kernel, units=3, dtype="float32", **kwargs):
-        """A module with a given kernel."""
-        options = {**self.arguments, **kwargs}
+        """A module with a given kernel, of the dtype of its traces."""
+        options = {"kernel_dtype": dtype, **self.arguments, **kwargs}
         return self.cls(units=units, kernel_initializer=kernel, dtype=dtype, **options)
 
     def state(self, module):

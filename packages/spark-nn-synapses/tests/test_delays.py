@@ -12,7 +12,9 @@ from spark.nn.components.synapses import (
     FixedFanOut,
     InputSpec,
     LinearSynapses,
+    LinearSynapsesConfig,
     ProceduralConnectivity,
+    RandomConnectivity,
     SparseConnectivity,
     SpikeArray,
     TracedSynapses,
@@ -231,6 +233,37 @@ def test_multiples_of_the_time_step_to_the_digits_of_their_dtype(dtype):
         as_steps("delays", np.asarray(0.25, dtype=jnp.dtype(dtype)), 0.1)
 
 
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16", "float32", "float64"])
+def test_numbers_keep_the_digits_of_their_dtype(dtype):
+    dtype = jnp.dtype(dtype)
+    three = dtype.type(0.3)
+    for delay in (three, jnp.asarray(three) if dtype.itemsize < 8 else three, np.array([three])):
+        synapses = LinearSynapses(units=1, dt=dtype.type(0.1), delays=delay)
+        synapses.build({"spikes": InputSpec((1,))})
+        assert synapses.delays[...].max() == 3
+        assert synapses.config == LinearSynapsesConfig.from_dict(synapses.config.to_dict())
+    assert Delays(1, three, dt=dtype.type(0.1)).delays[...] == 3
+    # One unit in the last place off, as a product is.
+    off = np.nextafter(three, three + three)
+    assert as_steps("delays", off, 0.1) == 3
+    with pytest.raises(ConfigError, match=r"multiples of dt = 0\.1, .* got 0\.2[56]"):
+        LinearSynapsesConfig(units=1, dt=0.1, delays=dtype.type(0.26))
+
+
+@pytest.mark.parametrize("delay", [0.3 - 3 * 0.1, 3 * 0.1 - 0.3, -0.0])
+def test_a_delay_of_0_is_rounded_on_both_sides(delay):
+    for form in (delay, np.array([delay]), np.array([[delay]])):
+        synapses = LinearSynapses(units=1, dt=0.1, delays=form)
+        synapses.build({"spikes": InputSpec((1,))})
+        assert synapses.spikes_on_way is None
+        assert synapses.drive_on_way is None
+    listed = SparseConnectivity(pre=[0], post=[0], delays=[delay])
+    LinearSynapses(units=1, dt=0.1, connectivity=listed).build({"spikes": InputSpec((1,))})
+    assert Delays(1, delay, dt=0.1).line is None
+    with pytest.raises(ConfigError, match=r"delays must be whole multiples .* got -0\.1"):
+        LinearSynapsesConfig(units=1, dt=0.1, delays=-0.1)
+
+
 # Synapses with delays.
 
 LATE = SparseConnectivity(pre=PRE, post=POST, delays=STEPS)
@@ -413,12 +446,11 @@ def test_buffers_are_as_long_as_the_longest_delay():
 
 
 def test_shapes_of_delays():
-    # Of as many axes as the kernel, but the same for all targets: those of inputs.
+    # The same for all targets.
     module = TRACED.make(KERNEL, delays=OF_INPUTS[None])
     np.testing.assert_allclose(
         module.scan(XS), TRACED.currents(KERNEL, shifted(XS, OF_INPUTS)), **CLOSE
     )
-    assert module.drive_on_way is None
     # Of each target.
     of_targets = np.array([[2], [0], [5]])
     module = TRACED.make(KERNEL, delays=of_targets)
@@ -456,6 +488,31 @@ def test_drawn_connections_take_delays(connectivity):
     np.testing.assert_allclose(found, np.sum(kernel * late, -1), **CLOSE)
 
 
+@pytest.mark.parametrize("scanned", [False, True], ids=["call", "scan"])
+@pytest.mark.parametrize(
+    "delays",
+    [np.full((2, 2), 3.0), [[3.0, 3.0]], [[3.0], [3.0]], [[3.0]]],
+    ids=["matrix", "of inputs", "of targets", "one"],
+)
+@pytest.mark.parametrize("connectivity", ["dense", RandomConnectivity(probability=1.0)])
+def test_with_delays_of_connections_the_weight_at_emission_counts(connectivity, delays, scanned):
+    ones = np.ones((2, 2) if connectivity == "dense" else 4)
+    synapses = LINEAR.make(ones, 2, connectivity=connectivity, delays=delays)
+    nothing = np.zeros((3, 2), bool)
+    synapses(np.array([True, True]))
+    synapses.kernel = 10 * ones
+    found = synapses.scan(nothing) if scanned else [synapses(each) for each in nothing]
+    np.testing.assert_array_equal([np.asarray(each) for each in found], [[0, 0], [0, 0], [2, 2]])
+
+
+@pytest.mark.parametrize("delays", [3.0, [3.0, 3.0]])
+def test_with_delays_of_inputs_the_weight_at_arrival_counts(delays):
+    synapses = LINEAR.make(np.ones((2, 2)), 2, delays=delays)
+    synapses(np.array([True, True]))
+    synapses.kernel = np.full((2, 2), 10.0)
+    np.testing.assert_array_equal(synapses.scan(np.zeros((3, 2), bool))[-1], [20, 20])
+
+
 def test_many_steps_times_targets_are_counted_from_now():
     # Places beyond 16 bits.
     steps = 700
@@ -476,7 +533,7 @@ def test_many_steps_times_targets_are_counted_from_now():
 
 WRONG = [
     ({"delays": 0.5}, "delays must be whole multiples of dt = 1, 0 or more; got 0.5"),
-    ({"delays": [1.0, -1.0]}, r"delays must be >= 0, got -1 at index \(1,\)"),
+    ({"delays": [1.0, -1.0]}, r"delays must be whole .* 0 or more; got -1 at index \(1,\)"),
     ({"delays": np.nan}, "delays must be finite"),
     ({"delays": "late"}, "delays must be a number or an array of numbers"),
     ({"delays": 1.0, "async_spikes": True}, "async_spikes, .* go with .* no delays"),

@@ -14,7 +14,7 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array
 
-from .rounding import STORAGE_DTYPES, arithmetic_dtype
+from .rounding import STORAGE_DTYPES, arithmetic_dtype, smallest
 
 
 @functools.cache
@@ -26,17 +26,26 @@ def _is_real(dtype: Any) -> bool:
     )
 
 
+def own(value: Any) -> Any:
+    """A NumPy array as a copy, anything else as it is.
+
+    JAX reads a NumPy buffer after the call has returned, when its owner may have filled it anew;
+    `jnp.array(value, copy=True)` reads it as late.
+    """
+    return np.array(value) if isinstance(value, np.ndarray) else value
+
+
 def real_array(name: str, value: Any) -> Any:
-    """`value` as a NumPy or JAX array of booleans, integers or floats.
+    """`value` as a JAX array, or a NumPy array of its own, of booleans, integers or floats.
 
     Raises:
         TypeError: If it is anything else.
     """
     if isinstance(value, nnx.Variable):
         value = value.get_value()
-    if not isinstance(value, (jax.Array, np.ndarray)):
+    if not isinstance(value, jax.Array):
         try:
-            value = np.asarray(value)
+            value = np.array(value)
         except jax.errors.TracerArrayConversionError:
             value = jnp.asarray(value)
         except ValueError as error:
@@ -86,6 +95,7 @@ def fit(name: str, value: Array, shape: tuple[int, ...]) -> Array:
         ValueError: If it does not broadcast to `shape`.
     """
     require_fit(name, value.shape, shape)
+    value = own(value)
     if value.ndim in (0, len(shape)):
         return value
     return jnp.expand_dims(value, tuple(range(len(shape) - value.ndim)))
@@ -144,6 +154,21 @@ def as_number(name: str, value: Any) -> float:
         return float(value)
     except (TypeError, ValueError):
         raise TypeError(f"{name} must be a number, got {value!r}.") from None
+
+
+def exact_number(value: Any) -> float:
+    """A number as a float64; of a narrower float dtype, the shortest decimal that rounds to it.
+
+    So `np.float32(0.1)` means 0.1 and not 0.10000000149.
+    """
+    number, dtype = float(value), np.asarray(value).dtype
+    if jnp.issubdtype(dtype, jnp.floating) and dtype.itemsize < 8:
+        with np.errstate(over="ignore"):
+            for digits in range(1, 10):  # 9 digits tell any two float32 numbers apart
+                decimal = float(f"{number:.{digits}g}")
+                if np.float64(decimal).astype(dtype) == number:
+                    return decimal
+    return number
 
 
 def as_dt(dt: Any, name: str = "dt") -> float:
@@ -340,13 +365,26 @@ class Checked(NamedTuple):
             at = f" at index {where}" if where else ""
             raise ValueError(f"{self.name} must {what}, got {np.asarray(self.given)[where]}{at}.")
 
+    def require_no_underflow(self, dtype: jnp.dtype) -> None:
+        """Refuse a value that is not 0 and would count as 0 in `dtype`.
+
+        Raises:
+            ValueError: If there is one.
+        """
+        least = smallest(dtype)
+        self.require(
+            lambda kept: (np.asarray(self.given) == 0) | (np.abs(kept) >= least),
+            f"be 0 or at least {least:.3g} in {dtype} (use a smaller unit or a wider dtype)",
+        )
+
 
 def as_parameter(name: str, value: Any, shape: tuple[int, ...], dtype: jnp.dtype) -> Checked:
     """A parameter in the arithmetic dtype that belongs to a state of `shape` and `dtype`.
 
     Raises:
         TypeError: If it is not an array of real numbers.
-        ValueError: If it does not broadcast to `shape`, or has a NaN or infinite value.
+        ValueError: If it does not broadcast to `shape`, or has a value that is NaN or infinite, or
+            that is not 0 and would count as 0.
     """
     array = real_array(name, value)
     require_fit(name, array.shape, shape)
@@ -356,14 +394,16 @@ def as_parameter(name: str, value: Any, shape: tuple[int, ...], dtype: jnp.dtype
     with np.errstate(over="ignore", under="ignore"):
         checked = Checked(name, array, np.asarray(array).astype(wide))
     checked.require(np.isfinite, f"be finite in {wide}")
+    checked.require_no_underflow(wide)
     return checked
 
 
-def require_base(base: Checked, limits: tuple[float, float]) -> None:
-    """Refuse a value at rest that a trace cannot take.
+def require_base(base: Checked, limits: tuple[float, float], dtype: jnp.dtype) -> None:
+    """Refuse a value at rest that a trace of `dtype` cannot take.
 
     Raises:
-        ValueError: If it lies outside of `limits`.
+        ValueError: If it lies outside of `limits`, or is not 0 and would count as 0.
     """
     low, high = limits
     base.require(lambda base: (low <= base) & (base <= high), f"lie within [{low:g}, {high:g}]")
+    base.require_no_underflow(dtype)

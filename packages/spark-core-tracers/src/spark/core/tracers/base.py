@@ -119,7 +119,7 @@ class BaseTracer(nnx.Module, abc.ABC):
             self._require_time_constant(checked[name])
         limits = recurrence.range(self.dtype)  # refuses bounds that the dtype cannot hold
         for name in recurrence.bases:
-            require_base(checked[name], recurrence.bounds or limits)
+            require_base(checked[name], recurrence.bounds or limits, self.dtype)
         for name in recurrence.probabilities:
             checked[name].require(lambda p: (p >= 0) & (p <= 1), "lie in [0, 1]")
 

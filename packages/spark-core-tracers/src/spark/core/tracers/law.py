@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Generic, NamedTuple, TypeAlias, TypeVar
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from .arguments import as_bounds, as_dt, fit
+from .arguments import as_bounds, as_dt, fit, own
 from .coefficients import Parameter, Steps
 from .maps import Relaxation, clip
 from .rounding import Noise, arithmetic_dtype, limit, round_state, round_to
@@ -159,7 +159,7 @@ class Law(abc.ABC, Generic[P]):
         """
         wide = arithmetic_dtype(dtype)
         named = {
-            name: fit(name, jnp.asarray(value), shape).astype(wide)
+            name: fit(name, jnp.asarray(own(value)), shape).astype(wide)
             for name, value in zip(self.parameters._fields, parameters, strict=True)
         }
         limits = self.range(dtype)

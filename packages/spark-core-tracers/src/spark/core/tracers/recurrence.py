@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from . import events
-from .arguments import fit, require_fit
+from .arguments import fit, own, require_fit
 from .law import Law, P, State, Traces
 from .over_time import run
 from .plan import Plan
@@ -129,7 +129,7 @@ class Recurrence(Law[P]):
         shape = traces[0].shape
         require_fit("xs[t]", xs.shape[1:], shape)
         parallel = choose(method, len(xs), math.prod(shape))
-        traces, (ys,) = run(Plan(self, dtype, parallel), k, traces, noise, xs)
+        traces, (ys,) = run(Plan(self, dtype, parallel), k, traces, noise, own(xs))
         return traces, ys
 
     def jump(
@@ -166,7 +166,7 @@ class Recurrence(Law[P]):
                 "a saturating double trace cannot jump from event to event: between events its "
                 "second stage meets the bounds at times that have no closed form; use scan."
             )
-        return events.jump(self, parameters, state, steps, elements, x, duration)
+        return events.jump(self, parameters, state, own(steps), own(elements), own(x), duration)
 
     @staticmethod
     def _finish(state: State, traces: Traces, dtype: jnp.dtype, steps: int) -> State:

@@ -25,6 +25,16 @@ def arithmetic_dtype(dtype: jnp.dtype) -> jnp.dtype:
     return jnp.dtype("float64" if dtype == jnp.float64 else "float32")
 
 
+def smallest(dtype: jnp.dtype) -> float:
+    """The smallest positive number of a dtype that counts in arithmetic.
+
+    XLA takes subnormal numbers for 0 in arithmetic; those of float16 are normal in float32.
+    """
+    info = jnp.finfo(dtype)
+    normal = info.minexp == jnp.finfo(arithmetic_dtype(dtype)).minexp
+    return float(info.smallest_normal if normal else info.smallest_subnormal)
+
+
 class Noise(NamedTuple):
     """Where the random bits of stochastic rounding come from.
 

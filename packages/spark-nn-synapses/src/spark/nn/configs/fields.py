@@ -16,6 +16,8 @@ import numpy as np
 from jax.typing import DTypeLike
 from pydantic import PlainValidator
 
+from spark.core.tracers.arguments import exact_number
+
 from .arrays import read_only
 from .errors import show
 
@@ -36,8 +38,13 @@ def as_units(value: Any) -> tuple[int, ...]:
     return sizes
 
 
-def as_parameter(value: Any) -> float | np.ndarray[Any, Any]:
-    """A finite number, or an array of them; what has no axis becomes a float."""
+def as_parameter(value: Any, what: str = "be finite") -> float | np.ndarray[Any, Any]:
+    """A finite number, or an array of them; what has no axis becomes a float.
+
+    Args:
+        value: What came.
+        what: Ends the sentence "must ..." where a number is not finite.
+    """
     try:
         array = np.asarray(value)
     except (TypeError, ValueError):
@@ -48,13 +55,14 @@ def as_parameter(value: Any) -> float | np.ndarray[Any, Any]:
         )
     if not jnp.issubdtype(array.dtype, jnp.floating):
         array = array.astype(np.float64)
-    _require(array, np.isfinite, "be finite")
+    _require(array, np.isfinite, what)
     return read_only(array) if array.ndim else float(array)
 
 
 def as_time_constant(value: Any) -> float | np.ndarray[Any, Any]:
     """A parameter that is positive."""
-    tau = as_parameter(value)
+    # Beyond, half an epsilon of float32 is more than what a step decays.
+    tau = as_parameter(value, "be finite, and at most 1.67772e+07 time steps in float32")
     _require(np.asarray(tau), lambda tau: tau > 0, "be > 0")
     return tau
 
@@ -67,12 +75,16 @@ def as_portion(value: Any) -> float | np.ndarray[Any, Any]:
 
 
 def as_delay_times(value: Any) -> float | np.ndarray[Any, Any] | None:
-    """A parameter >= 0, or None."""
+    """A finite number or an array of them, or None; `as_steps` holds them against the time step.
+
+    A number of a narrow dtype stays an array: which multiples of the time step it may stand for
+    depends on its digits.
+    """
     if value is None:
         return None
-    delays = as_parameter(value)
-    _require(np.asarray(delays), lambda delays: delays >= 0, "be >= 0")
-    return delays
+    delays, given = as_parameter(value), np.asarray(value)
+    is_narrow = jnp.issubdtype(given.dtype, jnp.floating) and given.dtype.itemsize < 8
+    return read_only(given) if is_narrow else delays
 
 
 def as_time_step(value: Any) -> float:
@@ -80,7 +92,7 @@ def as_time_step(value: Any) -> float:
     dt = as_parameter(value)
     if isinstance(dt, np.ndarray) or dt <= 0:
         raise ValueError(f"must be a finite number > 0, got {show(value)}.")
-    return dt
+    return exact_number(value)
 
 
 def as_count(value: Any) -> int:
@@ -172,7 +184,7 @@ TimeConstant = Annotated[float | np.ndarray[Any, Any] | jax.Array, PlainValidato
 DelayTimes = Annotated[
     float | np.ndarray[Any, Any] | jax.Array | None, PlainValidator(as_delay_times)
 ]
-"""A `Parameter` >= 0, in the unit of the time step; or None."""
+"""A `Parameter` in the unit of the time step, 0 or more but for rounding; or None."""
 
 Portion = Annotated[float | np.ndarray[Any, Any] | jax.Array, PlainValidator(as_portion)]
 """A `Parameter` in [0, 1]."""

@@ -32,7 +32,7 @@ def as_array(name: str, value: Any) -> jax.Array:
     if isinstance(value, Payload):
         raise TypeError(f"{name} must be an array, got {type(value).__name__}.")
     try:
-        array = value if isinstance(value, jax.Array) else np.asarray(value)
+        array = value if isinstance(value, jax.Array) else np.array(value)
     except jax.errors.TracerArrayConversionError:
         array = jnp.asarray(value)
     except ValueError as error:

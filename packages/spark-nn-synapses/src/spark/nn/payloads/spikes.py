@@ -10,6 +10,8 @@ import numpy as np
 from jaxtyping import Array, Bool, Num
 from numpy.typing import ArrayLike
 
+from spark.core.tracers.arguments import own
+
 from .arrays import as_array, describe, is_concrete
 from .payload import Payload
 from .times import events, raster
@@ -108,7 +110,7 @@ class SpikeArray(Payload):
             )
         if self.ndim == 0:
             raise IndexError("a SpikeArray of one neuron in one step has no axis to index.")
-        mask = self.inhibition_mask
+        mask, index = self.inhibition_mask, own(index)
         if isinstance(index, (int, np.integer)) and not -len(self) <= index < len(self):
             raise IndexError(f"index {index} is out of range for {len(self)} steps.")
         if mask is not None and mask.ndim == self.ndim:

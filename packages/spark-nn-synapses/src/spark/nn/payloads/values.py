@@ -10,6 +10,8 @@ import numpy as np
 from jaxtyping import Array, Float
 from numpy.typing import ArrayLike
 
+from spark.core.tracers.arguments import own
+
 from .arrays import as_array, describe, is_concrete
 from .payload import Payload
 
@@ -47,7 +49,7 @@ class FloatArray(Payload):
 
     def __getitem__(self, index: Any) -> Self:
         """A part of the array, indexed as the array is."""
-        return self._of(self.value[index])
+        return self._of(self.value[own(index)])
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
         return np.array(self.value, dtype=dtype, copy=copy)
@@ -130,5 +132,5 @@ def _operand(other: Any, currents: bool = False) -> Any:
         # A scalar of NumPy, as a number of Python, does not change the dtype.
         return other.item()
     if isinstance(other, (int, float, np.ndarray, jax.Array)):
-        return other
+        return own(other)
     return None

@@ -1,4 +1,4 @@
-"""What `build`, `kernel` and calls accept, and what they say of the rest."""
+"""What `build` and calls accept; an error names the argument, its value and the remedy."""
 
 from __future__ import annotations
 
@@ -6,14 +6,11 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 from flax.nnx import tracers
-from jax import lax
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array
 
-from spark.nn.payloads import FloatArray, SpikeArray
+from spark.nn.payloads import SpikeArray
 
 
 class InputSpec(NamedTuple):
@@ -97,82 +94,6 @@ def _as_shape(name: str, shape: Any) -> tuple[int, ...]:
     if not all(isinstance(size, (int, np.integer)) and size >= 0 for size in sizes):
         raise ValueError(f"{name} in input_specs['spikes'] must be integers >= 0, got {shape!r}.")
     return tuple(int(size) for size in sizes)
-
-
-def as_kernel(
-    name: str,
-    value: Any,
-    shape: tuple[int, ...],
-    dtype: jnp.dtype,
-    axes: str = "units + input_shape",
-) -> Array | np.ndarray[Any, Any]:
-    """A kernel of some shape and dtype, of which an error says what the axes are.
-
-    An array that is not on a device stays on the host: no device may have room for the whole.
-
-    Raises:
-        TypeError: If it is no array of numbers.
-        ValueError: If its shape is another, or a value is not finite in the dtype.
-    """
-    array = value.value if isinstance(value, FloatArray) else value
-    try:
-        array = array if isinstance(array, jax.Array) else np.asarray(array)
-        number = jnp.issubdtype(array.dtype, jnp.floating) or jnp.issubdtype(
-            array.dtype, jnp.integer
-        )
-    except (TypeError, ValueError):
-        number = False
-    if not number:
-        raise TypeError(f"{name} must be an array of numbers, got {value!r}.")
-    if array.shape != shape:
-        raise ValueError(f"{name} must have shape {axes} = {shape}, got {array.shape}.")
-    # NumPy would warn of what the check below refuses.
-    with np.errstate(over="ignore"):
-        kernel = array.astype(dtype)
-    finite = np.isfinite if isinstance(kernel, np.ndarray) else jnp.isfinite
-    if not isinstance(kernel, jax.core.Tracer) and not bool(finite(kernel).all()):
-        where = tuple(map(int, first_fault(kernel).where))
-        raise _not_finite(name, dtype, float(array[where]), where)
-    return kernel
-
-
-class Fault(NamedTuple):
-    """The first value of a kernel that is not finite.
-
-    Attributes:
-        where: Its index; if there is none, beyond the last.
-        value: What it is; if there is none, 0.
-    """
-
-    where: tuple[Int[Array, ""], ...]
-    value: Float[Array, ""]
-
-
-@jax.jit
-def first_fault(kernel: Array) -> Fault:
-    """Look for a fault on the devices, none of which may have the whole kernel."""
-    # Elementwise and by minima: nothing is gathered, however the kernel is cut.
-    fault, index = ~jnp.isfinite(kernel), []
-    for axis, size in enumerate(kernel.shape):
-        place = lax.broadcasted_iota(jnp.int32, kernel.shape, axis)
-        index.append(jnp.min(place, where=fault, initial=size))
-        fault &= place == index[-1]
-    return Fault(tuple(index), jnp.sum(kernel, where=fault))
-
-
-def require_no_fault(name: str, fault: Fault, dtype: jnp.dtype) -> None:
-    """Refuse a kernel in which a fault was found; inside a JAX transform, nothing is known yet.
-
-    Raises:
-        ValueError: If there is one.
-    """
-    if not isinstance(fault.value, jax.core.Tracer) and not np.isfinite(fault.value):
-        where = tuple(map(int, fault.where))
-        raise _not_finite(name, dtype, float(fault.value), where)
-
-
-def _not_finite(name: str, dtype: jnp.dtype, value: float, where: tuple[int, ...]) -> ValueError:
-    return ValueError(f"{name} must be finite in {dtype}, got {value} at index {where}.")
 
 
 def outside_transforms() -> bool:

@@ -21,7 +21,6 @@ from spark.nn.payloads import CurrentArray, FloatArray, SpikeArray
 
 from .arguments import (
     InputSpec,
-    as_kernel,
     as_spec,
     as_spikes,
     outside_transforms,
@@ -30,6 +29,7 @@ from .arguments import (
 from .building import Parts, assemble
 from .delays import DelayLine
 from .drive import Drive, Kernel
+from .kernel import as_kernel
 from .partition import Partition
 from .pathway import Arrays, Pathway, SynapseState
 from .projection import inputs_first

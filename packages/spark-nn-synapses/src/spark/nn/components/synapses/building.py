@@ -17,10 +17,20 @@ from spark.core.tracers.arguments import as_parameter, as_storage_dtype, require
 from spark.core.tracers.rounding import arithmetic_dtype
 from spark.nn.initializers import KernelInitializerConfig
 
-from .arguments import Fault, InputSpec, as_kernel, first_fault, require_no_fault
+from .arguments import InputSpec
 from .delays import DelayLine, Ring
 from .drive import Drive
-from .layout import lay_out
+from .kernel import (
+    Fault,
+    as_kernel,
+    as_weights,
+    first_fault,
+    in_dtype,
+    require_no_fault,
+    stored,
+    warn_of_underflow,
+)
+from .layout import as_matrix, lay_out
 from .partition import Partition
 from .pathway import Pathway
 from .projection import inputs_first
@@ -68,7 +78,7 @@ def assemble(
         The pure functions, and what they compute with.
 
     Raises:
-        TypeError: If the partition is none.
+        TypeError: If `partition` is not a `Partition`.
         ValueError: If something does not fit something else; the message names both.
     """
     units = config.units
@@ -98,6 +108,10 @@ def assemble(
     if tracer_class is not None:
         pathway = _trace(parts, pathway, config, wiring, tracer_class, spec.batch, seed)
     _delay(parts, pathway.drive, config, wiring, spec.batch)
+    if wiring.rows is None or wiring.rows.stored:
+        response = _response(config, wiring, inputs)
+        drawn = wiring.weights is None and not isinstance(config.kernel_initializer, np.ndarray)
+        warn_of_underflow(parts.weights.get_value(), response, pathway.drive.dtype, drawn)
     if partition is not None:
         _place(parts, pathway, partition)
     return pathway, parts
@@ -129,7 +143,7 @@ def _weights(
     config: Any, wiring: Wiring, key: Array, shape: tuple[int, ...], partition: Partition | None
 ) -> Array:
     """The kernel of a shape `units + input_shape`, as a matrix (inputs, targets); or along rows."""
-    dtype = as_storage_dtype(config.kernel_dtype or config.dtype)
+    dtype, name = as_storage_dtype(config.dtype_of_kernel), "kernel_initializer"
     if config.connectivity != "dense":
         default = type(config).model_fields["kernel_initializer"].default
         return jnp.asarray(stored_weights(config, wiring, key, dtype, default))
@@ -137,24 +151,25 @@ def _weights(
     if isinstance(initializer, KernelInitializerConfig):
         initializer = initializer.make(len(config.units))
 
-    def kernel(given: Any) -> Any:
-        return as_kernel("kernel_initializer", given, shape, dtype)
+    def draw(key: Array) -> Any:
+        return as_weights(name, initializer(key, shape, arithmetic_dtype(dtype)), shape)
 
     def part(key: Array) -> tuple[Array, Fault]:
-        whole = kernel(initializer(key, shape, dtype))
-        return inputs_first(whole, len(config.units)), first_fault(whole)
+        draws = draw(key)
+        whole = in_dtype(draws, dtype, drawn=True)
+        return inputs_first(whole, len(config.units)), first_fault(draws, whole)
 
     if isinstance(initializer, np.ndarray):
-        whole = inputs_first(kernel(initializer), len(config.units))
+        whole = inputs_first(as_kernel(name, initializer, shape, dtype), len(config.units))
         # On the host, until each device is given its own part.
         return whole if partition is not None else jnp.asarray(whole)
     if partition is None:
-        drawn = kernel(initializer(key, shape, dtype))
+        drawn = stored(name, draw(key), dtype, drawn=True)
         return jnp.asarray(inputs_first(drawn, len(config.units)))
     # Each device draws its own part and looks through it, and no device the whole.
     where = partition.sharding(partition.kernel), partition.sharding(())
     weights, fault = jax.jit(part, out_shardings=where)(key)
-    require_no_fault("kernel_initializer", fault, dtype)
+    require_no_fault(name, fault, dtype)
     return weights
 
 
@@ -211,7 +226,7 @@ def _trace(
             value = along_rows(wiring, name, value)
         checked = as_parameter(name, value, np.shape(value), drive.dtype)
         if name == layout.base:
-            require_base(checked, tracer.recurrence.range(drive.dtype))
+            require_base(checked, tracer.recurrence.range(drive.dtype), drive.dtype)
         trained = nnx.Param if name in config.trainable else Constant
         return trained(jnp.asarray(checked.kept))
 
@@ -221,6 +236,19 @@ def _trace(
         parts.groups = Constant(jnp.asarray(layout.groups))
     drive = dataclasses.replace(drive, sharing=layout.sharing, lead=layout.lead)
     return dataclasses.replace(pathway, drive=drive, recurrence=tracer.recurrence)
+
+
+def _response(config: Any, wiring: Wiring, inputs: tuple[int, ...]) -> np.ndarray[Any, Any]:
+    """Largest current of a spike of weight 1, or a bound of it, for each weight of the kernel."""
+    matrix = np.ones((1, 1))
+    for factor in config.response:
+        matrix = matrix * np.abs(as_matrix(np.asarray(factor), config.units, inputs))
+    if config.connectivity == "dense":
+        return matrix
+    if matrix.size == 1:
+        return matrix[0]
+    whole = np.broadcast_to(matrix, (len(matrix), math.prod(config.units)))
+    return along_rows(wiring, "scale", whole)
 
 
 def _delay(parts: Parts, drive: Drive, config: Any, wiring: Wiring, batch: tuple[int, ...]) -> None:
@@ -233,7 +261,7 @@ def _delay(parts: Parts, drive: Drive, config: Any, wiring: Wiring, batch: tuple
         parts.delays = Constant(jnp.asarray(wiring.delays))
     if isinstance(drive.rows, DelayedRows):
         shape = (*batch, *drive.lead, drive.rows.steps, math.prod(drive.units))
-        kernel = arithmetic_dtype(as_storage_dtype(config.kernel_dtype or config.dtype))
+        kernel = arithmetic_dtype(as_storage_dtype(config.dtype_of_kernel))
         widest = max(wide, kernel, key=lambda dtype: dtype.itemsize)
         parts.drive_on_way = DelayLine(Ring.empty(shape, widest))
 

@@ -99,7 +99,8 @@ def as_steps(name: str, delays: Any, dt: float) -> np.ndarray[Any, Any]:
 
     Args:
         name: What an error calls them.
-        delays: Delays >= 0, multiples of `dt` within the rounding of their dtype.
+        delays: Delays >= 0, multiples of `dt` within the rounding of their dtype, on both sides of
+            0 too.
         dt: Time step.
 
     Raises:
@@ -111,13 +112,14 @@ def as_steps(name: str, delays: Any, dt: float) -> np.ndarray[Any, Any]:
     steps = np.asarray(given, np.float64) / dt
     whole = np.rint(steps)
     with np.errstate(invalid="ignore"):  # of what is infinite
-        wrong = ~((steps >= 0) & (np.abs(steps - whole) <= 8 * digits * np.maximum(steps, 1)))
+        near = np.abs(steps - whole) <= 8 * digits * np.maximum(np.abs(steps), 1)
+        wrong = ~(near & (whole >= 0))
     if wrong.any():
         index = tuple(int(i) for i in np.argwhere(wrong)[0])
         at = f" at index {index}" if index else ""
         raise ValueError(
-            f"{name} must be whole multiples of dt = {dt:g}, 0 or more; "
-            f"got {float(given[index]):g}{at}."
+            f"{name} must be whole multiples of dt = {dt:.15g}, 0 or more; "
+            f"got {float(given[index]):.15g}{at}."
         )
     if whole.size and whole.max() >= 2**31:
         raise ValueError(f"{name} must be below 2^31 steps, got {float(given.max()):g}.")

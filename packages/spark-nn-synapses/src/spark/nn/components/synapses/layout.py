@@ -82,7 +82,7 @@ def lay_out(
         elif name.startswith("tau"):
             spread[name] = array
         else:
-            kept[name] = _inputs_first(array, units, inputs)
+            kept[name] = as_matrix(array, units, inputs)
 
     sharing, lead, groups = _share(spread, units, inputs, trainable, along_rows)
     for name, array in spread.items():
@@ -120,7 +120,7 @@ def _share(
     if any(name in trainable for name in spread):
         return "synapse", inputs, None
     count = math.prod(inputs)
-    columns = [_inputs_first(array, units, inputs) for array in spread.values()]
+    columns = [as_matrix(array, units, inputs) for array in spread.values()]
     rows = np.concatenate([np.broadcast_to(each, (count, each.shape[1])) for each in columns], 1)
     _, groups = np.unique(rows, axis=0, return_inverse=True)
     groups = groups.reshape(-1).astype(np.int32)
@@ -132,10 +132,18 @@ def _share(
     return "group", (several,), groups
 
 
-def _inputs_first(
+def as_matrix(
     array: np.ndarray[Any, Any], units: tuple[int, ...], inputs: tuple[int, ...]
 ) -> np.ndarray[Any, Any]:
-    """An array with the axes of a kernel as a matrix (inputs, targets), each whole or of size 1."""
+    """A parameter as a matrix (inputs, targets), each axis whole or of size 1.
+
+    Args:
+        array: A scalar, of shape `units`, or with the axes of a kernel and broadcastable to it.
+        units: Shape of the targets.
+        inputs: Shape of the inputs.
+    """
+    if array.ndim != len(units) + len(inputs):
+        array = array.reshape(*(array.shape or (1,) * len(units)), *(1,) * len(inputs))
 
     def whole(part: tuple[int, ...], of: tuple[int, ...]) -> tuple[int, ...]:
         return of if math.prod(part) != 1 else part

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
+import jax.numpy as jnp
 from pydantic import model_validator
 
+from spark.core.tracers.rounding import arithmetic_dtype
 from spark.nn.configs import Config, DelayTimes, Dtype, Seed, TimeStep, Units
 from spark.nn.initializers import KernelInitializer, KernelInitializerConfig
 
@@ -26,7 +28,8 @@ class LinearSynapsesConfig(Config):
             array of shape `units + input_shape`. In pA by convention.
         dt: Time step, in the unit of the time constants (ms by convention).
         dtype: Dtype of traces and currents. Arithmetic is at least float32.
-        kernel_dtype: Dtype of the kernel; None takes `dtype`.
+        kernel_dtype: Dtype of the kernel, a parameter; None takes float32, or float64 with a
+            `dtype` of float64. In half precision an optimizer needs care.
         projection: How spikes are multiplied with the kernel: `"dense"`; `"events"`, by adding the
             rows of the inputs that spike; or `"auto"`, the faster of the two.
         connectivity: Who reaches whom: `"dense"`, every input every target; or a
@@ -48,6 +51,16 @@ class LinearSynapsesConfig(Config):
     connectivity: Connected = "dense"
     delays: DelayTimes = None
     seed: Seed = None
+
+    @property
+    def dtype_of_kernel(self) -> str:
+        """Name of the dtype of the kernel: `kernel_dtype`, or the one that None stands for."""
+        return str(self.kernel_dtype or arithmetic_dtype(jnp.dtype(self.dtype)))
+
+    @property
+    def response(self) -> tuple[Any, ...]:
+        """Factors of the largest current of a spike of weight 1, or of a bound of it."""
+        return ()
 
     @model_validator(mode="after")
     def _fit_together(self) -> Self:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+import numpy as np
 from pydantic import field_validator
 
 from spark.core.tracers import BaseTracer, DoubleTracer, Integrator, Rounding, Tracer
@@ -69,6 +70,11 @@ class TracedSynapsesConfig(_TracerConfig):
     tau: TimeConstant = 5.0
     scale: Parameter = 1.0
     base: Parameter = 0.0
+
+    @property
+    def response(self) -> tuple[Any, ...]:
+        """The scale: an exponential is largest at once."""
+        return (self.scale,)
 
 
 class TracedSynapses(LinearSynapses):
@@ -148,6 +154,12 @@ class DoubleTracedSynapsesConfig(_TracerConfig):
     tau_2: TimeConstant = 5.0
     scale_2: Parameter = 1.0
     base_2: Parameter = 0.0
+
+    @property
+    def response(self) -> tuple[Any, ...]:
+        """The scales, and a time: a dual exponential peaks below its shorter time constant."""
+        shorter = min(np.max(self.tau_1), np.max(self.tau_2))
+        return self.scale_1, self.scale_2, shorter / (self.dt if self.integrator == "euler" else 1)
 
 
 class DoubleTracedSynapses(LinearSynapses):

@@ -11,11 +11,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
+from spark.core.tracers.rounding import arithmetic_dtype
 from spark.nn.initializers import KernelInitializerConfig
 
-from .arguments import as_kernel
 from .connectivity import Connections, stored_rows
 from .delays import as_steps
+from .kernel import as_kernel, as_weights, stored
 from .rows import DelayedRows, EvenRows, Rows, Wires
 
 _OF_A_MATRIX = ("sparse_normalized", "orthogonal")
@@ -116,7 +117,6 @@ def _delays(
         return steps, None
     if steps.shape == inputs:
         return steps.reshape(-1), None
-    front = len(config.units)
     if steps.ndim != len(kernel) or any(
         size not in (1, whole) for size, whole in zip(steps.shape, kernel, strict=True)
     ):
@@ -125,8 +125,6 @@ def _delays(
             f"{len(kernel)} axes and broadcastable to {kernel}, one for each connection; "
             f"got shape {steps.shape}."
         )
-    if math.prod(steps.shape[:front]) == 1:
-        return np.broadcast_to(steps[(0,) * front], inputs).reshape(-1), None
     full = np.broadcast_to(steps, kernel).reshape(math.prod(config.units), -1)
     return None, full.T.reshape(-1)
 
@@ -177,8 +175,9 @@ def stored_weights(
                 f"give an array of shape {shape}, in the order of `connections`."
             )
         initializer = given.make()
-    drawn = as_kernel(name, initializer(key, matrix, dtype), matrix, dtype, "targets x inputs")
-    return jnp.reshape(drawn, -1)[: rows.weights]
+    draws = initializer(key, matrix, arithmetic_dtype(dtype))
+    flat = jnp.reshape(as_weights(name, draws, matrix, "targets x inputs"), -1)[: rows.weights]
+    return stored(name, flat, dtype, drawn=True)
 
 
 def along_rows(wiring: Wiring, name: str, gain: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:

@@ -1,0 +1,191 @@
+"""Kernels as they are stored: checked for shape, and for weights that a dtype would lose."""
+
+from __future__ import annotations
+
+import functools
+import warnings
+from typing import Any, NamedTuple, TypeAlias
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jaxtyping import Array, Bool, Float, Int
+
+from spark.core.tracers.rounding import arithmetic_dtype, smallest
+from spark.nn.payloads import FloatArray
+
+AnyArray: TypeAlias = Array | np.ndarray[Any, Any]
+"""An array on a device, or one that stays on the host: no device may have room for the whole."""
+
+
+def as_kernel(
+    name: str,
+    value: Any,
+    shape: tuple[int, ...],
+    dtype: jnp.dtype,
+    axes: str = "units + input_shape",
+) -> AnyArray:
+    """A kernel of some shape and dtype.
+
+    Args:
+        name: What an error calls it.
+        value: An array or a `FloatArray`.
+        shape: Shape that it must have.
+        dtype: Dtype to store it in.
+        axes: What an error calls the axes of `shape`.
+
+    Raises:
+        TypeError: If it is no array of numbers.
+        ValueError: If its shape is another, or a weight does not survive the dtype: it is not
+            finite there, or became 0.
+    """
+    return stored(name, as_weights(name, value, shape, axes), dtype)
+
+
+def as_weights(
+    name: str, value: Any, shape: tuple[int, ...], axes: str = "units + input_shape"
+) -> AnyArray:
+    """The first half of `as_kernel`: numbers of some shape, in the dtype that they came in."""
+    array = value.value if isinstance(value, FloatArray) else value
+    try:
+        array = array if isinstance(array, jax.Array) else np.asarray(array)
+        number = jnp.issubdtype(array.dtype, jnp.floating) or jnp.issubdtype(
+            array.dtype, jnp.integer
+        )
+    except (TypeError, ValueError):
+        number = False
+    if not number:
+        raise TypeError(f"{name} must be an array of numbers, got {value!r}.")
+    if array.shape != shape:
+        raise ValueError(f"{name} must have shape {axes} = {shape}, got {array.shape}.")
+    return array
+
+
+def stored(name: str, weights: AnyArray, dtype: jnp.dtype, drawn: bool = False) -> AnyArray:
+    """The second half of `as_kernel`: weights in the dtype of a kernel, none of them lost.
+
+    Args:
+        name: What an error calls them.
+        weights: The weights, in the dtype that they came in.
+        dtype: Dtype to store them in.
+        drawn: Whether they are random; see `in_dtype`.
+    """
+    kernel = in_dtype(weights, dtype, drawn)
+    if not isinstance(kernel, jax.core.Tracer):
+        lost = is_lost(weights, kernel)
+        if bool(lost.any()):
+            where = tuple(int(i) for i in np.argwhere(np.asarray(lost))[0])
+            raise _fault(name, dtype, float(weights[where]), where)
+    return kernel
+
+
+def in_dtype(weights: AnyArray, dtype: jnp.dtype, drawn: bool) -> AnyArray:
+    """Weights in the dtype of a kernel.
+
+    Of many random ones some are nearer to 0 than a half-precision number can be. One that is below
+    the resolution of the largest weight becomes the number next to 0, so that a connection stays
+    one. A distribution that is lost as a whole is left for `is_lost` to find.
+    """
+    # NumPy would warn of what is found later.
+    with np.errstate(over="ignore", under="ignore"):
+        kernel = weights.astype(dtype)
+    if not (drawn and weights.size and isinstance(weights, jax.Array)) or weights.dtype == dtype:
+        return kernel
+    magnitude = jnp.abs(weights)
+    negligible = magnitude < float(jnp.finfo(dtype).eps) * jnp.max(magnitude)
+    next_to_0 = jnp.copysign(jnp.asarray(smallest(dtype), weights.dtype), weights).astype(dtype)
+    return jnp.where(negligible & (kernel == 0) & _is_not_0(weights), next_to_0, kernel)
+
+
+def is_lost(weights: AnyArray, kernel: AnyArray) -> Any:
+    """Where a kernel has not kept a weight: it is not finite, or counts as 0 and was not 0."""
+    finite = jnp.isfinite if isinstance(kernel, jax.Array) else np.isfinite
+    return ~finite(kernel) | (_is_not_0(weights) & (abs(kernel) < smallest(kernel.dtype)))
+
+
+def _is_not_0(weights: AnyArray) -> Any:
+    if not isinstance(weights, jax.Array) or not jnp.issubdtype(weights.dtype, jnp.floating):
+        return weights != 0
+    # By the bits but for the sign: XLA takes a subnormal number for 0.
+    return weights.view(f"uint{8 * weights.dtype.itemsize}") << 1 != 0
+
+
+class Fault(NamedTuple):
+    """The first weight that a kernel has not kept.
+
+    Attributes:
+        where: Its index; if there is none, beyond the last.
+        value: What it was; if there is none, 0.
+    """
+
+    where: tuple[Int[Array, ""], ...]
+    value: Float[Array, ""]
+
+
+def first_fault(weights: Array, kernel: Array) -> Fault:
+    """Look for a lost weight on the devices, none of which may have the whole kernel."""
+    # Elementwise and by minima: nothing is gathered, however the kernel is sharded.
+    fault: Bool[Array, "..."] = is_lost(weights, kernel)
+    index = []
+    for axis, size in enumerate(kernel.shape):
+        place = lax.broadcasted_iota(jnp.int32, kernel.shape, axis)
+        index.append(jnp.min(place, where=fault, initial=size))
+        fault &= place == index[-1]
+    return Fault(tuple(index), jnp.sum(weights, where=fault))
+
+
+def require_no_fault(name: str, fault: Fault, dtype: jnp.dtype) -> None:
+    """Refuse a kernel that has lost a weight; inside a JAX transform, nothing is known yet.
+
+    Raises:
+        ValueError: If it has.
+    """
+    if not isinstance(fault.value, jax.core.Tracer) and float(fault.value) != 0:
+        where = tuple(map(int, fault.where))
+        raise _fault(name, dtype, float(fault.value), where)
+
+
+def warn_of_underflow(weights: Array, response: Any, dtype: jnp.dtype, drawn: bool) -> None:
+    """Warn if the currents of some spikes are too small for their dtype.
+
+    Args:
+        weights: The kernel, in any layout.
+        response: Largest current of a spike of weight 1; broadcastable to `weights`.
+        dtype: Dtype of the currents.
+        drawn: Whether the weights are random, so that some are small beside the largest.
+    """
+    if isinstance(weights, jax.core.Tracer) or arithmetic_dtype(dtype) == dtype:
+        return
+    current, where = _underflow(weights, response, dtype, drawn)
+    if float(current):
+        warnings.warn(
+            f"a spike gives a current of {float(current):.3g} at most along the weight at index "
+            f"{tuple(map(int, where))} (inputs first), and {dtype} holds none below "
+            f"{smallest(dtype):.3g}: choose dtype='float32', or a smaller unit, such as pA instead "
+            "of A.",
+            stacklevel=4,
+        )
+
+
+@functools.partial(jax.jit, static_argnums=(2, 3))
+def _underflow(
+    weights: Array, response: Any, dtype: jnp.dtype, drawn: bool
+) -> tuple[Array, tuple[Array, ...]]:
+    """The first current that counts as 0, and where it is."""
+    wide = arithmetic_dtype(dtype)
+    currents = weights.astype(wide) * jnp.asarray(response).astype(wide)
+    # What is too large is limited, not lost.
+    where, value = first_fault(currents, jnp.clip(in_dtype(currents, dtype, drawn), -1, 1))
+    return value, where
+
+
+def _fault(name: str, dtype: jnp.dtype, value: float, where: tuple[int, ...]) -> ValueError:
+    least = smallest(dtype)
+    if abs(value) < least:
+        return ValueError(
+            f"{name} must be 0 or at least {least:.3g} in {dtype}, got {value:g} at index {where}: "
+            "it would count as 0; choose a smaller unit, such as pA instead of A, or a wider "
+            "kernel_dtype."
+        )
+    return ValueError(f"{name} must be finite in {dtype}, got {value} at index {where}.")
