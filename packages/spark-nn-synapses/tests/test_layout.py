@@ -48,6 +48,33 @@ def test_as_many_groups_as_inputs_have_values(front):
     np.testing.assert_array_equal(found, wanted)
 
 
+@pytest.mark.parametrize("order", [(10.0, 2.0, 5.0), (5.0, 10.0, 2.0)], ids=str)
+def test_groups_are_in_ascending_order_of_their_time_constants(order):
+    tau = np.resize(order, INPUTS)
+    layout = of(tau[None, None])
+    np.testing.assert_array_equal(layout.tracer["tau"].reshape(-1), [2.0, 5.0, 10.0])
+    np.testing.assert_array_equal(layout.groups, np.searchsorted([2.0, 5.0, 10.0], tau.reshape(-1)))
+
+
+def test_inputs_that_all_differ_keep_their_order():
+    tau = 20.0 - np.arange(20).reshape(INPUTS)
+    layout = of(tau[None, None])
+    assert (layout.sharing, layout.lead) == ("synapse", INPUTS)
+    np.testing.assert_array_equal(layout.tracer["tau"].reshape(INPUTS), tau)
+    # Along rows of connections they are groups, in ascending order as any.
+    along = lay_out({"tau": tau[None, None], "base": 0.0}, UNITS, INPUTS, along_rows=True)
+    np.testing.assert_array_equal(along.tracer["tau"].reshape(-1), np.sort(tau.reshape(-1)))
+
+
+def test_groups_with_several_numbers_are_ordered_by_the_first_that_differs():
+    second = np.where(np.arange(20).reshape(INPUTS) < 10, 7.0, 3.0)
+    layout = lay_out(
+        {"tau_1": PER_INPUT[None, None], "tau_2": second[None, None], "base_2": 0.0}, UNITS, INPUTS
+    )
+    np.testing.assert_array_equal(layout.tracer["tau_1"].reshape(-1), [2.0, 2.0, 10.0, 10.0])
+    np.testing.assert_array_equal(layout.tracer["tau_2"].reshape(-1), [3.0, 7.0, 3.0, 7.0])
+
+
 def test_values_of_several_time_constants_make_groups_together():
     second = np.where(np.arange(20).reshape(INPUTS) < 10, 3.0, 7.0)
     layout = lay_out(

@@ -100,7 +100,8 @@ def assemble(
         partition=partition,
     )
     pathway = Pathway(drive)
-    parts = Parts(nnx.Param(_weights(config, wiring, key, units + inputs, partition)))
+    weights = _weights(config, wiring, key, units + inputs, partition)
+    parts = Parts(nnx.Param(weights))
     if release_class is not None:
         shape = (*spec.batch, *inputs)
         parts.release_tracer = release = _release(config, release_class, shape, seed)
@@ -111,7 +112,7 @@ def assemble(
     if wiring.rows is None or wiring.rows.stored:
         response = _response(config, wiring, inputs)
         drawn = wiring.weights is None and not isinstance(config.kernel_initializer, np.ndarray)
-        warn_of_underflow(parts.weights.get_value(), response, pathway.drive.dtype, drawn)
+        warn_of_underflow(weights, response, pathway.drive.dtype, drawn)
     if partition is not None:
         _place(parts, pathway, partition)
     return pathway, parts

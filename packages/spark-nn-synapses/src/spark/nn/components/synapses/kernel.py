@@ -80,7 +80,7 @@ def stored(name: str, weights: AnyArray, dtype: jnp.dtype, drawn: bool = False) 
     return kernel
 
 
-def in_dtype(weights: AnyArray, dtype: jnp.dtype, drawn: bool) -> AnyArray:
+def in_dtype(weights: AnyArray, dtype: jnp.dtype, drawn: bool) -> Any:
     """Weights in the dtype of a kernel.
 
     Of many random ones some are nearer to 0 than a half-precision number can be. One that is below
@@ -89,7 +89,7 @@ def in_dtype(weights: AnyArray, dtype: jnp.dtype, drawn: bool) -> AnyArray:
     """
     # NumPy would warn of what is found later.
     with np.errstate(over="ignore", under="ignore"):
-        kernel = weights.astype(dtype)
+        kernel: Any = weights.astype(dtype)
     if not (drawn and weights.size and isinstance(weights, jax.Array)) or weights.dtype == dtype:
         return kernel
     magnitude = jnp.abs(weights)
@@ -101,7 +101,7 @@ def in_dtype(weights: AnyArray, dtype: jnp.dtype, drawn: bool) -> AnyArray:
 def is_lost(weights: AnyArray, kernel: AnyArray) -> Any:
     """Where a kernel has not kept a weight: it is not finite, or counts as 0 and was not 0."""
     finite = jnp.isfinite if isinstance(kernel, jax.Array) else np.isfinite
-    return ~finite(kernel) | (_is_not_0(weights) & (abs(kernel) < smallest(kernel.dtype)))
+    return ~finite(kernel) | (_is_not_0(weights) & (np.abs(kernel) < smallest(kernel.dtype)))
 
 
 def _is_not_0(weights: AnyArray) -> Any:
@@ -123,7 +123,7 @@ class Fault(NamedTuple):
     value: Float[Array, ""]
 
 
-def first_fault(weights: Array, kernel: Array) -> Fault:
+def first_fault(weights: AnyArray, kernel: Array) -> Fault:
     """Look for a lost weight on the devices, none of which may have the whole kernel."""
     # Elementwise and by minima: nothing is gathered, however the kernel is sharded.
     fault: Bool[Array, "..."] = is_lost(weights, kernel)

@@ -20,7 +20,8 @@ class Layout(NamedTuple):
 
     Attributes:
         sharing: What has a trace of its own.
-        lead: Axes of the trace before those of the targets: none, the groups, or the inputs.
+        lead: Axes of the trace before those of the targets: none, the groups, or the inputs. Groups
+            are in ascending order of their time constants.
         groups: Which group each input belongs to, of shape `(inputs,)`; None without groups.
         tracer: Parameters of the tracer, broadcastable to `(*lead, *units)`.
         gains: Names of the scales that vary over the inputs; they multiply the kernel, as matrices

@@ -108,9 +108,12 @@ class TracedSynapses(LinearSynapses):
 
     Attributes:
         config: The configuration; static.
-        current_tracer: The tracer of the currents, of shape `(*batch, *units)`, with an axis for
-            the groups, or the axes of the inputs, before the units where these have traces of their
-            own. Such traces rest at 0, and `base` is added to their sum.
+        current_tracer: The tracer of the currents, of shape `(*batch, *units)`. Where `tau` has
+            several values over the inputs, of shape `(*batch, groups, *units)`: a group for each
+            value, in ascending order, so that `value[0]` is the current of the shortest time
+            constant. Where each synapse has a trace, as where all inputs of a dense kernel differ,
+            the axes of the inputs take the place of the groups, in the order of the inputs. Traces
+            of groups and synapses rest at 0, and `base` is added to their sum.
 
     References:
         Roth and van Rossum (2009), in De Schutter (ed.), Computational Modeling Methods for
