@@ -1,14 +1,16 @@
 """From event to event: the values and the state of a scan over every step."""
 
+from fractions import Fraction
+
 import jax
 import jax.numpy as jnp
 import ml_dtypes
 import numpy as np
 import pytest
 
-from spark.core.tracers import DoubleTracer, SaturableDoubleTracer, Tracer, base
+from spark.core.tracers import DoubleTracer, Exponential, SaturableDoubleTracer, Tracer, base
 from spark.core.tracers.agreement import tolerance
-from spark.core.tracers.arguments import as_event_steps, steps_at
+from spark.core.tracers.arguments import as_event_steps, exact_number, steps_at
 
 from .kinds import KINDS, NEAREST
 
@@ -229,6 +231,46 @@ def test_what_float16_cannot_hold_decays_from_where_it_is():
         tracer = Tracer(1, 100.0)
         tracer.jump(*events)
         assert float(tracer.value[0]) == pytest.approx(expected, rel=1e-3)
+
+
+NARROW = [np.float32, np.float16, jnp.float32, jnp.float16, jnp.bfloat16]
+
+
+@pytest.mark.parametrize("dtype", NARROW)
+@pytest.mark.parametrize("decimal", [0.1, 0.3, 0.7, 0.01, 25.0, 1e-3, 1.25, 3e4, -0.7, 0.0])
+def test_a_number_of_a_narrow_dtype_is_its_shortest_decimal(dtype, decimal):
+    # Every decimal of two digits is the shortest of its neighbourhood in 8 bits (bfloat16), 1.25 is
+    # a number that each of them holds.
+    assert exact_number(dtype(decimal)) == decimal
+    assert exact_number(np.asarray(dtype(decimal))) == decimal
+
+
+def test_every_float32_is_the_decimal_that_numpy_prints():
+    bits = np.random.default_rng(0).integers(0, 2**32, 2000, dtype=np.uint64).astype(np.uint32)
+    for number in bits.view(np.float32):
+        found = exact_number(number)
+        assert np.float32(found) == number or np.isnan(number)
+        # Where the neighbours are not equally far, just above a power of 2, NumPy may save a digit.
+        assert found == float(str(number)) or np.isnan(number) or np.frexp(number)[0] == 0.5
+
+
+def test_a_wider_number_is_itself():
+    for number in (0.1, 3, True, np.int8(3), np.float64(0.1), Fraction(1, 10), 0.1 + 0.2):
+        assert exact_number(number) == float(number)
+    assert np.isnan(exact_number(np.float32(np.nan)))
+    assert exact_number(np.float16(np.inf)) == np.inf
+
+
+def test_lengths_of_time_are_read_to_their_digits():
+    assert Tracer(1, 5.0, dt=np.float32(0.7)).dt == 0.7
+    assert Exponential(jnp.float16(0.1)) == Exponential(0.1)
+    for dt, duration in ((0.1, np.float32(0.3)), (np.float32(0.1), 0.3), (0.1, jnp.float16(0.3))):
+        tracer = Tracer(1, 5.0, dt=dt)
+        tracer.jump([0.3], [0], duration)
+        assert int(tracer.rng.count[...]) == 3
+    # One time step earlier than float(np.float32(0.7)) = 0.69999999 would have it.
+    tracer = Tracer(1, 5.0, dt=np.float32(0.7))
+    assert float(tracer.jump([0.7, 1.4], [0, 0], 1.4)[0]) == 1.0
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

@@ -146,8 +146,37 @@ def as_number(name: str, value: Any) -> float:
         raise TypeError(f"{name} must be a number, got {value!r}.") from None
 
 
-def as_dt(dt: Any, name: str = "dt") -> float:
-    """A time step, or another length of time.
+def exact_number(value: Any) -> float:
+    """A number as a float64; of a narrower float dtype, the shortest decimal that rounds to it.
+
+    So `np.float32(0.1)` means 0.1 and not 0.10000000149.
+    """
+    number, dtype = float(value), np.asarray(value).dtype
+    if jnp.issubdtype(dtype, jnp.floating) and dtype.itemsize < 8:
+        with np.errstate(over="ignore"):
+            for digits in range(1, 10):  # 9 digits tell any two float32 numbers apart
+                decimal = float(f"{number:.{digits}g}")
+                if np.float64(decimal).astype(dtype) == number:
+                    return decimal
+    return number
+
+
+def as_length(name: str, value: Any) -> float:
+    """A length of time; one of a narrow float dtype counts as its shortest decimal.
+
+    Raises:
+        TypeError: If it is not a concrete number.
+        ValueError: If it is not finite and positive.
+    """
+    as_number(name, value)
+    length = exact_number(value)
+    if not (math.isfinite(length) and length > 0):
+        raise ValueError(f"{name} must be finite and > 0, got {value!r}.")
+    return length
+
+
+def as_dt(dt: Any) -> float:
+    """A time step, as `as_length`.
 
     Raises:
         TypeError: If it is not a concrete number.
@@ -155,13 +184,10 @@ def as_dt(dt: Any, name: str = "dt") -> float:
     """
     if isinstance(dt, jax.core.Tracer):
         raise TypeError(
-            f"{name} must be a concrete number, got a value traced by a JAX transform; vary the "
+            "dt must be a concrete number, got a value traced by a JAX transform; vary the "
             "time constants instead: only dt/tau matters."
         )
-    step = as_number(name, dt)
-    if not (math.isfinite(step) and step > 0):
-        raise ValueError(f"{name} must be finite and > 0, got {dt!r}.")
-    return step
+    return as_length("dt", dt)
 
 
 def as_key(seed: Any) -> Array:
@@ -243,7 +269,7 @@ def as_event_steps(times: Any, duration: Any, dt: float) -> tuple[Array, Array]:
     row = np.asarray(given)
     if row.ndim != 1:
         raise ValueError(f"times must have one axis, got shape {row.shape}.")
-    end = as_dt(duration, "duration")
+    end = as_length("duration", duration)
     (last,) = steps_at(np.array([end]), dt)
     if last >= 2**31 - 1:
         raise ValueError(f"duration must be less than 2^31 steps of {dt:g}, got {duration!r}.")

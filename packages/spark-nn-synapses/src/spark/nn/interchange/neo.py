@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from spark.core.tracers.arguments import as_length
 from spark.nn.payloads import SpikeArray
-from spark.nn.payloads.times import as_length
 
 from .extras import require
 from .trains import gather

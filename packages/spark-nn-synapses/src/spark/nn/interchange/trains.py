@@ -9,8 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import ArrayLike
 
+from spark.core.tracers.arguments import as_length
 from spark.nn.payloads import SpikeArray
-from spark.nn.payloads.times import NumPyArray, as_length
+from spark.nn.payloads.times import NumPyArray
 
 
 def gather(

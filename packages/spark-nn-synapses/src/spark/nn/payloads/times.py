@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import math
-import operator
-from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from spark.core.tracers.arguments import as_number, steps_at
+from spark.core.tracers.arguments import as_length, as_shape, steps_at
 
 NumPyArray: TypeAlias = np.ndarray[Any, Any]
 
@@ -21,7 +19,7 @@ def raster(
 ) -> NumPyArray:
     """Spikes over time, of shape `(time,) + shape`; see `SpikeArray.from_times`."""
     dt = as_length("dt", dt)
-    times, ids, shape = _as_row("times", times), _as_row("ids", ids), _as_shape(shape)
+    times, ids, shape = _as_row("times", times), _as_row("ids", ids), as_shape(shape)
     neurons = math.prod(shape)
     if ids.size and not jnp.issubdtype(ids.dtype, jnp.integer):
         raise TypeError(f"ids must be integers, got dtype {ids.dtype}.")
@@ -75,19 +73,6 @@ def events(spikes: NumPyArray, dt: Any) -> tuple[NumPyArray, NumPyArray]:
     return np.repeat((steps + 1) * dt, each), np.repeat(ids, each)
 
 
-def as_length(name: str, value: Any) -> float:
-    """A length of time.
-
-    Raises:
-        TypeError: If it is not a concrete number.
-        ValueError: If it is not finite and positive.
-    """
-    length = as_number(name, value)
-    if not (math.isfinite(length) and length > 0):
-        raise ValueError(f"{name} must be finite and > 0, got {value!r}.")
-    return length
-
-
 def _as_row(name: str, value: Any) -> NumPyArray:
     if isinstance(value, jax.core.Tracer):
         raise TypeError(f"{name} must be concrete, got a value traced by a JAX transform.")
@@ -97,14 +82,3 @@ def _as_row(name: str, value: Any) -> NumPyArray:
     if row.ndim != 1:
         raise ValueError(f"{name} must have one axis, got shape {row.shape}.")
     return row
-
-
-def _as_shape(shape: int | Sequence[int]) -> tuple[int, ...]:
-    try:
-        each = shape if isinstance(shape, Sequence) else (shape,)
-        sizes = tuple(operator.index(size) for size in each)
-    except TypeError:
-        raise TypeError(f"shape must be an integer or several, got {shape!r}.") from None
-    if any(size < 0 for size in sizes):
-        raise ValueError(f"shape must have no negative size, got {shape!r}.")
-    return sizes
