@@ -289,7 +289,7 @@ def as_event_steps(
     if row.ndim != 1:
         raise ValueError(f"times must have one axis, got shape {row.shape}.")
     end, tolerance = as_length("duration", duration), as_tolerance(tolerance)
-    count = count_steps(end, dt, tolerance)
+    count = count_steps(duration, dt, tolerance)
     if count >= 2**31:
         raise ValueError(f"duration must be less than 2^31 steps of {dt:g}, got {duration!r}.")
     steps = steps_at(row, dt, tolerance)
@@ -322,9 +322,11 @@ def steps_at(
     return np.maximum(step_of(snapped(position, slack), closed), 0)
 
 
-def count_steps(length: float, dt: float, tolerance: float = 0.0) -> float:
+def count_steps(length: Any, dt: float, tolerance: float = 0.0) -> float:
     """Number of steps in a length of time, the last one perhaps in part; may be infinite."""
-    return float(steps_at(np.array([length]), dt, tolerance)[0]) + 1
+    given = np.asarray(length).dtype
+    end = np.array([float(length)], given if jnp.issubdtype(given, jnp.floating) else np.float64)
+    return float(steps_at(end, dt, tolerance)[0]) + 1
 
 
 @np.errstate(invalid="ignore")  # of what is infinite

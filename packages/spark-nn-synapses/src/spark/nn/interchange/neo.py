@@ -78,7 +78,18 @@ def from_neo(
         raise ValueError("trains must be one spike train or more, got none.")
     start, stop = (_common(name, rows) for name in ("t_start", "t_stop"))
     times = [as_train(neuron, row.magnitude, _unit(row)) for neuron, row in enumerate(rows)]
-    return gather(times, start, stop, dt, second, inhibition_mask, graded, tolerance, closed)
+    return gather(
+        times,
+        start,
+        stop,
+        dt,
+        second,
+        inhibition_mask,
+        graded,
+        tolerance,
+        closed,
+        stop_epsilon=times[0].epsilon,
+    )
 
 
 def to_neo(

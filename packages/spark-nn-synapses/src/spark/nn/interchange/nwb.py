@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from typing import Any, Literal
 
+import numpy as np
 from numpy.typing import ArrayLike
 
-from spark.core.tracers.arguments import as_number, exact_number
+from spark.core.tracers.arguments import as_number, epsilon, exact_number
 from spark.nn.payloads import SpikeArray
 
 from .trains import as_train, gather
@@ -79,6 +80,7 @@ def from_nwb(
         tolerance,
         closed,
         cut=interval is not None,
+        stop_epsilon=0.0 if interval is None else epsilon(np.asarray(interval[1]).dtype),
     )
 
 
@@ -87,5 +89,7 @@ def _as_interval(interval: Any) -> tuple[float, float]:
         as_number("interval", end)
     start, stop = map(exact_number, interval)
     if not -math.inf < start < stop < math.inf:
-        raise ValueError(f"interval must be finite and go from start to a later stop, got {interval!r}.")
+        raise ValueError(
+            f"interval must be finite and go from start to a later stop, got {interval!r}."
+        )
     return start, stop

@@ -72,6 +72,7 @@ def gather(
     tolerance: float,
     closed: str,
     cut: bool = False,
+    stop_epsilon: float = 0.0,
 ) -> SpikeArray:
     """Spikes of a recording, which begins with the first step.
 
@@ -90,6 +91,7 @@ def gather(
         closed: See there.
         cut: Take the spikes from `start` to `stop` alone; the latter is left out where steps are
             closed left. Otherwise one before `start` is refused.
+        stop_epsilon: Relative spacing of the numbers that `stop` came in.
 
     Returns:
         Spikes of shape `(time, neurons)`.
@@ -124,7 +126,7 @@ def gather(
     position, slack = since_start(times, np.repeat([train.epsilon for train in trains], sizes))
     length = 0.0
     if stop is not None:
-        end = float(since_start(np.array(stop), 0.0)[0])
+        end = float(since_start(np.array(stop), stop_epsilon)[0])
         position = np.where(np.abs(position - end) <= slack, end, position)
         length = math.ceil(end)
         if cut:

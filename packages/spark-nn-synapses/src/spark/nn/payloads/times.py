@@ -58,7 +58,7 @@ def raster(
     length = steps.max(initial=-1) + 1
     if duration is not None:
         end = as_length("duration", duration)
-        length = count_steps(end, dt, tolerance)
+        length = count_steps(duration, dt, tolerance)
         if (steps >= length).any():
             within = f"[0, duration) = [0, {end:g})"
             if closed == "right":
