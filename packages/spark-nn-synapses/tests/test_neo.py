@@ -60,6 +60,54 @@ def test_a_time_on_the_grid_stays_on_it_far_from_zero(dtype, units, factor):
     assert np.asarray(found.spikes).all()
 
 
+@pytest.mark.parametrize("dtype", [*"bBhHiIlLqQ", "float16", "float32"])
+def test_whole_times_of_every_dtype(dtype):
+    found = from_neo([train(np.array([1, 2, 5], dtype)), train([0.001], "s", t_stop=0.005)])
+    assert found.shape == (5, 2)
+    assert steps(found) == [(0, 0), (0, 1), (1, 0), (4, 0)]
+    late = train(np.array([11, 13], dtype), t_start=10, t_stop=14)
+    assert steps(from_neo([late], dt=0.5)) == [(1, 0), (5, 0)]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float16])
+def test_ends_of_narrow_dtypes_are_read_to_their_digits(dtype):
+    limits = {"t_start": dtype(0.3), "t_stop": dtype(0.7)}
+    found = from_neo([train(np.array([0.4, 0.7], dtype), **limits), train([0.5], **limits)], 0.1)
+    assert found.shape == (4, 2)
+    assert steps(found) == [(0, 0), (1, 1), (3, 0)]
+
+
+def test_products_of_float32_fill_every_step_once():
+    times = np.arange(1, 60_001, dtype=np.float32) * np.float32(1e-3)
+    found = from_neo([train(times, "s", t_stop=times[-1])], np.float32(1))
+    assert found.shape == (60_000, 1)
+    assert np.asarray(found.spikes).all()
+
+
+@pytest.mark.parametrize("stop", [14.0, 13.0])
+def test_steps_may_begin_with_their_sample(stop):
+    samples = [train([10.0, 11.0, 13.0], t_start=10.0, t_stop=stop)]
+    found = from_neo(samples, closed="left")
+    assert found.shape == (4, 1)
+    assert steps(found) == [(0, 0), (1, 0), (3, 0)]
+    back = from_neo(to_neo(found, closed="left"), closed="left")
+    np.testing.assert_array_equal(back.spikes, found.spikes)
+
+
+def test_a_tolerance_takes_times_that_a_clock_has_added_up():
+    times = np.cumsum(np.full(10_000, 0.1))
+    found = from_neo([train(times, t_stop=times[-1])], 0.1, tolerance=0.01)
+    assert found.shape == (10_000, 1)
+    assert np.asarray(found.spikes).all()
+
+
+@pytest.mark.parametrize("dt", [np.float32(0.7), jax.numpy.float32(0.1), np.float16(0.3)])
+def test_trains_round_trip_with_a_narrow_dt(dt):
+    spikes = np.random.default_rng(0).random((100_000, 1)) < 0.01
+    trains = to_neo(SpikeArray(spikes), dt)
+    np.testing.assert_array_equal(from_neo(trains, dt).spikes, spikes)
+
+
 def test_a_segment_gives_all_its_trains():
     segment = neo.Segment()
     segment.spiketrains.extend([train([1.0]), train([2.0])])
@@ -115,6 +163,19 @@ REFUSED = [
         "must share t_start, got 0 s and 0.001 s",
     ),
     (lambda: from_neo([train([1.2, 1.4])]), ValueError, "2 spikes of neuron 0 fall in step 1"),
+    (
+        lambda: from_neo([train([1.0, 2.0], t_start=1.0)]),
+        ValueError,
+        "one lies at the very start: give closed='left' for sampled data",
+    ),
+    (
+        lambda: from_neo([train([1e9], "s", t_stop=1e9)]),
+        ValueError,
+        r"1e\+12 steps of dt = 1, up to a time of 1e\+12, by 1 neurons",
+    ),
+    (lambda: from_neo([train([])], tolerance=-1), ValueError, "tolerance must lie in"),
+    (lambda: from_neo([train([])], closed="both"), ValueError, "closed must be one of"),
+    (lambda: to_neo(SpikeArray([True]), closed="both"), ValueError, "closed must be one of"),
     (lambda: from_neo([train([])], dt=0), ValueError, "dt must be finite and > 0, got 0"),
     (lambda: from_neo([train([])], second=-1), ValueError, "second must be finite and > 0"),
     (lambda: from_neo([train([np.nan])]), ValueError, "times of neuron 0 must be finite, got nan"),

@@ -14,6 +14,7 @@ from jax import lax
 
 from spark.core.tracers import Tracer
 from spark.nn.payloads import CurrentArray, FloatArray, SpikeArray
+from spark.nn.payloads import times as times_of_spikes
 
 MASK = np.array([True, False, False])
 BOOLEAN = np.array([[True, False, True], [False, False, False], [True, True, False]])
@@ -249,7 +250,33 @@ REFUSED = [
     (lambda: SpikeArray.from_times([1.0], [0, 1], 2), ValueError, "as many, got 1 and 2"),
     (lambda: SpikeArray.from_times([[1.0]], [[0]], 2), ValueError, "times must have one axis"),
     (lambda: SpikeArray.from_times([1.0, 0.0], [0, 0], 2), ValueError, "> 0, got 0"),
-    (lambda: SpikeArray.from_times([1.0, np.nan], [0, 0], 2), ValueError, "> 0, got nan"),
+    (
+        lambda: SpikeArray.from_times([1.0, np.nan], [0, 1], 2),
+        ValueError,
+        "times must be finite and > 0, got nan of neuron 1",
+    ),
+    (lambda: SpikeArray.from_times([np.inf], [0], 2), ValueError, "> 0, got inf of neuron 0"),
+    (
+        lambda: SpikeArray.from_times([-0.5], [0], 2, closed="left"),
+        ValueError,
+        "times must be finite and >= 0, got -0.5 of neuron 0",
+    ),
+    (
+        lambda: SpikeArray.from_times([9.0], [0], 2, duration=9.0, closed="left"),
+        ValueError,
+        r"times must lie in \[0, duration\) = \[0, 9\), got 9.0",
+    ),
+    (
+        lambda: SpikeArray.from_times([1.0], [0], 2, closed="both"),
+        ValueError,
+        "closed must be one of 'right', 'left', got 'both'",
+    ),
+    (
+        lambda: SpikeArray.from_times([1.0], [0], 2, tolerance=0.5),
+        ValueError,
+        r"tolerance must lie in \[0, 0.5\), as a part of dt, got 0.5",
+    ),
+    (lambda: spikes().to_times(closed="up"), ValueError, "closed must be one of"),
     (
         lambda: SpikeArray.from_times([1.0, 9.5], [0, 0], 2, duration=9.0),
         ValueError,
@@ -302,12 +329,89 @@ def test_spikes_from_times_are_those_that_a_tracer_jumps_over():
     np.testing.assert_allclose(scanned.value, jumped.value, rtol=1e-5)
 
 
+@pytest.mark.parametrize("dt", [1e-3, np.float32(1e-3)])
+def test_products_of_float32_fill_every_step_once(dt):
+    times = np.arange(1, 60_001, dtype=np.float32) * np.float32(1e-3)
+    for duration in (np.float32(60), times[-1], None):
+        payload = SpikeArray.from_times(times, np.zeros(60_000, int), 1, dt, duration)
+        assert payload.shape == (60_000, 1)
+        assert np.asarray(payload.spikes).all()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float16, jnp.float32, jnp.bfloat16])
+@pytest.mark.parametrize("dt", [0.1, 0.3, 0.7, 0.01])
+def test_lengths_of_time_are_read_to_their_digits(dtype, dt):
+    steps, ids = np.arange(0, 1_000, 37), np.zeros(28, int)
+    times = (steps + 1) * dt
+    for duration in (None, 1_000 * dt, dtype(dt)):
+        spikes = SpikeArray.from_times(times[:1], ids[:1], 1, dtype(dt), duration)
+        assert spikes.shape == (1 if duration is None or duration == dtype(dt) else 1_000, 1)
+    spikes = SpikeArray.from_times(times, ids, 1, dtype(dt), 1_000 * dt)
+    np.testing.assert_array_equal(np.flatnonzero(spikes.spikes), steps)
+    np.testing.assert_array_equal(spikes.to_times(dtype(dt))[0], times)
+
+
+@pytest.mark.parametrize("dtype", [*"bBhHiIlLqQ", "float16", "float32"])
+def test_whole_times_of_every_dtype(dtype):
+    payload = SpikeArray.from_times(np.array([5, 1, 2], dtype), [0, 0, 0], 1, duration=5)
+    np.testing.assert_array_equal(np.flatnonzero(payload.spikes), [0, 1, 4])
+
+
+def test_steps_may_begin_with_their_sample():
+    samples = np.arange(50) * 0.1
+    ids = np.zeros(50, int)
+    payload = SpikeArray.from_times(samples, ids, 1, 0.1, 5.0, closed="left")
+    assert payload.shape == (50, 1)
+    assert np.asarray(payload.spikes).all()
+    times, _ = payload.to_times(0.1, closed="left")
+    np.testing.assert_array_equal(times, samples)
+    between = SpikeArray.from_times([0.0, 0.05, 0.25], [0, 1, 0], 2, 0.1, closed="left")
+    np.testing.assert_array_equal(between.spikes, [[1, 1], [0, 0], [1, 0]])
+
+
+def test_a_tolerance_takes_times_that_a_clock_has_added_up():
+    times, ids = np.cumsum(np.full(10_000, 0.1)), np.zeros(10_000, int)
+    assert times[-1] > 1000
+    payload = SpikeArray.from_times(times, ids, 1, 0.1, times[-1], tolerance=0.01)
+    assert payload.shape == (10_000, 1)
+    assert np.asarray(payload.spikes).all()
+
+
+@pytest.mark.parametrize("graded", [False, True])
+def test_an_array_of_the_size_of_memory_is_made_and_a_larger_one_refused(monkeypatch, graded):
+    monkeypatch.setattr(times_of_spikes, "memory", lambda: 3000 * (4 if graded else 1))
+    payload = SpikeArray.from_times([1000.0], [2], 3, graded=graded)
+    assert payload.shape == (1000, 3)
+    for arguments in (([1000.5], [2], 3), ([1000.0], [2], 4), ([1.0], [2], 3, 1.0, 1001.0)):
+        with pytest.raises(ValueError, match=r"of dt = 1, up to a time of 100\d, by \d neurons"):
+            SpikeArray.from_times(*arguments, graded=graded)
+
+
+@pytest.mark.parametrize(
+    ("time", "shape", "dt"),
+    [
+        (6e11, 1, 1.0),  # MemoryError
+        (1e19, 1, 1.0),  # beyond int64
+        (1e300, 3, 1e-300),  # beyond float64
+        (2**62 / 10, 10, 1.0),  # steps * neurons wraps
+        (3e9, 0, 1.0),  # more steps than JAX indexes
+        (1.0, 10**20, 1.0),
+    ],
+)
+def test_what_no_machine_holds_is_refused(time, shape, dt):
+    with pytest.raises(ValueError, match=r"steps of dt = .* Are the times in the unit of dt\?"):
+        SpikeArray.from_times([], np.array([], int), shape, dt, duration=time)
+    with pytest.raises(ValueError, match=r"steps of dt = |ids must lie in"):
+        SpikeArray.from_times([time, dt], [0, 0], shape, dt)
+
+
 def test_nothing_recorded_is_no_spike():
     assert SpikeArray.from_times([], np.array([], int), 3).shape == (0, 3)
     silent = SpikeArray.from_times([], np.array([], int), (2, 3), dt=0.5, duration=2.0)
     assert silent.shape == (4, 2, 3)
     assert [part.size for part in silent.to_times()] == [0, 0]
     assert SpikeArray.from_times([], np.array([], int), 0, duration=2.0).shape == (2, 0)
+    assert SpikeArray.from_times([], np.array([], int), (2, 0)).shape == (0, 2, 0)
 
 
 def test_a_mask_comes_along_from_times():

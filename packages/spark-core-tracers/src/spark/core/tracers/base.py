@@ -225,7 +225,13 @@ class BaseTracer(nnx.Module, abc.ABC):
         return ys
 
     def jump(
-        self, times: ArrayLike, elements: ArrayLike, duration: float, x: ArrayLike = 1.0
+        self,
+        times: ArrayLike,
+        elements: ArrayLike,
+        duration: float,
+        x: ArrayLike = 1.0,
+        *,
+        tolerance: float = 0.0,
     ) -> Float[Array, " events"]:
         """Go from event to event, by the closed form of the silence between them.
 
@@ -238,6 +244,9 @@ class BaseTracer(nnx.Module, abc.ABC):
             elements: Which element it arrives at: an index into the flattened trace.
             duration: How long to go, in the same unit; the last event lies within.
             x: Input of each event, or of all. Events of one step and element add up.
+            tolerance: A time this close to a multiple of `dt`, as a part of `dt`, counts as that
+                multiple: 0.01, say, for times that a clock has added up. Rounding to the digits of
+                the times is allowed for in any case.
 
         Returns:
             What the step of each event returned for its element, of shape `(events,)` and dtype
@@ -247,9 +256,9 @@ class BaseTracer(nnx.Module, abc.ABC):
             TypeError: If an argument is no array of real numbers, `elements` are no integers, or
                 the tracer is a `SaturableDoubleTracer`, which has no closed form.
             ValueError: If times do not ascend or lie outside `(0, duration]`, an element does not
-                exist, or the lengths differ.
+                exist, the lengths differ, or `tolerance` is not in [0, 0.5).
         """
-        steps, count = as_event_steps(times, duration, self.dt)
+        steps, count = as_event_steps(times, duration, self.dt, tolerance)
         where = as_elements(elements, len(steps), math.prod(self.shape))
         inputs = as_input("x", x)
         require_fit("x", inputs.shape, steps.shape)

@@ -66,8 +66,8 @@ class Law(abc.ABC, Generic[P]):
     """Range that a step never leaves, in exact arithmetic and in `move`; composed steps may."""
 
     def __post_init__(self) -> None:
-        """Refuse a time step that is none."""
-        as_dt(self.dt)
+        """Refuse a time step that is not one, and keep it as a float64."""
+        object.__setattr__(self, "dt", as_dt(self.dt))
 
     @property
     @abc.abstractmethod

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from spark.core.tracers.arguments import as_length, epsilon, exact_number
 from spark.nn.payloads import SpikeArray
-from spark.nn.payloads.times import as_length
 
 from .extras import require
-from .trains import gather
+from .trains import as_train, gather
 
 if TYPE_CHECKING:
     import neo
@@ -26,6 +26,8 @@ def from_neo(
     second: float = 1000.0,
     inhibition_mask: ArrayLike | None = None,
     graded: bool = False,
+    tolerance: float = 0.0,
+    closed: Literal["right", "left"] = "right",
 ) -> SpikeArray:
     """Spikes over time, from the spike trains of Neo, one for each neuron.
 
@@ -40,14 +42,21 @@ def from_neo(
         second: One second in the unit of `dt`.
         inhibition_mask: True where a neuron inhibits; of shape `(neurons,)`.
         graded: Count the spikes of a neuron in a step, in float32. Otherwise two are refused.
+        tolerance: A time this close to a multiple of `dt`, as a part of `dt` and counted from
+            `t_start`, counts as that multiple: 0.01, say, for times that a clock has added up.
+            Rounding to the digits of the times is allowed for in any case.
+        closed: Which end of a step belongs to it. `"left"` is for sampled data: steps are
+            `[t, t + dt)`, so that a spike at `t_start` belongs to the first and one `dt` later to
+            the second; one at `t_stop` begins one more step.
 
     Returns:
         Spikes of shape `(time, neurons)`.
 
     Raises:
         TypeError: If they are no spike trains.
-        ValueError: If there is none, they do not share `t_start` and `t_stop`, or two spikes of a
-            neuron fall in one step.
+        ValueError: If there is none, they do not share `t_start` and `t_stop`, a time is not
+            finite, two spikes of a neuron fall in one step, or the array is larger than the memory
+            of this machine.
 
     Example:
         >>> import neo
@@ -68,11 +77,28 @@ def from_neo(
     if not rows:
         raise ValueError("trains must be one spike train or more, got none.")
     start, stop = (_common(name, rows) for name in ("t_start", "t_stop"))
-    times = [_seconds(row).astype(row.dtype) for row in rows]
-    return gather(times, start, stop, dt, second, inhibition_mask, graded)
+    times = [as_train(neuron, row.magnitude, _unit(row)) for neuron, row in enumerate(rows)]
+    return gather(
+        times,
+        start,
+        stop,
+        dt,
+        second,
+        inhibition_mask,
+        graded,
+        tolerance,
+        closed,
+        stop_epsilon=times[0].epsilon,
+    )
 
 
-def to_neo(spikes: SpikeArray, dt: float = 1.0, *, second: float = 1000.0) -> list[neo.SpikeTrain]:
+def to_neo(
+    spikes: SpikeArray,
+    dt: float = 1.0,
+    *,
+    second: float = 1000.0,
+    closed: Literal["right", "left"] = "right",
+) -> list[neo.SpikeTrain]:
     """Spike trains of Neo, from spikes over time; the counterpart of `from_neo`.
 
     Args:
@@ -80,10 +106,11 @@ def to_neo(spikes: SpikeArray, dt: float = 1.0, *, second: float = 1000.0) -> li
             inhibition mask has no place in a spike train and is left out.
         dt: Time step (ms by convention).
         second: One second in the unit of `dt`.
+        closed: As in `from_neo`.
 
     Returns:
         A train for each neuron, in row-major order, in seconds and from 0 on. Each spike lies at
-        the end of its step.
+        the end of its step, or at its beginning where that is the end which belongs to it.
 
     Raises:
         ModuleNotFoundError: If Neo is not installed.
@@ -101,8 +128,8 @@ def to_neo(spikes: SpikeArray, dt: float = 1.0, *, second: float = 1000.0) -> li
     neo = require("neo", "to_neo")
     if not isinstance(spikes, SpikeArray):
         raise TypeError(f"spikes must be a SpikeArray, got {type(spikes).__name__}.")
-    times, ids = spikes.to_times(dt)
-    second = as_length("second", second)
+    dt, second = as_length("dt", dt), as_length("second", second)
+    times, ids = spikes.to_times(dt, closed=closed)
     neurons = math.prod(spikes.shape[1:])
     by_neuron = np.argsort(ids, kind="stable")
     cuts = np.searchsorted(ids[by_neuron], np.arange(1, neurons))
@@ -111,14 +138,16 @@ def to_neo(spikes: SpikeArray, dt: float = 1.0, *, second: float = 1000.0) -> li
     return [neo.SpikeTrain(train, units="s", t_stop=stop) for train in trains]
 
 
-def _seconds(quantity: Any) -> np.ndarray[Any, Any]:
-    return np.asarray(quantity.rescale("s").magnitude)
+def _unit(quantity: Any) -> float:
+    """The unit of a quantity, in seconds."""
+    return float(quantity.units.rescale("s").magnitude)
 
 
 def _common(name: str, rows: Sequence[Any]) -> float:
     """A time that all trains share, in seconds, to the digits of the coarsest."""
-    each = np.array([_seconds(getattr(row, name)) for row in rows], np.float64)
-    digits = 4 * max(float(np.finfo(row.dtype).eps) for row in rows)
+    ends = [getattr(row, name) for row in rows]
+    each = np.array([exact_number(end.magnitude) * _unit(end) for end in ends])
+    digits = 4 * max(epsilon(row.dtype) for row in rows)
     if np.ptp(each) > digits * np.abs(each).max():
         raise ValueError(
             f"trains must share {name}, got {each.min():g} s and {each.max():g} s; cut them by "

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from spark.core.tracers import DoubleTracer, Tracer
+from spark.core.tracers.arguments import as_length
 from spark.nn.components.synapses import (
     DoubleTracedSynapses,
     InputSpec,
@@ -15,7 +16,7 @@ from spark.nn.components.synapses import (
     Synapses,
     TracedSynapses,
 )
-from spark.nn.payloads.times import NumPyArray, as_length
+from spark.nn.payloads.times import NumPyArray
 
 from .extras import require
 from .rows import Stage, read

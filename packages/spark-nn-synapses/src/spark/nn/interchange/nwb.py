@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+import math
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from spark.core.tracers.arguments import as_number, epsilon, exact_number
 from spark.nn.payloads import SpikeArray
 
-from .trains import gather
+from .trains import as_train, gather
 
 
 def from_nwb(
@@ -20,6 +22,8 @@ def from_nwb(
     second: float = 1000.0,
     inhibition_mask: ArrayLike | None = None,
     graded: bool = False,
+    tolerance: float = 0.0,
+    closed: Literal["right", "left"] = "right",
 ) -> SpikeArray:
     """Spikes over time, from the units table of an NWB file, one neuron for each row.
 
@@ -27,21 +31,28 @@ def from_nwb(
 
     Args:
         units: The table, or a data frame of some of its rows: anything with a column `spike_times`,
-            of times in seconds.
+            of times in seconds, integers or floats.
         dt: Time step (ms by convention).
-        interval: Start and stop, in seconds of the file, of what is taken, both included. None
-            takes all spikes, from 0 to the step of the last one.
+        interval: Start and stop, in seconds of the file, of the part to take, both included to the
+            digits of the times. None takes all spikes, from 0 to the step of the last one.
         second: One second in the unit of `dt`.
         inhibition_mask: True where a neuron inhibits; of shape `(neurons,)`.
         graded: Count the spikes of a neuron in a step, in float32. Otherwise two are refused.
+        tolerance: A time this close to a multiple of `dt`, as a part of `dt` and counted from
+            the start, counts as that multiple: 0.01, say, for times that a clock has added up.
+            Rounding to the digits of the times is allowed for in any case.
+        closed: Which end of a step belongs to it. `"left"` is for sampled data: steps are
+            `[t, t + dt)`, so that a spike at the start belongs to the first and one `dt` later to
+            the second. An interval then ends before its stop.
 
     Returns:
         Spikes of shape `(time, neurons)`.
 
     Raises:
         TypeError: If there is no such column.
-        ValueError: If the interval is empty, a spike lies before 0 and no interval is given, or two
-            spikes of a neuron fall in one step.
+        ValueError: If the interval is empty, a time is not finite, a spike lies before 0 and no
+            interval is given, two spikes of a neuron fall in one step, or the array is larger than
+            the memory of this machine.
 
     Example:
         >>> from spark.nn.interchange import from_nwb
@@ -50,16 +61,35 @@ def from_nwb(
         Array([[1, 1], [0, 0]], dtype=int32)
     """
     try:
-        trains = [np.asarray(train) for train in units["spike_times"]]
+        rows = list(units["spike_times"])
     except (KeyError, TypeError):
         raise TypeError(
             "units must be a table with a column spike_times, such as nwbfile.units, got "
             f"{type(units).__name__}."
         ) from None
-    start, stop = 0.0, None
-    if interval is not None:
-        start, stop = interval
-        if not start < stop:
-            raise ValueError(f"interval must go from start to a later stop, got {interval!r}.")
-        trains = [train[(start <= train) & (train <= stop)] for train in trains]
-    return gather(trains, start, stop, dt, second, inhibition_mask, graded)
+    trains = [as_train(neuron, row) for neuron, row in enumerate(rows)]
+    start, stop = (0.0, None) if interval is None else _as_interval(interval)
+    return gather(
+        trains,
+        start,
+        stop,
+        dt,
+        second,
+        inhibition_mask,
+        graded,
+        tolerance,
+        closed,
+        cut=interval is not None,
+        stop_epsilon=0.0 if interval is None else epsilon(np.asarray(interval[1]).dtype),
+    )
+
+
+def _as_interval(interval: Any) -> tuple[float, float]:
+    for end in interval:
+        as_number("interval", end)
+    start, stop = map(exact_number, interval)
+    if not -math.inf < start < stop < math.inf:
+        raise ValueError(
+            f"interval must be finite and go from start to a later stop, got {interval!r}."
+        )
+    return start, stop

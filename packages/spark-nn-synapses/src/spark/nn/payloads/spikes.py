@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import jax.numpy as jnp
 import numpy as np
@@ -142,29 +142,38 @@ class SpikeArray(Payload):
         inhibition_mask: ArrayLike | None = None,
         *,
         graded: bool = False,
+        tolerance: float = 0.0,
+        closed: Literal["right", "left"] = "right",
     ) -> Self:
         """Spikes over time, from spike times.
 
         A step covers `(t, t + dt]`, so that a spike at time `t` falls in step `ceil(t/dt) - 1`; a
-        time that is a multiple of `dt` to the digits of its dtype counts as that multiple.
+        time that is a multiple of `dt` to the digits of its dtype counts as that multiple, also if
+        `dt` was rounded to that dtype first.
 
         Args:
             times: Times of the spikes, in any order; in the unit of `dt`.
             ids: Which neuron each comes from, counted in row-major order.
             shape: Shape of the population; an integer stands for one axis.
-            dt: Time step (ms by convention).
+            dt: Time step (ms by convention). As a NumPy or JAX number of float32 or float16 it
+                stands for the shortest decimal, as every length of time: `np.float32(0.1)` is 0.1.
             duration: Where the recording ends; None ends it after the step of the last spike.
             inhibition_mask: As in the constructor.
             graded: Count the spikes of a neuron in a step, in float32. Otherwise spikes are
                 booleans, which cannot count, and two in one step are refused.
+            tolerance: A time this close to a multiple of `dt`, as a part of `dt`, counts as that
+                multiple: 0.01, say, for times that a clock has added up.
+            closed: Which end of a step belongs to it. `"left"` is for sampled data: steps are
+                `[t, t + dt)`, so that a spike at 0 falls in step 0 and one at `dt` in step 1.
 
         Returns:
             Spikes of shape `(time,) + shape`.
 
         Raises:
             TypeError: If an argument has the wrong type.
-            ValueError: If a time lies outside `(0, duration]`, a neuron does not exist, or two
-                spikes of a neuron fall in one step.
+            ValueError: If a time lies outside `(0, duration]` (`[0, duration)` if closed left), a
+                neuron does not exist, two spikes of a neuron fall in one step, or the array is
+                larger than the memory of this machine.
 
         Example:
             >>> from spark.nn.payloads import SpikeArray
@@ -174,17 +183,21 @@ class SpikeArray(Payload):
             >>> spikes.to_times()
             (array([1., 1., 3.]), array([0, 1, 0]))
         """
-        return cls(raster(times, ids, shape, dt, duration, graded), inhibition_mask)
+        spikes = raster(times, ids, shape, dt, duration, graded, tolerance, closed)
+        return cls(spikes, inhibition_mask)
 
-    def to_times(self, dt: float = 1.0) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    def to_times(
+        self, dt: float = 1.0, *, closed: Literal["right", "left"] = "right"
+    ) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
         """Times and ids of the spikes; the counterpart of `from_times`.
 
         Args:
             dt: Time step (ms by convention).
+            closed: As in `from_times`.
 
         Returns:
-            Times, each the end of its step, ascending; and the neurons they come from, counted in
-            row-major order. A value of k stands for k spikes.
+            Times, each the end of its step (its beginning if closed left), ascending; and the
+            neurons they come from, counted in row-major order. A value of k stands for k spikes.
 
         Raises:
             TypeError: If the spikes are traced by a JAX transform.
@@ -192,7 +205,7 @@ class SpikeArray(Payload):
         """
         if not is_concrete(self.spikes):
             raise TypeError("spikes must be concrete for to_times, got values traced by JAX.")
-        return events(np.asarray(self.spikes), dt)
+        return events(np.asarray(self.spikes), dt, closed)
 
     def __repr__(self) -> str:
         parts = [describe(self.spikes)]

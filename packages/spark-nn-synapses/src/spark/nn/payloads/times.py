@@ -3,25 +3,41 @@
 from __future__ import annotations
 
 import math
-import operator
-from collections.abc import Sequence
+import os
+import sys
 from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from spark.core.tracers.arguments import as_number, steps_at
+from spark.core.tracers.arguments import (
+    CLOSED,
+    as_length,
+    as_shape,
+    as_tolerance,
+    count_steps,
+    one_of,
+    steps_at,
+)
 
 NumPyArray: TypeAlias = np.ndarray[Any, Any]
 
 
 def raster(
-    times: Any, ids: Any, shape: Any, dt: Any, duration: Any, graded: bool = False
+    times: Any,
+    ids: Any,
+    shape: Any,
+    dt: Any,
+    duration: Any,
+    graded: bool = False,
+    tolerance: Any = 0.0,
+    closed: str = "right",
 ) -> NumPyArray:
     """Spikes over time, of shape `(time,) + shape`; see `SpikeArray.from_times`."""
-    dt = as_length("dt", dt)
-    times, ids, shape = _as_row("times", times), _as_row("ids", ids), _as_shape(shape)
+    dt, tolerance = as_length("dt", dt), as_tolerance(tolerance)
+    one_of("closed", closed, CLOSED)
+    times, ids, shape = _as_row("times", times), _as_row("ids", ids), as_shape(shape)
     neurons = math.prod(shape)
     if ids.size and not jnp.issubdtype(ids.dtype, jnp.integer):
         raise TypeError(f"ids must be integers, got dtype {ids.dtype}.")
@@ -31,36 +47,63 @@ def raster(
     wrong = (ids < 0) | (ids >= neurons)
     if wrong.any():
         raise ValueError(f"ids must lie in [0, {neurons}) for shape {shape}, got {ids[wrong][0]}.")
-    wrong = ~(np.isfinite(times) & (times > 0))
+    wrong = ~(np.isfinite(times) & ((times >= 0) if closed == "left" else (times > 0)))
     if wrong.any():
-        raise ValueError(f"times must be finite and > 0, got {times[wrong][0]}.")
+        least = ">= 0" if closed == "left" else "> 0"
+        raise ValueError(
+            f"times must be finite and {least}, got {times[wrong][0]} of neuron {ids[wrong][0]}."
+        )
 
-    steps = steps_at(times, dt).astype(np.int64)
-    if duration is None:
-        length = int(steps.max(initial=-1)) + 1
-    else:
+    steps = steps_at(times, dt, tolerance, closed)
+    length = steps.max(initial=-1) + 1
+    if duration is not None:
         end = as_length("duration", duration)
-        length = int(steps_at(np.array([end]), dt)[0]) + 1
+        length = count_steps(duration, dt, tolerance)
         if (steps >= length).any():
-            late = times[steps >= length][0]
-            raise ValueError(f"times must lie in (0, duration] = (0, {end:g}], got {late}.")
+            within = f"[0, duration) = [0, {end:g})"
+            if closed == "right":
+                within = f"(0, duration] = (0, {end:g}]"
+            raise ValueError(f"times must lie in {within}, got {times[steps >= length][0]}.")
+    return fill(steps, ids, length, neurons, dt, graded).reshape(int(length), *shape)
 
-    cells, counts = np.unique(steps * neurons + ids, return_counts=True)
+
+def fill(
+    steps: NumPyArray, ids: NumPyArray, length: float, neurons: int, dt: float, graded: bool
+) -> NumPyArray:
+    """Spikes of shape `(time, neurons)`, from the step and the neuron of each.
+
+    Step -1 stands for a spike at the very start, which counts in step 0.
+
+    Raises:
+        ValueError: If the array has 2^31 steps and more, or is larger than the memory of this
+            machine; or if two spikes of a neuron fall in one step and are not `graded`, that is,
+            counted.
+    """
+    dtype = np.dtype(np.float32 if graded else bool)
+    _require_memory(length, neurons, dt, dtype)
+    cells = np.maximum(steps, 0).astype(np.int64) * neurons + ids
+    cells, counts = np.unique(cells, return_counts=True)
     if not graded and (counts > 1).any():
         first = np.argmax(counts > 1)
-        step, neuron = divmod(cells[first], neurons)
+        step, neuron = divmod(int(cells[first]), neurons)
+        remedy = f"choose a dt shorter than {dt:g}, or graded=True to count them"
+        if step == 0 and (steps[ids == neuron] < 0).any():
+            remedy = (
+                "one lies at the very start: give closed='left' for sampled data, where a step "
+                "begins with its sample, or graded=True to count them"
+            )
         raise ValueError(
             f"{counts[first]} spikes of neuron {neuron} fall in step {step}, which ends at "
-            f"{(step + 1) * dt:g}; choose a dt shorter than {dt:g}, or graded=True to count them."
+            f"{(step + 1) * dt:g}; {remedy}."
         )
-    spikes = np.zeros((length, neurons), np.float32 if graded else bool)
+    spikes = np.zeros((int(length), neurons), dtype)
     spikes.flat[cells] = counts
-    return spikes.reshape(length, *shape)
+    return spikes
 
 
-def events(spikes: NumPyArray, dt: Any) -> tuple[NumPyArray, NumPyArray]:
+def events(spikes: NumPyArray, dt: Any, closed: str = "right") -> tuple[NumPyArray, NumPyArray]:
     """Times and ids of spikes over time; see `SpikeArray.to_times`."""
-    dt = as_length("dt", dt)
+    dt, late = as_length("dt", dt), one_of("closed", closed, CLOSED) == "right"
     if spikes.ndim == 0:
         raise ValueError("to_times needs time as the leading axis, got spikes of shape ().")
     flat = spikes.reshape(len(spikes), math.prod(spikes.shape[1:]))
@@ -72,20 +115,7 @@ def events(spikes: NumPyArray, dt: Any) -> tuple[NumPyArray, NumPyArray]:
             f"spikes must be booleans or counts for to_times, got {counts[wrong][0]:g}."
         )
     each = counts.astype(np.int64)
-    return np.repeat((steps + 1) * dt, each), np.repeat(ids, each)
-
-
-def as_length(name: str, value: Any) -> float:
-    """A length of time.
-
-    Raises:
-        TypeError: If it is not a concrete number.
-        ValueError: If it is not finite and positive.
-    """
-    length = as_number(name, value)
-    if not (math.isfinite(length) and length > 0):
-        raise ValueError(f"{name} must be finite and > 0, got {value!r}.")
-    return length
+    return np.repeat((steps + late) * dt, each), np.repeat(ids, each)
 
 
 def _as_row(name: str, value: Any) -> NumPyArray:
@@ -99,12 +129,21 @@ def _as_row(name: str, value: Any) -> NumPyArray:
     return row
 
 
-def _as_shape(shape: int | Sequence[int]) -> tuple[int, ...]:
+def _require_memory(length: float, neurons: int, dt: float, dtype: np.dtype[Any]) -> None:
+    size = max(length, 1) * max(neurons, 1) * dtype.itemsize
+    # JAX indexes an axis by 32 bits.
+    if size > memory() or length >= 2**31:
+        raise ValueError(
+            f"{length:g} steps of dt = {dt:g}, up to a time of {length * dt:g}, by {neurons} "
+            f"neurons take {size / 2**30:.3g} GiB in {dtype}; they must be fewer than 2^31 steps "
+            f"and take at most the {memory() / 2**30:.3g} GiB of memory here. Are the times in the "
+            "unit of dt? For long silences, give the times to a tracer's jump."
+        )
+
+
+def memory() -> int:
+    """Bytes of memory of this machine; where the platform does not tell, all addresses."""
     try:
-        each = shape if isinstance(shape, Sequence) else (shape,)
-        sizes = tuple(operator.index(size) for size in each)
-    except TypeError:
-        raise TypeError(f"shape must be an integer or several, got {shape!r}.") from None
-    if any(size < 0 for size in sizes):
-        raise ValueError(f"shape must have no negative size, got {shape!r}.")
-    return sizes
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return sys.maxsize
