@@ -16,6 +16,7 @@ from jaxtyping import Array, ArrayLike, Int, Num
 
 from spark.core.tracers import Constant
 from spark.core.tracers.arguments import as_dt, as_shape, as_storage_dtype
+from spark.core.tracers.assignment import CheckedModule
 from spark.nn.payloads import SpikeArray
 
 from .arguments import as_spikes, require_no_time
@@ -128,7 +129,7 @@ class DelayState(nnx.Variable[Array]):
     """What is on its way."""
 
 
-class DelayLine(nnx.Module):
+class DelayLine(CheckedModule):
     """A ring, kept.
 
     Attributes:
@@ -140,6 +141,10 @@ class DelayLine(nnx.Module):
         """Keep a ring."""
         self.places = DelayState(ring.places)
         self.now = DelayState(ring.now)
+
+    def _require_assignable(self, name: str, value: Any) -> None:
+        if name in ("places", "now") and name in vars(self):
+            raise AttributeError(f"{name} of a DelayLine is set by steps: reset() forgets them.")
 
     @property
     def ring(self) -> Ring:
@@ -156,7 +161,7 @@ class DelayLine(nnx.Module):
         self.places.set_value(jnp.zeros_like(self.places.get_value()))
 
 
-class Delays(nnx.Module):
+class Delays(CheckedModule):
     """Spikes that arrive some steps later: after a delay of each input, or of each connection.
 
     A spike of step `t` with a delay of `d` steps leaves in step `t + d`. Delays of inputs give
@@ -227,6 +232,18 @@ class Delays(nnx.Module):
         if longest or self.units is not None:
             line = DelayLine(Ring.empty((longest + 1, *self.batch, inputs), self.dtype))
         self.line = nnx.data(line)
+
+    def _require_assignable(self, name: str, value: Any) -> None:
+        if "line" in vars(self) and name in (
+            "shape",
+            "units",
+            "delays",
+            "dt",
+            "batch",
+            "dtype",
+            "line",
+        ):
+            raise AttributeError(f"{name} of Delays is fixed when they are made: make new ones.")
 
     def __call__(self, spikes: SpikeArray | ArrayLike) -> SpikeArray:
         """Take one step.
