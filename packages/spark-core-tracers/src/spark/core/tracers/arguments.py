@@ -91,23 +91,35 @@ def fit(name: str, value: Array, shape: tuple[int, ...]) -> Array:
     return jnp.expand_dims(value, tuple(range(len(shape) - value.ndim)))
 
 
-def as_shape(shape: int | Sequence[int]) -> tuple[int, ...]:
+def as_shape(shape: Any, name: str = "shape") -> tuple[int, ...]:
     """A shape as a tuple of sizes; an integer stands for one axis.
 
     Raises:
-        TypeError: If it is not one or several integers.
+        TypeError: If it is not one or several integers; those of NumPy and JAX, arrays too, are.
         ValueError: If a size is negative.
     """
     try:
-        each = shape if isinstance(shape, Sequence) else (shape,)
+        each = shape if isinstance(shape, Sequence) or np.ndim(shape) == 1 else (shape,)
         sizes = tuple(operator.index(size) for size in each)
     except TypeError:
         raise TypeError(
-            f"shape must be an integer or a sequence of integers, got {shape!r}."
+            f"{name} must be an integer or a sequence of integers, got {shape!r}."
         ) from None
     if any(size < 0 for size in sizes):
-        raise ValueError(f"shape must have no negative size, got {shape!r}.")
+        raise ValueError(f"{name} must have no negative size, got {shape!r}.")
     return sizes
+
+
+def as_flag(name: str, value: Any) -> bool:
+    """A concrete boolean of Python, NumPy or JAX.
+
+    Raises:
+        TypeError: If it is anything else.
+    """
+    is_array = isinstance(value, (np.ndarray, jax.Array)) and not isinstance(value, jax.core.Tracer)
+    if isinstance(value, (bool, np.bool_)) or (is_array and value.dtype == bool and not value.ndim):
+        return bool(value)
+    raise TypeError(f"{name} must be a boolean, got {value!r}.")
 
 
 def as_storage_dtype(dtype: Any) -> jnp.dtype:

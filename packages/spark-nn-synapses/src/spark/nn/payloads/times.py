@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import math
-import operator
-from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from spark.core.tracers.arguments import as_number, steps_at
+from spark.core.tracers.arguments import as_number, as_shape, steps_at
 
 NumPyArray: TypeAlias = np.ndarray[Any, Any]
 
@@ -21,7 +19,7 @@ def raster(
 ) -> NumPyArray:
     """Spikes over time, of shape `(time,) + shape`; see `SpikeArray.from_times`."""
     dt = as_length("dt", dt)
-    times, ids, shape = _as_row("times", times), _as_row("ids", ids), _as_shape(shape)
+    times, ids, shape = _as_row("times", times), _as_row("ids", ids), as_shape(shape)
     neurons = math.prod(shape)
     if ids.size and not jnp.issubdtype(ids.dtype, jnp.integer):
         raise TypeError(f"ids must be integers, got dtype {ids.dtype}.")
@@ -97,14 +95,3 @@ def _as_row(name: str, value: Any) -> NumPyArray:
     if row.ndim != 1:
         raise ValueError(f"{name} must have one axis, got shape {row.shape}.")
     return row
-
-
-def _as_shape(shape: int | Sequence[int]) -> tuple[int, ...]:
-    try:
-        each = shape if isinstance(shape, Sequence) else (shape,)
-        sizes = tuple(operator.index(size) for size in each)
-    except TypeError:
-        raise TypeError(f"shape must be an integer or several, got {shape!r}.") from None
-    if any(size < 0 for size in sizes):
-        raise ValueError(f"shape must have no negative size, got {shape!r}.")
-    return sizes

@@ -76,11 +76,12 @@ def delay_over_time(
         delays: As in `delay`.
         xs: What comes in, time first.
     """
+    time, count, xs = len(xs), len(ring.places), saturated(xs, ring.places.dtype)
+    if time == 0:  # without lax.scan, which jax.disable_jit refuses for no step
+        targets = delays.shape[:-1]
+        return ring, jnp.zeros((*xs.shape[:-1], *targets, xs.shape[-1]), xs.dtype)
     if delays.ndim == 2:
         return lax.scan(lambda ring, x: delay(ring, delays, x), ring, xs)
-    time, count, xs = len(xs), len(ring.places), saturated(xs, ring.places.dtype)
-    if time == 0:
-        return ring, xs
     before = jnp.roll(ring.places, -ring.now, axis=0)[1:]
     every = jnp.concatenate([before, xs])
 
@@ -209,8 +210,8 @@ class Delays(CheckedModule):
             TypeError: If an argument has the wrong type.
             ValueError: If a delay is no multiple of `dt`, or their shape is another.
         """
-        self.shape, self.batch = as_shape(shape), as_shape(tuple(batch))
-        self.units = None if units is None else as_shape(units)
+        self.shape, self.batch = as_shape(shape), as_shape(batch, "batch")
+        self.units = None if units is None else as_shape(units, "units")
         self.dt, self.dtype = as_dt(dt), jnp.dtype(dtype)
         if self.dtype != bool:
             if not jnp.issubdtype(self.dtype, jnp.floating):
