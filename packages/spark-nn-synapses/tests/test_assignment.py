@@ -9,6 +9,7 @@ import pytest
 from flax import nnx
 
 from spark.core.tracers import Tracer
+from spark.core.tracers.assignment import CheckedModule
 from spark.nn.components.synapses import (
     Delays,
     DoubleTracedSynapses,
@@ -160,3 +161,14 @@ def test_delays_cannot_be_assigned():
     for name in ("places", "now"):
         with pytest.raises(AttributeError, match=f"{name} of a DelayLine is set by steps"):
             setattr(Delays(5, 2.0).line, name, 0)
+
+
+def test_steps_assign_no_attribute(monkeypatch):
+    modules = [built(cls, delays=2.0) for cls in CLASSES] + [Delays(5, 2.0)]
+
+    def refuse(self, name, value):
+        raise AssertionError(name)
+
+    monkeypatch.setattr(CheckedModule, "__setattr__", refuse)
+    for module in modules:
+        module(XS[0]), module.scan(XS), module.reset()

@@ -43,7 +43,7 @@ def require_assignable(module: Any, name: str, value: Any) -> None:
     if name in type(module.config).model_fields:
         variable = _variable(module, name)
         raise AttributeError(
-            f"{name} of a {kind} is fixed by its configuration: make a new module of "
+            f"{name} of a {kind} is fixed by its configuration: make a new one with "
             f"config.replace({name}=...)" + (f", or set {variable}." if variable else ".")
         )
     if name in _LAID_OUT and not _is_alike(present, value):
