@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from spark.core.tracers import DoubleTracer, Exponential, SaturableDoubleTracer, Tracer, base
+from spark.core.tracers._time import as_event_steps, exact_number, steps_at
 from spark.core.tracers.agreement import tolerance
-from spark.core.tracers.arguments import as_event_steps, exact_number, steps_at
 
 from .kinds import KINDS, NEAREST
 

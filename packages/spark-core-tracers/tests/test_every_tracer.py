@@ -139,6 +139,27 @@ def test_empty_and_scalar_shapes(kind, shape):
 
 @every_kind
 @pytest.mark.parametrize(
+    "shape", [np.array([2, 3]), jnp.array([2, 3]), [np.int64(2), jnp.int32(3)]]
+)
+def test_shapes_of_numpy_and_jax(kind, shape):
+    assert kind.make(shape).shape == (2, 3)
+    for one in (np.int64(2), jnp.int32(2), np.array(2), np.array([2])):
+        assert kind.make(one).shape == (2,)
+    for wrong in (np.ones((2, 2), int), np.array([2.0]), np.float32(2)):
+        with pytest.raises(TypeError, match="shape must be an integer or a sequence of integers"):
+            kind.make(wrong)
+
+
+@every_kind
+@pytest.mark.parametrize("method", ["sequential", "parallel"])
+def test_a_scan_of_no_step_needs_no_compiler(kind, method):
+    tracer = kind.make(SHAPE)
+    with jax.disable_jit():
+        assert tracer.scan(np.zeros((0, *SHAPE)), method).shape == (0, *SHAPE)
+
+
+@every_kind
+@pytest.mark.parametrize(
     "x_dtype", [bool, np.int8, np.uint32, np.int32, np.float16, np.float32, "bfloat16"]
 )
 def test_input_dtypes_mean_the_same(kind, x_dtype):

@@ -165,3 +165,11 @@ def test_noise_does_not_change_when_a_state_is_cut_in_parts():
         state = state._replace(noise=state.noise._replace(element=element))
         _, ys = recurrence.scan(parameters, state, xs[:, part])
         np.testing.assert_array_equal(np.asarray(ys), np.asarray(expected)[:, part])
+
+
+@every_kind
+def test_tabulate(kind):
+    tracer = kind.make(SHAPE)
+    assert kind.cls.__name__ in nnx.tabulate(tracer, jnp.asarray(XS[0]), compute_flops=True)
+    assert "scan" in nnx.tabulate(tracer, jnp.asarray(XS), method="scan")
+    np.testing.assert_array_equal(tracer(XS[0]), kind.make(SHAPE)(XS[0]))

@@ -568,3 +568,15 @@ def test_build_refuses(arguments, message):
     assert module.pathway is None
     assert module.spikes_on_way is None
     assert module.drive_on_way is None
+
+
+@pytest.mark.parametrize("units", [None, np.array([3])])
+def test_a_scan_of_no_step_needs_no_compiler(units):
+    delays = np.ones(5) if units is None else np.ones((3, 5))
+    line = Delays(np.array([5]), delays, units, batch=np.array([2]))
+    front = () if units is None else (3,)
+    with jax.disable_jit():
+        assert line.scan(np.zeros((0, 2, 5), bool)).shape == (0, 2, *front, 5)
+    assert Delays(np.int64(5), 1.0, batch=2)(np.zeros((2, 5), bool)).shape == (2, 5)
+    with pytest.raises(TypeError, match="batch must be an integer or a sequence"):
+        Delays(5, 1.0, batch=2.5)

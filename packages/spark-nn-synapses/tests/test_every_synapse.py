@@ -10,6 +10,7 @@ from flax import nnx
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from spark.core.tracers import TraceState
 from spark.core.tracers.agreement import tolerance
 from spark.nn.components.synapses import (
     CurrentArray,
@@ -17,6 +18,7 @@ from spark.nn.components.synapses import (
     InputSpec,
     SparseConnectivity,
     SpikeArray,
+    TracedSynapses,
     pathway,
 )
 
@@ -295,6 +297,63 @@ def test_empty_sequences_inputs_and_batches(kind):
     nobody = kind.make(KERNEL)
     nobody.build({"spikes": InputSpec((5,), batch=(0,))})
     assert nobody(np.zeros((0, 5), bool)).shape == (0, 3)
+
+
+COMPOSED = {
+    "dense": {},
+    "groups": {"tau": np.array([[4.0, 9.0, 4.0, 4.0, 9.0]])},
+    "per-synapse": {"tau": 3 + np.arange(15.0).reshape(3, 5)},
+    "delays-of-inputs": {"delays": 2.0},
+    "delays-of-connections": {"delays": np.arange(15).reshape(3, 5) % 4},
+    "stored": {"connectivity": SparseConnectivity(pre=np.arange(8) % 5, post=np.arange(8) % 3)},
+    "asynchronous": {"async_spikes": True},
+}
+
+
+@pytest.mark.parametrize("method", ["sequential", "parallel"])
+@pytest.mark.parametrize("features", COMPOSED)
+def test_a_scan_of_no_step_needs_no_compiler(features, method):
+    module = TracedSynapses(units=3, **COMPOSED[features])
+    front = (3,) if features == "asynchronous" else ()
+    module.build({"spikes": InputSpec((*front, 5), bool(front), batch=(2,))})
+    before = jax.tree.leaves(nnx.state(module, TraceState))
+    with jax.disable_jit():
+        xs = SpikeArray(np.zeros((0, 2, *front, 5), bool), async_spikes=bool(front))
+        found = module.scan(xs, method)
+    assert (found.shape, found.dtype) == ((0, 2, 3), np.float16)
+    for one, two in zip(jax.tree.leaves(nnx.state(module, TraceState)), before, strict=True):
+        np.testing.assert_array_equal(one, two)
+
+
+@every_way
+@pytest.mark.parametrize("features", ["dense", "groups", "delays-of-connections", "stored"])
+def test_an_empty_batch_needs_no_compiler(features, way):
+    module = TracedSynapses(units=3, projection=way, **COMPOSED[features])
+    module.build({"spikes": InputSpec((5,), batch=(0,))})
+    with jax.disable_jit():
+        assert module(np.zeros((0, 5), bool)).shape == (0, 3)
+        assert module.scan(np.zeros((2, 0, 5), bool)).shape == (2, 0, 3)
+
+
+@every_kind
+def test_shapes_and_flags_of_numpy_and_jax(kind):
+    kernel = np.ones((3, 5), np.float32)
+    expected = kind.make(kernel).scan(XS)
+    for units in (np.int64(3), np.array([3]), jnp.int32(3), jnp.array([3])):
+        for flag in (np.bool_(False), np.array(False), jnp.bool_(False)):
+            module = kind.make(kernel, units, async_spikes=flag)
+            assert module.config.async_spikes is False
+            for shape in (
+                np.array([5]),
+                jnp.array([5]),
+                (np.int64(5),),
+                np.int64(5),
+                [jnp.int32(5)],
+            ):
+                module.build({"spikes": InputSpec(shape, flag, batch=np.array([], int))})
+        np.testing.assert_array_equal(module.scan(XS), expected)
+    with pytest.raises(TypeError, match="async_spikes must be a boolean, got 'no'"):
+        module.build({"spikes": InputSpec((5,), "no")})
 
 
 @every_kind

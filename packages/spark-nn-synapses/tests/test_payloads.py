@@ -130,9 +130,86 @@ def test_a_payload_cannot_be_changed(payload):
         payload.value = 0
     with pytest.raises(AttributeError, match="cannot be changed"):
         del payload.value
-    assert payload == payload
-    assert isinstance(payload == 1, bool)
-    assert payload in {payload}
+
+
+@every_payload
+def test_payloads_compare_element_by_element_and_have_no_hash(payload):
+    value, other = np.asarray(payload), payload[::-1]
+    for one, two, expected in (
+        (payload, payload, value == value),
+        (payload, other, value == value[::-1]),
+        (payload, other.value, value == value[::-1]),
+        (other.value, payload, value == value[::-1]),
+        (np.array(value), other, value == value[::-1]),
+        (payload, value.dtype.type(1), value == 1),
+    ):
+        np.testing.assert_array_equal(one == two, expected)
+        np.testing.assert_array_equal(one != two, ~expected)
+    np.testing.assert_array_equal(jax.jit(lambda a, b: a == b)(payload, other), value == other)
+    for foreign in ("spikes", None, object()):
+        assert (payload == foreign) is False
+        assert (payload != foreign) is True
+    with pytest.raises(TypeError, match="unhashable"):
+        hash(payload)
+
+
+class Holder(nnx.Module):
+    """Keeps a payload."""
+
+    def __init__(self, payload):
+        self.payload = nnx.data(payload)
+
+
+@every_payload
+def test_a_module_keeps_a_payload(payload):
+    traces = []
+
+    @nnx.jit
+    def read(holder):
+        traces.append(None)
+        return holder.payload
+
+    for holder in (Holder(payload), Holder(payload), nnx.clone(Holder(payload))):
+        assert_same(read(holder), payload)
+    assert len(traces) == 1
+
+
+def test_numpy_reduces_payloads():
+    value = np.array([[1.0, 2.0], [4.0, 8.0]], np.float32)
+    for kind in (FloatArray, CurrentArray):
+        for reduce in (np.sum, np.mean, np.max, np.min):
+            for options in ({}, {"axis": 0}, {"axis": 1, "keepdims": True}, {"axis": (0, 1)}):
+                found = reduce(kind(value), **options)
+                assert type(found) is kind
+                np.testing.assert_array_equal(found, reduce(value, **options))
+            jitted = jax.jit(lambda payload, reduce=reduce: reduce(payload))(kind(value))
+            np.testing.assert_array_equal(jitted, reduce(value))
+        assert np.std(kind(value)) == np.std(value)
+    signed = BOOLEAN * np.where(MASK, -1, 1)
+    for reduce in (np.sum, np.mean, np.max, np.min):
+        assert reduce(spikes()) == reduce(signed)
+        np.testing.assert_array_equal(reduce(spikes(), axis=0), reduce(signed, axis=0))
+
+
+def test_a_payload_of_what_stands_for_an_array_has_a_length():
+    class Standing:
+        shape, dtype, ndim = (3, 2), np.dtype(bool), 2
+
+    for payload in (spikes(None), CurrentArray(1.0)):
+        standing = jax.tree.map(lambda _: Standing(), payload)
+        assert len(standing) == 3
+    with pytest.raises(TypeError, match="CurrentArray without axes"):
+        len(CurrentArray(1.0))
+
+
+@pytest.mark.parametrize(
+    "shape", [np.int64(4), np.array([4]), np.array(4), jnp.int32(4), jnp.array([4]), [np.int64(4)]]
+)
+def test_shapes_and_flags_of_numpy_and_jax(shape):
+    found = SpikeArray.from_times([1.0], [3], shape)
+    assert found.shape == (1, 4)
+    assert SpikeArray(MASK, async_spikes=np.bool_(True)).async_spikes is True
+    assert SpikeArray(MASK, async_spikes=jnp.bool_(True)).async_spikes is True
 
 
 def test_payloads_print_themselves():

@@ -13,8 +13,12 @@ from jax import lax
 from spark.core.tracers import Constant, TraceState
 from spark.nn.components.synapses import (
     CurrentArray,
+    Delays,
+    DoubleTracedSynapses,
     InputSpec,
     LinearSynapses,
+    RUTracedSynapses,
+    SparseConnectivity,
     SpikeArray,
     TracedSynapses,
 )
@@ -211,6 +215,39 @@ def test_the_kernel_is_read_and_set_inside_jit():
     before = np.asarray(module.kernel)
     currents = learn(module, jnp.asarray(XS[0]))
     np.testing.assert_array_equal(module.kernel, before + np.asarray(currents)[:, None])
+
+
+TABULATED = {
+    "linear": lambda: LinearSynapses(units=3),
+    "traced": lambda: TracedSynapses(units=3),
+    "double": lambda: DoubleTracedSynapses(units=3),
+    "plastic": lambda: RUTracedSynapses(units=3),
+    "groups": lambda: TracedSynapses(units=3, tau=np.array([[4.0, 9.0, 4.0, 4.0, 9.0]])),
+    "delays-of-inputs": lambda: TracedSynapses(units=3, delays=2.0),
+    "delays-of-connections": lambda: TracedSynapses(units=3, delays=np.ones((3, 5))),
+    "stored": lambda: TracedSynapses(
+        units=3, connectivity=SparseConnectivity(pre=[0, 4], post=[0, 2])
+    ),
+    "delays": lambda: Delays(5, 2.0),
+    "no-delays": lambda: Delays(5, 0.0),
+    "each-delays": lambda: Delays(5, np.ones((3, 5)), 3),
+}
+
+
+@pytest.mark.parametrize("make", TABULATED.values(), ids=TABULATED)
+def test_tabulate(make):
+    module = make()
+    if not isinstance(module, Delays):
+        module.build(SPEC)
+    mask = np.array([True, False, False, True, False])
+    expected = np.asarray(nnx.clone(module)(XS[0]))
+    for given in (XS[0], SpikeArray(XS[0]), SpikeArray(XS[0], mask)):
+        assert type(module).__name__ in nnx.tabulate(module, given)
+        assert "flops" in nnx.tabulate(module, given, compute_flops=True)
+    assert "scan" in nnx.tabulate(module, SpikeArray(XS), method="scan")
+    # The class is as it was, and so is the module.
+    np.testing.assert_array_equal(module(XS[0]), expected)
+    make()(XS[0])
 
 
 def test_two_modules_of_one_class_whose_configurations_hold_arrays():

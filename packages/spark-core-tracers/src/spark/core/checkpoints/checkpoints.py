@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import operator
+import os
+import zlib
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
+
+from .errors import CheckpointError
+from .folder import as_folder
 
 _OPTIONS = ("shape", "dt", "dtype", "rounding", "integrator", "units", "async_spikes", "batch")
 """Attributes of a module or its configuration that two runs must share."""
@@ -20,26 +24,21 @@ _HOW = ("way", "partition")
 """Fields of what a module runs that say how and where it is run, and may differ."""
 
 
-class CheckpointError(ValueError):
-    """A checkpoint that is not there, or not one of the module that is to take it.
-
-    Attributes:
-        differences: What differs, one sentence each.
-    """
-
-    def __init__(self, message: str, differences: list[str] | None = None) -> None:
-        self.differences = differences or []
-        super().__init__("\n- ".join([message, *self.differences]))
+_TRIES = 100
+"""How many checkpoints may be deleted one after the other while a reader reads them."""
 
 
-def save(directory: str | Path, step: int, module: nnx.Module, *, keep: int = 1) -> None:
+def save(
+    directory: str | os.PathLike[str], step: int, module: nnx.Module, *, keep: int = 1
+) -> None:
     """Save all arrays of a module: parameters, traces, the count of steps, random keys.
 
-    A checkpoint is complete or not there: a process that dies in between leaves the ones before as
+    A checkpoint is complete or missing: a process that dies in between leaves the ones before as
     they were. In a run of several processes all of them call this.
 
     Args:
-        directory: Folder of the checkpoints of a run; made if need be.
+        directory: Folder of the checkpoints of a run, made if need be; or a URL that Orbax knows,
+            such as `"gs://bucket/run"`, as a string.
         step: Number of this one, 0 or more; more than those of the ones before.
         module: A module, or one that holds several, an `nnx.Optimizer` too.
         keep: How many of the latest checkpoints stay, 1 or more.
@@ -48,7 +47,7 @@ def save(directory: str | Path, step: int, module: nnx.Module, *, keep: int = 1)
         TypeError: If `step` or `keep` is no integer.
         ValueError: If one is too small, or a boolean.
         CheckpointError: If there is a checkpoint of this or a later step, the module has no arrays,
-            or the directory is no folder.
+            or the directory is no folder or cannot be reached. Nothing is written then.
 
     Example:
         >>> import tempfile
@@ -66,33 +65,39 @@ def save(directory: str | Path, step: int, module: nnx.Module, *, keep: int = 1)
     import orbax.checkpoint as ocp
 
     step, keep = _whole("step", step, 0), _whole("keep", keep, 1)
-    if Path(directory).exists() and not Path(directory).is_dir():
-        raise CheckpointError(f"{directory} is no folder.")
+    folder = as_folder(directory)
+    if _is_there(folder) and not folder.is_dir():
+        raise CheckpointError(f"{directory}: not a folder.")
     arrays = _arrays(module)
     if not jax.tree.leaves(arrays):
         raise CheckpointError(f"{type(module).__name__} has nothing to save: build it first.")
-    with _manager(directory, keep) as manager:
-        latest = manager.latest_step()
-        if latest is not None and latest >= step:
-            raise CheckpointError(f"step must be more than {latest}, the latest saved, got {step}.")
-        manager.save(
-            step,
-            args=ocp.args.Composite(
-                state=ocp.args.StandardSave(arrays),
-                about=ocp.args.JsonSave(describe(module)),
-            ),
-        )
-        manager.wait_until_finished()
+    about = {"module": describe(module), "checksums": _checksums(arrays)}
+    options = ocp.CheckpointManagerOptions(max_to_keep=keep, enable_async_checkpointing=False)
+    items = ocp.args.Composite(state=ocp.args.StandardSave(arrays), about=ocp.args.JsonSave(about))
+    try:
+        with ocp.CheckpointManager(folder, options=options) as manager:
+            latest = manager.latest_step()
+            if latest is not None and latest >= step:
+                raise CheckpointError(
+                    f"step must be more than {latest}, the latest saved, got {step}."
+                )
+            manager.save(step, args=items)
+            manager.wait_until_finished()
+    except OSError as error:
+        raise CheckpointError(f"{directory}: cannot be written ({error}).") from error
 
 
-def restore(directory: str | Path, module: nnx.Module, step: int | None = None) -> int:
+def restore(directory: str | os.PathLike[str], module: nnx.Module, step: int | None = None) -> int:
     """Give a module the arrays that were saved, each to where the module has it.
 
     A run that goes on from there has the numbers of one that was never cut, bit for bit on the same
     devices. On other devices it has so where no sum crosses them.
 
+    Another process may save to the same folder meanwhile: where it deletes the latest checkpoint
+    while this one is reading it, the latest then is read instead.
+
     Args:
-        directory: Folder of the checkpoints.
+        directory: Folder or URL of the checkpoints, as in `save`.
         module: A module like the one that was saved, built if it has to be; on the devices that it
             is to run on.
         step: Which checkpoint; None takes the latest.
@@ -101,37 +106,73 @@ def restore(directory: str | Path, module: nnx.Module, step: int | None = None) 
         The number of the checkpoint.
 
     Raises:
-        CheckpointError: If there is no such checkpoint, or it is one of another class, shape, time
-            step, dtype, bound or law of connections; the message says what differs. The module then
-            stays as it was.
+        TypeError: If `step` is no integer.
+        ValueError: If it is negative, or a boolean.
+        CheckpointError: If there is no such checkpoint, it is damaged, or it is one of another
+            class, shape, time step, dtype, bound or law of connections; the message says what
+            differs. The module then stays as it was.
+    """
+    wanted = None if step is None else _whole("step", step, 0)
+    folder = as_folder(directory)
+    if not _is_there(folder) or not folder.is_dir():
+        raise CheckpointError(f"{directory}: no such folder.")
+    about, arrays = describe(module), _arrays(module)
+    for _ in range(_TRIES):
+        steps = _steps(folder)
+        if not steps:
+            raise CheckpointError(f"{directory}: no complete checkpoint.")
+        latest = steps[-1] if wanted is None else wanted
+        if latest not in steps:
+            raise CheckpointError(f"{directory}: no checkpoint of step {latest}, only of {steps}.")
+        try:
+            found = _read(folder, latest, about, arrays)
+        except Exception as error:  # Orbax and TensorStore raise of every kind
+            if wanted is None and _steps(folder)[-1:] != [latest]:
+                continue  # the writer has deleted it
+            if isinstance(error, CheckpointError):
+                raise
+            raise CheckpointError(
+                f"{directory}: step {latest} is damaged ({type(error).__name__})."
+            ) from error
+        state = nnx.state(module)
+        nnx.replace_by_pure_dict(state, jax.tree.map(_like, nnx.to_pure_dict(state), found))
+        nnx.update(module, state)
+        return latest
+    raise CheckpointError(
+        f"{directory}: {_TRIES} checkpoints were deleted while they were read; save with a larger "
+        "keep."
+    )
+
+
+def _steps(folder: Any) -> list[int]:
+    """The steps of all complete checkpoints, ascending."""
+    with _reader(folder) as manager:
+        return sorted(manager.all_steps())
+
+
+def _read(folder: Any, step: int, about: Mapping[str, str], arrays: Any) -> Any:
+    """The arrays of a checkpoint, by name, each where the module has it.
+
+    Raises:
+        CheckpointError: If they are those of another module, or not those that were saved.
     """
     import orbax.checkpoint as ocp
 
-    if not Path(directory).is_dir():
-        raise CheckpointError(f"there is no folder {directory}.")
-    with _manager(directory, keep=None) as manager:
-        steps = sorted(manager.all_steps())
-        if not steps:
-            raise CheckpointError(f"there is no complete checkpoint in {directory}.")
-        step = steps[-1] if step is None else step
-        if step not in steps:
-            raise CheckpointError(f"there is no checkpoint of step {step}, only of {steps}.")
-        if not (Path(directory) / str(step) / "about").is_dir():
-            raise CheckpointError(
-                f"the checkpoint of step {step} is none of spark.core.checkpoints."
-            )
-        about = manager.restore(step, args=ocp.args.Composite(about=ocp.args.JsonRestore()))
-        different = _differences(describe(module), about["about"])
+    if not (folder / str(step) / "about").is_dir():
+        raise CheckpointError(f"step {step} was not written by spark.core.checkpoints.")
+    with _reader(folder) as manager:
+        written = manager.restore(step, args=ocp.args.Composite(about=ocp.args.JsonRestore()))
+        written = written["about"]
+        different = _differences(about, written["module"])
         if different:
-            what = f"the checkpoint of step {step} is of another run, or the module is not built:"
+            what = f"step {step} is of another run, or the module is not built:"
             raise CheckpointError(what, different)
-        here = _arrays(module)
-        wanted = ocp.args.Composite(state=ocp.args.StandardRestore(jax.tree.map(_place, here)))
+        wanted = ocp.args.Composite(state=ocp.args.StandardRestore(jax.tree.map(_place, arrays)))
         found = manager.restore(step, args=wanted)["state"]
-    state = nnx.state(module)
-    nnx.replace_by_pure_dict(state, jax.tree.map(_like, nnx.to_pure_dict(state), found))
-    nnx.update(module, state)
-    return step
+    for name, checksum in _checksums(found).items():
+        if written["checksums"].get(name, checksum) != checksum:
+            raise CheckpointError(f"step {step} is damaged: {name} is not what was saved.")
+    return found
 
 
 def describe(module: nnx.Module) -> dict[str, str]:
@@ -180,13 +221,13 @@ def _text(value: Any) -> str:
     return str(jnp.dtype(value)) if hasattr(value, "itemsize") else str(value)
 
 
-def _differences(here: Mapping[str, str], there: Mapping[str, str]) -> list[str]:
+def _differences(module: Mapping[str, str], checkpoint: Mapping[str, str]) -> list[str]:
     """Where two descriptions differ."""
     found = []
-    for name in dict.fromkeys([*here, *there]):
-        one, other = here.get(name), there.get(name)
+    for name in dict.fromkeys([*module, *checkpoint]):
+        one, other = module.get(name, "missing"), checkpoint.get(name, "missing")
         if one != other:
-            found.append(f"{name} is {one or 'not there'} here, {other or 'not there'} there")
+            found.append(f"{name}: {one} in this module, {other} in the checkpoint")
     return found
 
 
@@ -228,8 +269,45 @@ def _place(value: Any) -> Any:
     return jax.ShapeDtypeStruct(value.shape, value.dtype, sharding=value.sharding)
 
 
-def _manager(directory: str | Path, keep: int | None) -> Any:
+def _checksums(arrays: Any) -> dict[str, int]:
+    """A CRC-32 of each array that this process has the whole of, by its name."""
+    return {
+        jax.tree_util.keystr(path): zlib.crc32(_bytes(value))
+        for path, value in jax.tree.leaves_with_path(arrays)
+        if not isinstance(value, jax.Array) or value.is_fully_addressable
+    }
+
+
+def _bytes(value: Any) -> memoryview:
+    return np.ascontiguousarray(value).reshape(-1).view(np.uint8).data
+
+
+def _is_there(folder: Any) -> bool:
+    """Whether there is such a folder or file.
+
+    Raises:
+        CheckpointError: If it cannot be reached, as where a package for the URL is missing.
+    """
+    try:
+        return bool(folder.exists())
+    except Exception as error:  # of whatever package reaches the URL
+        raise CheckpointError(f"{folder}: cannot be reached ({error}).") from error
+
+
+def _reader(folder: Any) -> Any:
+    """A manager that lists and reads.
+
+    Raises:
+        CheckpointError: If the folder cannot be listed.
+    """
     import orbax.checkpoint as ocp
 
-    options = ocp.CheckpointManagerOptions(max_to_keep=keep, enable_async_checkpointing=False)
-    return ocp.CheckpointManager(Path(directory).absolute(), options=options)
+    # Not read_only, which logs a warning; nothing is written unless one saves or deletes.
+    options = ocp.CheckpointManagerOptions(create=False, enable_async_checkpointing=False)
+    for attempt in range(_TRIES):
+        try:
+            return ocp.CheckpointManager(folder, options=options)
+        except Exception as error:  # a checkpoint that a writer deletes while it is listed
+            if attempt == _TRIES - 1:
+                raise CheckpointError(f"{folder}: cannot be listed ({error}).") from error
+    return None

@@ -1,9 +1,8 @@
-"""What constructors and calls accept, and what they say of the rest."""
+"""Checks of arguments; an error names the argument, its value and the remedy."""
 
 from __future__ import annotations
 
 import functools
-import math
 import operator
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -15,9 +14,6 @@ from flax import nnx
 from jaxtyping import Array
 
 from .rounding import STORAGE_DTYPES, arithmetic_dtype, smallest
-
-CLOSED = ("right", "left")
-"""Which end of a step may belong to it."""
 
 
 @functools.cache
@@ -104,23 +100,35 @@ def fit(name: str, value: Array, shape: tuple[int, ...]) -> Array:
     return jnp.expand_dims(value, tuple(range(len(shape) - value.ndim)))
 
 
-def as_shape(shape: int | Sequence[int]) -> tuple[int, ...]:
+def as_shape(shape: Any, name: str = "shape") -> tuple[int, ...]:
     """A shape as a tuple of sizes; an integer stands for one axis.
 
     Raises:
-        TypeError: If it is not one or several integers.
+        TypeError: If it is not one or several integers; those of NumPy and JAX, arrays too, are.
         ValueError: If a size is negative.
     """
     try:
-        each = shape if isinstance(shape, Sequence) else (shape,)
+        each = shape if isinstance(shape, Sequence) or np.ndim(shape) == 1 else (shape,)
         sizes = tuple(operator.index(size) for size in each)
     except TypeError:
         raise TypeError(
-            f"shape must be an integer or a sequence of integers, got {shape!r}."
+            f"{name} must be an integer or a sequence of integers, got {shape!r}."
         ) from None
     if any(size < 0 for size in sizes):
-        raise ValueError(f"shape must have no negative size, got {shape!r}.")
+        raise ValueError(f"{name} must have no negative size, got {shape!r}.")
     return sizes
+
+
+def as_flag(name: str, value: Any) -> bool:
+    """A concrete boolean of Python, NumPy or JAX.
+
+    Raises:
+        TypeError: If it is anything else.
+    """
+    is_array = isinstance(value, (np.ndarray, jax.Array)) and not isinstance(value, jax.core.Tracer)
+    if isinstance(value, (bool, np.bool_)) or (is_array and value.dtype == bool and not value.ndim):
+        return bool(value)
+    raise TypeError(f"{name} must be a boolean, got {value!r}.")
 
 
 def as_storage_dtype(dtype: Any) -> jnp.dtype:
@@ -157,50 +165,6 @@ def as_number(name: str, value: Any) -> float:
         return float(value)
     except (TypeError, ValueError):
         raise TypeError(f"{name} must be a number, got {value!r}.") from None
-
-
-def exact_number(value: Any) -> float:
-    """A number as a float64; of a narrower float dtype, the shortest decimal that rounds to it.
-
-    So `np.float32(0.1)` means 0.1 and not 0.10000000149.
-    """
-    number, dtype = float(value), np.asarray(value).dtype
-    if jnp.issubdtype(dtype, jnp.floating) and dtype.itemsize < 8:
-        with np.errstate(over="ignore"):
-            for digits in range(1, 10):  # 9 digits tell any two float32 numbers apart
-                decimal = float(f"{number:.{digits}g}")
-                if np.float64(decimal).astype(dtype) == number:
-                    return decimal
-    return number
-
-
-def as_length(name: str, value: Any) -> float:
-    """A length of time; one of a narrow float dtype counts as its shortest decimal.
-
-    Raises:
-        TypeError: If it is not a concrete number.
-        ValueError: If it is not finite and positive.
-    """
-    as_number(name, value)
-    length = exact_number(value)
-    if not (math.isfinite(length) and length > 0):
-        raise ValueError(f"{name} must be finite and > 0, got {value!r}.")
-    return length
-
-
-def as_dt(dt: Any) -> float:
-    """A time step, as `as_length`.
-
-    Raises:
-        TypeError: If it is not a concrete number.
-        ValueError: If it is not finite and positive.
-    """
-    if isinstance(dt, jax.core.Tracer):
-        raise TypeError(
-            "dt must be a concrete number, got a value traced by a JAX transform; vary the "
-            "time constants instead: only dt/tau matters."
-        )
-    return as_length("dt", dt)
 
 
 def as_key(seed: Any) -> Array:
@@ -261,102 +225,6 @@ def as_bounds(minimum: Any, maximum: Any, dtype: Any = np.float64) -> tuple[floa
             f"minimum must be below maximum in {jnp.dtype(dtype)}, got {minimum!r} and {maximum!r}."
         )
     return bounds[0], bounds[1]
-
-
-def as_tolerance(value: Any) -> float:
-    """The part of a time step by which a time may miss a multiple of it.
-
-    Raises:
-        TypeError: If it is not a concrete number.
-        ValueError: If it does not lie in [0, 0.5).
-    """
-    as_number("tolerance", value)
-    tolerance = exact_number(value)
-    if not 0 <= tolerance < 0.5:
-        raise ValueError(f"tolerance must lie in [0, 0.5), as a part of dt, got {value!r}.")
-    return tolerance
-
-
-def as_event_steps(
-    times: Any, duration: Any, dt: float, tolerance: Any = 0.0
-) -> tuple[Array, Array]:
-    """Steps that event times fall in, and the number of steps in a duration.
-
-    `(t, t + dt]` is a step, so that a time falls in `ceil(time/dt) - 1`; see `steps_at`.
-
-    Raises:
-        TypeError: If an argument is no array of real numbers.
-        ValueError: If times are not in one row, do not ascend or lie outside `(0, duration]`, the
-            duration has 2^31 steps and more, or the tolerance is not in [0, 0.5).
-    """
-    given = real_array("times", times)
-    if isinstance(given, jax.core.Tracer):
-        raise TypeError(
-            "times must be concrete, got a value traced by a JAX transform; under one, use the "
-            "tracer's recurrence.jump, which takes steps."
-        )
-    row = np.asarray(given)
-    if row.ndim != 1:
-        raise ValueError(f"times must have one axis, got shape {row.shape}.")
-    end, tolerance = as_length("duration", duration), as_tolerance(tolerance)
-    count = count_steps(duration, dt, tolerance)
-    if count >= 2**31:
-        raise ValueError(f"duration must be less than 2^31 steps of {dt:g}, got {duration!r}.")
-    steps = steps_at(row, dt, tolerance)
-    outside = ~((row > 0) & (steps < count))
-    if outside.any():
-        raise ValueError(f"times must lie in (0, duration] = (0, {end:g}], got {row[outside][0]}.")
-    falls = row[1:] < row[:-1]  # a difference of unsigned integers would wrap
-    if falls.any():
-        at = int(np.argmax(falls))
-        raise ValueError(f"times must ascend, got {row[at]} before {row[at + 1]}; sort them.")
-    return jnp.asarray(steps.astype(np.int32)), jnp.asarray(np.int32(count))
-
-
-@np.errstate(over="ignore", invalid="ignore")  # of what is infinite
-def steps_at(
-    times: np.ndarray[Any, Any], dt: float, tolerance: float = 0.0, closed: str = "right"
-) -> np.ndarray[Any, Any]:
-    """The step that each time >= 0 falls in, from 0; as float64, NaN for NaN.
-
-    A time that differs from a multiple of `dt` by no more than it may owe to rounding, in its own
-    dtype, or than `tolerance * dt`, counts as that multiple.
-    """
-    position = times.astype(np.float64) / dt
-    slack = np.full_like(position, tolerance)
-    if jnp.issubdtype(times.dtype, jnp.floating):
-        # A multiple of dt is a product, rounded; and of a dt that the dtype may not hold.
-        slack += np.spacing(np.abs(times)).astype(np.float64) / 2 / dt
-        if float(np.float64(dt).astype(times.dtype)) != dt:
-            slack += epsilon(times.dtype) / 2 * np.abs(position)
-    return np.maximum(step_of(snapped(position, slack), closed), 0)
-
-
-def count_steps(length: Any, dt: float, tolerance: float = 0.0) -> float:
-    """Number of steps in a length of time, the last one perhaps in part; may be infinite."""
-    given = np.asarray(length).dtype
-    end = np.array([float(length)], given if jnp.issubdtype(given, jnp.floating) else np.float64)
-    return float(steps_at(end, dt, tolerance)[0]) + 1
-
-
-@np.errstate(invalid="ignore")  # of what is infinite
-def snapped(position: np.ndarray[Any, Any], slack: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """Times in steps; one within `slack` of a whole number, as that number."""
-    nearest = np.round(position)
-    # Four operations in float64, on time and dt.
-    slack = slack + 4 * np.spacing(np.maximum(np.abs(nearest), 1))
-    return np.where(np.abs(position - nearest) <= slack, nearest, position)
-
-
-def step_of(position: np.ndarray[Any, Any], closed: str) -> np.ndarray[Any, Any]:
-    """The step that a time, in steps, falls in: `(t, t + dt]`, or `[t, t + dt)` if closed left."""
-    return np.floor(position) if closed == "left" else np.ceil(position) - 1
-
-
-def epsilon(dtype: Any) -> float:
-    """Spacing at 1 of numbers of a dtype, once they are computed with in float64."""
-    own = float(jnp.finfo(dtype).eps) if jnp.issubdtype(dtype, jnp.floating) else 0.0
-    return max(own, float(np.finfo(np.float64).eps))
 
 
 def as_elements(elements: Any, events: int, size: int) -> Array:
@@ -438,8 +306,17 @@ class Checked(NamedTuple):
         )
 
 
-def as_parameter(name: str, value: Any, shape: tuple[int, ...], dtype: jnp.dtype) -> Checked:
+def as_parameter(
+    name: str, value: Any, shape: tuple[int, ...], dtype: jnp.dtype, most: float | None = None
+) -> Checked:
     """A parameter in the arithmetic dtype that belongs to a state of `shape` and `dtype`.
+
+    Args:
+        name: Name of the parameter.
+        value: What came.
+        shape: Shape that it must broadcast to.
+        dtype: Storage dtype of the state.
+        most: The largest usable value, which an error names where infinity comes.
 
     Raises:
         TypeError: If it is not an array of real numbers.
@@ -453,8 +330,10 @@ def as_parameter(name: str, value: Any, shape: tuple[int, ...], dtype: jnp.dtype
         return Checked(name, array, array.astype(wide))
     with np.errstate(over="ignore", under="ignore"):
         checked = Checked(name, array, np.asarray(array).astype(wide))
-    checked.require(np.isfinite, f"be finite in {wide}")
-    checked.require_no_underflow(wide)
+    usable = "" if most is None else f" (and at most {most:.6g} here)"
+    checked.require(np.isfinite, f"be finite in {wide}{usable}")
+    if most is None:  # a time constant has a bound below, too
+        checked.require_no_underflow(wide)
     return checked
 
 
@@ -464,6 +343,15 @@ def require_base(base: Checked, limits: tuple[float, float], dtype: jnp.dtype) -
     Raises:
         ValueError: If it lies outside of `limits`, or is not 0 and would count as 0.
     """
-    low, high = limits
-    base.require(lambda base: (low <= base) & (base <= high), f"lie within [{low:g}, {high:g}]")
+    require_within(base, limits)
     base.require_no_underflow(dtype)
+
+
+def require_within(value: Checked, limits: tuple[float, float]) -> None:
+    """Refuse a value outside of `limits`.
+
+    Raises:
+        ValueError: If there is one.
+    """
+    low, high = limits
+    value.require(lambda kept: (low <= kept) & (kept <= high), f"lie within [{low:g}, {high:g}]")

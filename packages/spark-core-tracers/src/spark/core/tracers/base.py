@@ -7,18 +7,17 @@ import functools
 import inspect
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, ArrayLike, Float
 
+from ._time import as_dt, as_event_steps
 from .arguments import (
     Checked,
-    as_dt,
     as_elements,
-    as_event_steps,
     as_input,
     as_key,
     as_names,
@@ -29,7 +28,9 @@ from .arguments import (
     real_array,
     require_base,
     require_fit,
+    require_within,
 )
+from .assignment import CheckedModule
 from .law import State
 from .recurrence import Recurrence
 from .rounding import ROUNDINGS, Noise, Rounding, arithmetic_dtype
@@ -44,12 +45,15 @@ class Constant(nnx.Variable[Array]):
     """A parameter of a tracer that is not trained; a trained one is an `nnx.Param`."""
 
 
-class BaseTracer(nnx.Module, abc.ABC):
+class BaseTracer(CheckedModule, abc.ABC):
     """Base Tracer class.
 
     It holds shape, time step, storage dtype and random numbers, checks what comes in, and has the
-    verbs of every tracer: call, `scan`, `reset` and `masked_reset`. What a kind of tracer adds is
-    its recurrence and its `value`.
+    verbs of every tracer: call, `scan`, `jump`, `reset` and `masked_reset`; `before_input` reads
+    it. What a kind of tracer adds is its recurrence and its `value`.
+
+    `tracer.tau = 10.0` sets the value of the variable `tau`, after the checks of the constructor;
+    so do the other parameters and the traces. What is static is fixed: make a new tracer.
 
     Attributes:
         shape: Shape of the trace.
@@ -60,6 +64,17 @@ class BaseTracer(nnx.Module, abc.ABC):
         recurrence: The pure recurrence that the tracer runs; static.
         rng: Random stream for stochastic rounding; its count advances by one per step.
     """
+
+    _fixed: ClassVar[tuple[str, ...]] = (
+        "shape",
+        "seed",
+        "dtype",
+        "dt",
+        "rounding",
+        "trainable",
+        "recurrence",
+    )
+    """Arguments and attributes that cannot be assigned once the tracer is made."""
 
     def __init__(
         self,
@@ -111,18 +126,7 @@ class BaseTracer(nnx.Module, abc.ABC):
         """
         self.trainable = as_names("trainable", self.trainable, given._fields)
         self.recurrence = recurrence
-        checked = {
-            name: as_parameter(name, value, self.shape, self.dtype)
-            for name, value in given._asdict().items()
-        }
-        for name in recurrence.time_constants:
-            self._require_time_constant(checked[name])
-        limits = recurrence.range(self.dtype)  # refuses bounds that the dtype cannot hold
-        for name in recurrence.bases:
-            require_base(checked[name], recurrence.bounds or limits, self.dtype)
-        for name in recurrence.probabilities:
-            checked[name].require(lambda p: (p >= 0) & (p <= 1), "lie in [0, 1]")
-
+        checked = {name: self._checked(name, value) for name, value in given._asdict().items()}
         for name, parameter in checked.items():
             kind = nnx.Param if name in self.trainable else Constant
             setattr(self, name, kind(jnp.asarray(parameter.kept)))
@@ -130,25 +134,93 @@ class BaseTracer(nnx.Module, abc.ABC):
         for name, trace in zip(recurrence.traces, state.traces, strict=True):
             setattr(self, name, TraceState(trace))
 
+    def _checked(self, name: str, value: Any, shape: tuple[int, ...] | None = None) -> Checked:
+        """A parameter or trace after the checks of the constructor.
+
+        Args:
+            name: Name of the variable.
+            value: What it is to hold.
+            shape: What the value must broadcast to; None stands for that of the traces.
+        """
+        recurrence = self.recurrence
+        limits = recurrence.range(self.dtype)  # refuses bounds that the dtype cannot hold
+        is_time_constant = name in recurrence.time_constants
+        most = self._longest_time_constant() if is_time_constant else None
+        shape = self.shape if shape is None else shape
+        checked = as_parameter(name, value, shape, self.dtype, most)
+        if is_time_constant:
+            self._require_time_constant(checked)
+        if name in recurrence.bases:
+            require_base(checked, recurrence.bounds or limits, self.dtype)
+        if name in recurrence.traces:
+            require_within(checked, limits)
+        if name in recurrence.probabilities:
+            checked.require(lambda p: (p >= 0) & (p <= 1), "lie in [0, 1]")
+        return checked
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        super().__setattr__(name, value)
+        if isinstance(value, nnx.Variable) and name in self._parameter_names():
+            trained = isinstance(value, nnx.Param)
+            if trained != (name in self.trainable):
+                others = (each for each in self.trainable if each != name)
+                self._replace(trainable=(*others, name) if trained else tuple(others))
+
+    def _parameter_names(self) -> tuple[str, ...]:
+        """Names of the parameters; none before there is a recurrence."""
+        recurrence = vars(self).get("recurrence")
+        return recurrence.parameters._fields if recurrence is not None else ()
+
+    def _require_assignable(self, name: str, value: Any) -> None:
+        if not self._parameter_names():
+            return
+        if name in self._fixed:
+            raise AttributeError(
+                f"{name} of a {type(self).__name__} is fixed when it is made: make a new one."
+            )
+        if name == "rng" and not isinstance(value, nnx.RngStream):
+            raise TypeError(
+                f"rng must be an nnx.RngStream, got {value!r}; a new tracer takes a seed."
+            )
+
+    def _fit(self, name: str, value: Any) -> Array | None:
+        if name not in (*self._parameter_names(), *self.recurrence.traces):
+            return None
+        # Under nnx.vmap a variable has axes that the tracer does not know of.
+        present = getattr(self, name).get_value().shape
+        is_trace = name in self.recurrence.traces
+        same = is_trace or real_array(name, value).shape == present
+        kept = jnp.asarray(self._checked(name, value, present if same else None).kept)
+        return jnp.broadcast_to(kept, present).astype(self.dtype) if is_trace else kept
+
     def _require_time_constant(self, tau: Checked) -> None:
-        wide = jnp.finfo(arithmetic_dtype(self.dtype))
         # Shorter ones leave nothing either, and would overflow in a derivative.
         shortest = 1e-15 * self.dt
         tau.require(lambda tau: tau >= shortest, f"be > 0 (at least {shortest:g})")
-        euler = getattr(self.recurrence, "integrator", "exact") == "euler"
-        if euler:
+        if self._is_euler:
             tau.require(lambda tau: tau >= self.dt, f"be at least dt = {self.dt:g} for Euler")
-        # A change of less than half an epsilon is rounded away.
-        kept = jnp.finfo(self.dtype) if self.rounding == "nearest" else wide
-        half = float(kept.eps) / 2
-        longest = self.dt / (half if euler else -math.log1p(-half))
+        longest, kept = self._longest_time_constant(), self._decaying_dtype
         remedy = "a wider dtype or a longer dt"
-        if kept.dtype != wide.dtype:
+        if kept != arithmetic_dtype(self.dtype):
             remedy = f"rounding='stochastic', {remedy}"
         tau.require(
             lambda tau: tau <= longest,
-            f"be at most {longest:.6g} to decay in {kept.dtype} rounded to nearest (use {remedy})",
+            f"be at most {longest:.6g} to decay in {kept} rounded to nearest (use {remedy})",
         )
+
+    def _longest_time_constant(self) -> float:
+        # A change of less than half an epsilon is rounded away.
+        half = float(jnp.finfo(self._decaying_dtype).eps) / 2
+        return self.dt / (half if self._is_euler else -math.log1p(-half))
+
+    @property
+    def _decaying_dtype(self) -> jnp.dtype:
+        """The dtype in which a step must change a trace."""
+        return self.dtype if self.rounding == "nearest" else arithmetic_dtype(self.dtype)
+
+    @property
+    def _is_euler(self) -> bool:
+        return getattr(self.recurrence, "integrator", "exact") == "euler"
 
     @property
     @abc.abstractmethod
@@ -197,6 +269,35 @@ class BaseTracer(nnx.Module, abc.ABC):
         state, y = _step(self.recurrence, self.parameters, self.state, checked)
         self.set_state(state)
         return y
+
+    def before_input(self) -> Float[Array, "*shape"]:
+        r"""The value at the end of the coming step, just before its input arrives.
+
+        Named for the instant: the left limit $y(t^-)$, which pair-based learning rules read, so
+        that a spike does not see its own contribution. It is what a call with `x = 0` would return,
+        for every class; for `RUTracer`, usage decayed times resources recovered:
+
+        $$ y(t^-) = \mathrm{base} + d\, u \ (\text{Tracer}), \qquad
+           y(t^-) = \mathrm{base}_2 + d_2 u_2 + \mathrm{scale}_2\, g\, u_1
+           \ (\text{DoubleTracer}), \qquad
+           y(t^-) = d_U U \, (1 - d_R (1 - R)) \ (\text{RUTracer}). $$
+
+        Where traces saturate it cannot be told from the value after the step. Ask for it before the
+        call: neither traces nor random numbers change. Rounding is to nearest, once, to `dtype`.
+
+        Returns:
+            An array of shape `shape` and dtype `dtype`.
+
+        Example:
+            >>> import jax.numpy as jnp
+            >>> from spark.core.tracers import SaturableTracer
+            >>> tracer = SaturableTracer((1,), tau=20.0, dtype=jnp.float32)
+            >>> tracer(1.0)
+            Array([1.], dtype=float32)
+            >>> tracer.before_input(), tracer(1.0)  # exp(-1/20), and clipped to 1
+            (Array([0.9512...], dtype=float32), Array([1.], dtype=float32))
+        """
+        return _before_input(self.recurrence, self.parameters, self.state)
 
     def scan(self, xs: ArrayLike, method: Method = "auto") -> Float[Array, "time *shape"]:
         """Take one step per leading entry of `xs`.
@@ -317,6 +418,11 @@ def _step(
     recurrence: Recurrence[Any], parameters: Any, state: State, x: Array
 ) -> tuple[State, Array]:
     return recurrence.step(parameters, state, x)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _before_input(recurrence: Recurrence[Any], parameters: Any, state: State) -> Array:
+    return recurrence.before_input(parameters, state)
 
 
 @functools.partial(jax.jit, static_argnums=0)

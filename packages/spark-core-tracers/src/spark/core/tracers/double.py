@@ -180,6 +180,7 @@ class DoubleTracer(BaseTracer):
     trace_1: TraceState
     trace_2: TraceState
     _bounds: tuple[float, float] | None = None
+    _fixed = (*BaseTracer._fixed, "integrator")
 
     def __init__(
         self,
@@ -252,6 +253,8 @@ class SaturableDoubleTracer(DoubleTracer):
         >>> tracer.scan(jnp.ones((4, 1)))[:, 0]
         Array([0. ..., 0.9420..., 1. ..., 1. ...], dtype=float32)
     """
+
+    _fixed = (*DoubleTracer._fixed, "minimum", "maximum")
 
     def __init__(
         self,

@@ -116,6 +116,7 @@ class Tracer(BaseTracer):
     base: nnx.Variable[Array]
     trace: TraceState
     _bounds: tuple[float, float] | None = None
+    _fixed = (*BaseTracer._fixed, "integrator")
 
     def __init__(
         self,
@@ -177,6 +178,8 @@ class SaturableTracer(Tracer):
         >>> tracer.scan(jnp.ones((3, 1)))[:, 0]
         Array([1., 1., 1.], dtype=float32)
     """
+
+    _fixed = (*Tracer._fixed, "minimum", "maximum")
 
     def __init__(
         self,

@@ -9,7 +9,8 @@ from typing import Any, ClassVar, Generic, NamedTuple, TypeAlias, TypeVar
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from .arguments import as_bounds, as_dt, fit, own
+from ._time import as_dt
+from .arguments import as_bounds, fit, own
 from .coefficients import Parameter, Steps
 from .maps import Relaxation, clip
 from .rounding import Noise, arithmetic_dtype, limit, round_state, round_to

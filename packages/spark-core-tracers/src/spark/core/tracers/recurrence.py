@@ -15,7 +15,7 @@ from .arguments import fit, own, require_fit
 from .law import Law, P, State, Traces
 from .over_time import run
 from .plan import Plan
-from .rounding import Noise
+from .rounding import Noise, limit
 from .ways import Method, choose
 
 
@@ -79,6 +79,22 @@ class Recurrence(Law[P]):
         dtype, k, traces = self.prepare(parameters, state)
         traces, y = self.advance(k, dtype, traces, state.noise, x)
         return self._finish(state, traces, dtype, steps=1), y.astype(dtype)
+
+    def before_input(self, parameters: P, state: State) -> Float[Array, "*shape"]:
+        """What a step without input would return: the left limit, just before an input arrives.
+
+        Args:
+            parameters: Arrays broadcastable to the shape of the state.
+            state: The state at the start of the step; it stays as it is, and so does its noise.
+
+        Returns:
+            The output of shape `*shape`, computed in the arithmetic dtype and rounded once, to
+            nearest, to the dtype of the state.
+        """
+        dtype, k, traces = self.prepare(parameters, state)
+        wide = traces[0].dtype
+        _, y = self.advance(k, wide, traces, Noise(None, state.noise.steps), jnp.zeros((), wide))
+        return limit(y, self.range(dtype)).astype(dtype)
 
     def scan(
         self, parameters: P, state: State, xs: Array, method: Method = "auto"

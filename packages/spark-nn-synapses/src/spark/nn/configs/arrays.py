@@ -20,7 +20,7 @@ TAG = "$array"
 
 
 def hold(value: Any) -> Any:
-    """An array as a read-only NumPy copy; anything else as it is.
+    """An array as a read-only NumPy copy, a boolean as one of Python; anything else as it is.
 
     Raises:
         ValueError: If it is traced by a JAX transform, and so has no values to keep, or holds no
@@ -33,8 +33,12 @@ def hold(value: Any) -> Any:
         )
     if isinstance(value, jax.Array) and jnp.issubdtype(value.dtype, jax.dtypes.extended):
         return value
+    if isinstance(value, np.bool_):
+        return bool(value)
     if not isinstance(value, (np.ndarray, jax.Array)):
         return value
+    if value.dtype == bool and value.ndim == 0:
+        return bool(value)
     if not (value.dtype == bool or jnp.issubdtype(value.dtype, jnp.number)):
         raise ValueError(f"must hold numbers, got {show(value)}.")
     return read_only(value)

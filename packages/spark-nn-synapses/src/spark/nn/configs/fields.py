@@ -16,7 +16,7 @@ import numpy as np
 from jax.typing import DTypeLike
 from pydantic import PlainValidator
 
-from spark.core.tracers.arguments import exact_number
+from spark.core.tracers._time import exact_number
 
 from .arrays import read_only
 from .errors import show

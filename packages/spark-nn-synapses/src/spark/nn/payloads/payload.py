@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Iterable, Iterator
+import operator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, ClassVar, Self
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.tree_util import GetAttrKey
 
 
@@ -68,7 +70,10 @@ class Payload(abc.ABC):
         return self._array.dtype
 
     def __len__(self) -> int:
-        return len(self._array)
+        # By the shape, which what stands for an array has too: nnx.tabulate asks it.
+        if not self.shape:
+            raise TypeError(f"len() of a {type(self).__name__} without axes.")
+        return int(self.shape[0])
 
     @abc.abstractmethod
     def __getitem__(self, index: Any) -> Self: ...
@@ -85,3 +90,32 @@ class Payload(abc.ABC):
 
     def __delattr__(self, name: str) -> None:
         raise AttributeError(f"{type(self).__name__} cannot be changed; make a new one.")
+
+
+class ArrayPayload(Payload):
+    """A payload that stands for one array, its `value`.
+
+    NumPy reads `value`. `==` and `!=` compare it element by element with another such payload, an
+    array or a number, and return an array of booleans, as arrays of JAX do; like these, a payload
+    has no hash. `(a == b).all()` is one answer.
+    """
+
+    value: Any
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
+        return np.array(self.value, dtype=dtype, copy=copy)
+
+    def __eq__(self, other: object) -> Any:
+        return self._compare(operator.eq, other)
+
+    def __ne__(self, other: object) -> Any:
+        return self._compare(operator.ne, other)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def _compare(self, compare: Callable[[Any, Any], Any], other: object) -> Any:
+        if isinstance(other, ArrayPayload):
+            return compare(self.value, other.value)
+        if isinstance(other, (bool, int, float, np.generic, np.ndarray, jax.Array)):
+            return compare(self.value, other)
+        return NotImplemented

@@ -10,20 +10,21 @@ import numpy as np
 from jaxtyping import Array, Bool, Num
 from numpy.typing import ArrayLike
 
-from spark.core.tracers.arguments import own
+from spark.core.tracers.arguments import as_flag, own
 
 from .arrays import as_array, describe, is_concrete
-from .payload import Payload
+from .payload import ArrayPayload
 from .times import events, raster
 
 
-class SpikeArray(Payload):
+class SpikeArray(ArrayPayload):
     """Spikes of a population, in one step or over time.
 
     It is a pytree, and what JAX does to its leaves it does to the mask too, which has no time axis.
     So index `spikes[t]`; hand `spikes.spikes` to `lax.scan` and put the mask on inside; map over
-    the spikes alone with `jax.vmap(f, in_axes=(spikes.axes(0),))`. NumPy reads `value`; functions
-    of `jax.numpy` take it by name.
+    the spikes alone with `jax.vmap(f, in_axes=(spikes.axes(0),))`. `np.asarray(spikes)` and other
+    functions of NumPy read `value`; give functions of `jax.numpy` `spikes.value`. `==` compares
+    `value` element by element, whatever the masks and `async_spikes`.
 
     Attributes:
         spikes: Booleans, or numbers for graded spikes and surrogate gradients; of the shape of the
@@ -73,9 +74,8 @@ class SpikeArray(Payload):
             if mask.dtype != bool:
                 raise TypeError(f"inhibition_mask must be boolean, got dtype {mask.dtype}.")
             _require_mask(mask.shape, array.shape)
-        if not isinstance(async_spikes, (bool, np.bool_)):
-            raise TypeError(f"async_spikes must be a boolean, got {async_spikes!r}.")
-        self._set(spikes=array, inhibition_mask=mask, async_spikes=bool(async_spikes))
+        flag = as_flag("async_spikes", async_spikes)
+        self._set(spikes=array, inhibition_mask=mask, async_spikes=flag)
 
     @property
     def value(self) -> Num[Array, "..."] | Bool[Array, "..."]:
@@ -117,9 +117,6 @@ class SpikeArray(Payload):
             # It has the leading axis too, which is then no time: neurons, or a batch.
             mask = jnp.broadcast_to(mask, self.shape)[index]
         return self._unflatten((self.async_spikes,), (self.spikes[index], mask))
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
-        return np.array(self.value, dtype=dtype, copy=copy)
 
     def axes(self, spikes: int | None = 0, inhibition_mask: int | None = None) -> Self:
         """The same payload with axis numbers for arrays, for `jax.vmap`.

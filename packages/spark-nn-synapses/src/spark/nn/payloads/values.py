@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import Any, Self, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -13,11 +13,16 @@ from numpy.typing import ArrayLike
 from spark.core.tracers.arguments import own
 
 from .arrays import as_array, describe, is_concrete
-from .payload import Payload
+from .payload import ArrayPayload
+
+Axis: TypeAlias = int | tuple[int, ...] | None
 
 
-class FloatArray(Payload):
+class FloatArray(ArrayPayload):
     """An array of floats.
+
+    `np.sum`, `np.mean`, `np.max` and `np.min` reduce it to another, also inside `jax.jit`. `==`
+    compares element by element.
 
     Attributes:
         value: The array.
@@ -51,8 +56,26 @@ class FloatArray(Payload):
         """A part of the array, indexed as the array is."""
         return self._of(self.value[own(index)])
 
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
-        return np.array(self.value, dtype=dtype, copy=copy)
+    def sum(self, axis: Axis = None, **options: Any) -> Self:
+        """The sum over axes.
+
+        Args:
+            axis: Which; None sums over all.
+            **options: As in `jax.numpy.sum`: `dtype`, `keepdims`. NumPy's function passes them.
+        """
+        return self._of(self.value.sum(axis, **options))
+
+    def mean(self, axis: Axis = None, **options: Any) -> Self:
+        """The mean over axes, likewise."""
+        return self._of(self.value.mean(axis, **options))
+
+    def max(self, axis: Axis = None, **options: Any) -> Self:
+        """The largest value over axes, likewise."""
+        return self._of(self.value.max(axis, **options))
+
+    def min(self, axis: Axis = None, **options: Any) -> Self:
+        """The smallest value over axes, likewise."""
+        return self._of(self.value.min(axis, **options))
 
     def __repr__(self) -> str:
         name = type(self).__name__
@@ -70,8 +93,8 @@ class CurrentArray(FloatArray):
     """Currents, in the unit of the kernel that they come from (pA by convention).
 
     Currents add to currents, arrays and numbers, and scale by arrays and numbers. They are not
-    spikes: adding a `SpikeArray` is refused. NumPy reads `value`; functions of `jax.numpy` take it
-    by name.
+    spikes: adding a `SpikeArray` is refused. `np.asarray(currents)` works; give functions of
+    `jax.numpy` `currents.value`.
 
     Attributes:
         value: The array.
@@ -114,14 +137,6 @@ class CurrentArray(FloatArray):
 
     def __neg__(self) -> Self:
         return self._of(-self.value)
-
-    def sum(self, axis: int | tuple[int, ...] | None = None) -> Self:
-        """The sum over axes.
-
-        Args:
-            axis: Which; None sums over all.
-        """
-        return self._of(self.value.sum(axis=axis))
 
 
 def _operand(other: Any, currents: bool = False) -> Any:

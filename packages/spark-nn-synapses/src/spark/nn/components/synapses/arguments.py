@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
-import numpy as np
 from flax.nnx import tracers
 from jaxtyping import Array
 
+from spark.core.tracers.arguments import as_flag, as_shape
 from spark.nn.payloads import SpikeArray
 
 
@@ -32,7 +32,7 @@ def as_spec(input_specs: Any, config: Any) -> InputSpec:
     """What will come in, by a mapping with the key `spikes`, checked against a configuration.
 
     Raises:
-        TypeError: If it is no such mapping, or has no shape there.
+        TypeError: If it is no such mapping, has no shape there, or `async_spikes` is no boolean.
         ValueError: If a shape makes no sense, or `async_spikes` differ.
     """
     if not isinstance(input_specs, Mapping) or "spikes" not in input_specs:
@@ -45,7 +45,7 @@ def as_spec(input_specs: Any, config: Any) -> InputSpec:
         raise TypeError(f"input_specs['spikes'] must have a shape, got {given!r}.")
     shape = _as_shape("shape", given.shape)
     batch = _as_shape("batch", getattr(given, "batch", ()))
-    async_spikes = bool(getattr(given, "async_spikes", config.async_spikes))
+    async_spikes = as_flag("async_spikes", getattr(given, "async_spikes", config.async_spikes))
     if async_spikes != config.async_spikes:
         raise ValueError(
             f"input_specs['spikes'] has async_spikes={async_spikes}, the configuration "
@@ -90,10 +90,12 @@ def require_no_time(mask: Array | None, shape: tuple[int, ...]) -> None:
 
 
 def _as_shape(name: str, shape: Any) -> tuple[int, ...]:
-    sizes = shape if isinstance(shape, Sequence) else (shape,)
-    if not all(isinstance(size, (int, np.integer)) and size >= 0 for size in sizes):
-        raise ValueError(f"{name} in input_specs['spikes'] must be integers >= 0, got {shape!r}.")
-    return tuple(int(size) for size in sizes)
+    try:
+        return as_shape(shape)
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"{name} in input_specs['spikes'] must be integers >= 0, got {shape!r}."
+        ) from None
 
 
 def outside_transforms() -> bool:

@@ -15,6 +15,7 @@ from jaxtyping import Array, ArrayLike, Int
 
 from spark.core.tracers import BaseTracer, Constant, Method
 from spark.core.tracers.arguments import as_key, one_of
+from spark.core.tracers.assignment import CheckedModule
 from spark.core.tracers.ways import METHODS
 from spark.nn.configs import Config
 from spark.nn.payloads import CurrentArray, FloatArray, SpikeArray
@@ -26,6 +27,7 @@ from .arguments import (
     outside_transforms,
     require_no_time,
 )
+from .assignment import fit, require_assignable
 from .building import Parts, assemble
 from .delays import DelayLine
 from .drive import Drive, Kernel
@@ -37,7 +39,7 @@ from .rows import Wires
 from .wiring import Wiring
 
 
-class Synapses(nnx.Module, abc.ABC):
+class Synapses(CheckedModule, abc.ABC):
     """Base of synapse modules: spikes in, currents out.
 
     It holds configuration, kernel and tracer, checks what comes in, and has the verbs `build`,
@@ -112,13 +114,13 @@ class Synapses(nnx.Module, abc.ABC):
             config = config.replace(**kwargs)
         if rngs is not None and not isinstance(rngs, nnx.Rngs):
             raise TypeError(f"rngs must be an nnx.Rngs or None, got {rngs!r}.")
-        self.config = config
         # Forked, so that it stays with this module where a transform splits the caller's.
         self.rngs = nnx.data(None if rngs is None else rngs.fork())
         self.batch = ()
         self.pathway = None
         for name, nothing in vars(Parts()).items():
             setattr(self, name, nnx.data(nothing))
+        self.config = config  # last: from here on, assignments are checked
 
     def build(self, input_specs: Mapping[str, Any], *, partition: Partition | None = None) -> None:
         """Allocate kernel and state, anew if they were there.
@@ -147,9 +149,8 @@ class Synapses(nnx.Module, abc.ABC):
         # From here on nothing is refused.
         if rngs is not None:
             nnx.update(self.rngs, nnx.state(rngs))
-        self.pathway, self.batch = pathway, spec.batch
-        for name, part in vars(parts).items():
-            setattr(self, name, nnx.data(part))
+        arrays = {name: nnx.data(part) for name, part in vars(parts).items()}
+        self._replace(pathway=pathway, batch=spec.batch, **arrays)
 
     @property
     def kernel(self) -> FloatArray:
@@ -200,12 +201,12 @@ class Synapses(nnx.Module, abc.ABC):
             return pre.reshape(-1), post.reshape(-1)
         return Wiring(drive.rows, self._wires()).connections(targets)
 
-    def __setattr__(self, name: str, value: Any) -> None:
-        # Flax would keep a new attribute.
-        if name == "kernel":
-            object.__setattr__(self, name, value)
-        else:
-            super().__setattr__(name, value)
+    def _require_assignable(self, name: str, value: Any) -> None:
+        if "config" in vars(self):
+            require_assignable(self, name, value)
+
+    def _fit(self, name: str, value: Any) -> Array | None:
+        return fit(self, name, value)
 
     def reset(self) -> None:
         """Put every trace to rest, and forget what is on its way.

@@ -15,7 +15,9 @@ from jax import lax
 from jaxtyping import Array, ArrayLike, Int, Num
 
 from spark.core.tracers import Constant
-from spark.core.tracers.arguments import as_dt, as_shape, as_storage_dtype
+from spark.core.tracers._time import as_dt
+from spark.core.tracers.arguments import as_shape, as_storage_dtype
+from spark.core.tracers.assignment import CheckedModule
 from spark.nn.payloads import SpikeArray
 
 from .arguments import as_spikes, require_no_time
@@ -75,11 +77,12 @@ def delay_over_time(
         delays: As in `delay`.
         xs: What comes in, time first.
     """
+    time, count, xs = len(xs), len(ring.places), saturated(xs, ring.places.dtype)
+    if time == 0:  # without lax.scan, which jax.disable_jit refuses for no step
+        targets = delays.shape[:-1]
+        return ring, jnp.zeros((*xs.shape[:-1], *targets, xs.shape[-1]), xs.dtype)
     if delays.ndim == 2:
         return lax.scan(lambda ring, x: delay(ring, delays, x), ring, xs)
-    time, count, xs = len(xs), len(ring.places), saturated(xs, ring.places.dtype)
-    if time == 0:
-        return ring, xs
     before = jnp.roll(ring.places, -ring.now, axis=0)[1:]
     every = jnp.concatenate([before, xs])
 
@@ -130,7 +133,7 @@ class DelayState(nnx.Variable[Array]):
     """What is on its way."""
 
 
-class DelayLine(nnx.Module):
+class DelayLine(CheckedModule):
     """A ring, kept.
 
     Attributes:
@@ -142,6 +145,10 @@ class DelayLine(nnx.Module):
         """Keep a ring."""
         self.places = DelayState(ring.places)
         self.now = DelayState(ring.now)
+
+    def _require_assignable(self, name: str, value: Any) -> None:
+        if name in ("places", "now") and name in vars(self):
+            raise AttributeError(f"{name} of a DelayLine is set by steps: reset() forgets them.")
 
     @property
     def ring(self) -> Ring:
@@ -158,7 +165,7 @@ class DelayLine(nnx.Module):
         self.places.set_value(jnp.zeros_like(self.places.get_value()))
 
 
-class Delays(nnx.Module):
+class Delays(CheckedModule):
     """Spikes that arrive some steps later: after a delay of each input, or of each connection.
 
     A spike of step `t` with a delay of `d` steps leaves in step `t + d`. Delays of inputs give
@@ -206,8 +213,8 @@ class Delays(nnx.Module):
             TypeError: If an argument has the wrong type.
             ValueError: If a delay is no multiple of `dt`, or their shape is another.
         """
-        self.shape, self.batch = as_shape(shape), as_shape(tuple(batch))
-        self.units = None if units is None else as_shape(units)
+        self.shape, self.batch = as_shape(shape), as_shape(batch, "batch")
+        self.units = None if units is None else as_shape(units, "units")
         self.dt, self.dtype = as_dt(dt), jnp.dtype(dtype)
         if self.dtype != bool:
             if not jnp.issubdtype(self.dtype, jnp.floating):
@@ -229,6 +236,18 @@ class Delays(nnx.Module):
         if longest or self.units is not None:
             line = DelayLine(Ring.empty((longest + 1, *self.batch, inputs), self.dtype))
         self.line = nnx.data(line)
+
+    def _require_assignable(self, name: str, value: Any) -> None:
+        if "line" in vars(self) and name in (
+            "shape",
+            "units",
+            "delays",
+            "dt",
+            "batch",
+            "dtype",
+            "line",
+        ):
+            raise AttributeError(f"{name} of Delays is fixed when they are made: make new ones.")
 
     def __call__(self, spikes: SpikeArray | ArrayLike) -> SpikeArray:
         """Take one step.

@@ -128,6 +128,9 @@ class Pathway:
         Returns:
             The state after the last step, and the currents of all steps.
         """
+        if len(spikes) == 0:  # no loop, of which jax.disable_jit cannot tell the output
+            batch = spikes.shape[1 : spikes.ndim - len(self.drive.spikes_shape)]
+            return state, jnp.zeros((0, *batch, *self.drive.units), self.drive.dtype)
         state, spikes = self._arrive(arrays, state, spikes, method)
         recurrence, tracer = self.recurrence, state.tracer
         if recurrence is None or tracer is None:

@@ -20,6 +20,7 @@ from jax.interpreters import ad, batching, mlir
 from jaxtyping import Array, Float
 
 from .events import Events, active
+from .mapped import mapped
 from .rows import Rows, Wires
 
 # Spikes found per turn of the loop.
@@ -178,7 +179,7 @@ def _batch(arrays: Any, axes: Any, *, of: Of, **static: Any) -> tuple[Array, int
         result: Array = _project.bind(*every, of=of, **static)
         return result
 
-    return lax.map(one, several), 0
+    return mapped(one, several), 0
 
 
 ad.primitive_jvps[_project] = _jvp
@@ -243,7 +244,7 @@ def _to_inputs(
 
             return lax.fori_loop(0, rows.parts(wires, index), add, jnp.zeros((), wide))
 
-        return start + lax.map(value, jnp.arange(rows.inputs, dtype=jnp.int32))
+        return start + mapped(value, jnp.arange(rows.inputs, dtype=jnp.int32))
 
     return _over_batch(one, sums, start)
 
@@ -253,8 +254,8 @@ def _over_batch(one: Callable[[Array, Array], Array], batch: Array, start: Array
     if len(batch) == 1:
         return one(batch[0], start[0])[None]
     if len(start) == 1:
-        return lax.map(lambda each: one(each, start[0]), batch)
-    return lax.map(lambda both: one(*both), (batch, start))
+        return mapped(lambda each: one(each, start[0]), batch)
+    return mapped(lambda both: one(*both), (batch, start))
 
 
 def _for_spikes(
