@@ -518,3 +518,13 @@ def test_times_round_trip(cells, dt, graded):
     found_times, found_ids = payload.to_times(dt)
     np.testing.assert_array_equal(found_times, times)
     np.testing.assert_array_equal(found_ids, ids)
+
+
+@pytest.mark.parametrize("d", [0.1, 0.7, 0.3, 1e-3])
+def test_multiples_of_a_float32_time_step_fill_every_step_once(d):
+    dt, k = np.float32(d), np.arange(1, 20_001)
+    # As a user forms them: float64 products of the rounded dt or of the decimal, and rounded ones.
+    for times in (k * dt, k * float(dt), k * d, (k * d).astype(np.float32)):
+        train = SpikeArray.from_times(times, np.zeros(len(k), int), 1, dt)
+        assert train.spikes.shape == (20_000, 1)
+        assert train.spikes.all()

@@ -112,15 +112,16 @@ def as_event_steps(
 
 @np.errstate(over="ignore", invalid="ignore")  # of what is infinite
 def steps_at(
-    times: np.ndarray[Any, Any], dt: float, tolerance: float = 0.0, closed: str = "right"
+    times: np.ndarray[Any, Any], dt: Any, tolerance: float = 0.0, closed: str = "right"
 ) -> np.ndarray[Any, Any]:
     """The step that each time >= 0 falls in, from 0; as float64, NaN for NaN.
 
     A time that differs from a multiple of `dt` by no more than it may owe to rounding, in its own
-    dtype, or than `tolerance * dt`, counts as that multiple.
+    dtype and in that of `dt`, or than `tolerance * dt`, counts as that multiple.
     """
+    digits, dt = epsilon(np.asarray(dt).dtype) / 2, exact_number(dt)
     position = times.astype(np.float64) / dt
-    slack = np.full_like(position, tolerance)
+    slack = tolerance + digits * np.abs(position)
     if jnp.issubdtype(times.dtype, jnp.floating):
         # A multiple of dt is a product, rounded; and of a dt that the dtype may not hold.
         slack += np.spacing(np.abs(times)).astype(np.float64) / 2 / dt
@@ -129,7 +130,7 @@ def steps_at(
     return np.maximum(step_of(snapped(position, slack), closed), 0)
 
 
-def count_steps(length: Any, dt: float, tolerance: float = 0.0) -> float:
+def count_steps(length: Any, dt: Any, tolerance: float = 0.0) -> float:
     """Number of steps in a length of time, the last one perhaps in part; may be infinite."""
     given = np.asarray(length).dtype
     end = np.array([float(length)], given if jnp.issubdtype(given, jnp.floating) else np.float64)

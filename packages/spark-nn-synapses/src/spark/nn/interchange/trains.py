@@ -94,21 +94,20 @@ def gather(
         ValueError: If a time lies before the start, two spikes of a neuron fall in one step, or the
             steps are too many.
     """
-    dt, second, tolerance = (
-        as_length("dt", dt),
-        as_length("second", second),
-        as_tolerance(tolerance),
-    )
+    digits = max(epsilon(np.asarray(length).dtype) for length in (dt, second))
+    dt, second = as_length("dt", dt), as_length("second", second)
+    tolerance = as_tolerance(tolerance)
     one_of("closed", closed, CLOSED)
 
     def since_start(times: NumPyArray, epsilon: Any) -> tuple[NumPyArray, NumPyArray]:
         """Positions in steps, and how far they may be off by rounding."""
         elapsed = times - start
         # Rounded are, in the dtype of the times: start; a time step and a multiple of it; and the
-        # sum, a time. In float64: two operations on times and start, four on what has elapsed.
+        # sum, a time. In float64: two operations on times and start, four on what has elapsed; and
+        # the digits that dt came with.
         rounding = (epsilon / 2 + np.finfo(float).eps) * (
             abs(start) + 2 * np.abs(elapsed) + np.abs(times)
-        )
+        ) + digits / 2 * np.abs(elapsed)
         with np.errstate(over="ignore"):
             position, slack = elapsed * second / dt, rounding * second / dt
         return snapped(position, slack + tolerance), slack

@@ -28,7 +28,7 @@ def raster(
     closed: str = "right",
 ) -> NumPyArray:
     """Spikes over time, of shape `(time,) + shape`; see `SpikeArray.from_times`."""
-    dt, tolerance = as_length("dt", dt), as_tolerance(tolerance)
+    length_of_step, tolerance = as_length("dt", dt), as_tolerance(tolerance)
     one_of("closed", closed, CLOSED)
     times, ids, shape = _as_row("times", times), _as_row("ids", ids), as_shape(shape)
     neurons = math.prod(shape)
@@ -57,7 +57,7 @@ def raster(
             if closed == "right":
                 within = f"(0, duration] = (0, {end:g}]"
             raise ValueError(f"times must lie in {within}, got {times[steps >= length][0]}.")
-    return fill(steps, ids, length, neurons, dt, graded).reshape(int(length), *shape)
+    return fill(steps, ids, length, neurons, length_of_step, graded).reshape(int(length), *shape)
 
 
 def fill(
