@@ -100,17 +100,16 @@ def gather(
     one_of("closed", closed, CLOSED)
 
     def since_start(times: NumPyArray, epsilon: Any) -> tuple[NumPyArray, NumPyArray]:
-        """Positions in steps, and how far they may be off by rounding."""
+        """Positions in steps, and how far one may be off another by rounding."""
         elapsed = times - start
         # Rounded are, in the dtype of the times: start; a time step and a multiple of it; and the
-        # sum, a time. In float64: two operations on times and start, four on what has elapsed; and
-        # the digits that dt came with.
+        # sum, a time. In float64: two operations on times and start, four on what has elapsed.
         rounding = (epsilon / 2 + np.finfo(float).eps) * (
             abs(start) + 2 * np.abs(elapsed) + np.abs(times)
-        ) + digits / 2 * np.abs(elapsed)
+        )
         with np.errstate(over="ignore"):
             position, slack = elapsed * second / dt, rounding * second / dt
-        return snapped(position, slack + tolerance), slack
+        return snapped(position, slack + digits / 2 * np.abs(position) + tolerance), slack
 
     sizes = [len(train.times) for train in trains]
     ids = np.repeat(np.arange(len(trains)), sizes)
