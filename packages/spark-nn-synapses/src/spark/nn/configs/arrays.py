@@ -37,8 +37,6 @@ def hold(value: Any) -> Any:
         return bool(value)
     if not isinstance(value, (np.ndarray, jax.Array)):
         return value
-    if value.dtype == bool and value.ndim == 0:
-        return bool(value)
     if not (value.dtype == bool or jnp.issubdtype(value.dtype, jnp.number)):
         raise ValueError(f"must hold numbers, got {show(value)}.")
     return read_only(value)

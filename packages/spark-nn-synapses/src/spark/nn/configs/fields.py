@@ -17,6 +17,7 @@ from jax.typing import DTypeLike
 from pydantic import PlainValidator
 
 from spark.core.tracers._time import exact_number
+from spark.core.tracers.arguments import as_flag as as_boolean
 
 from .arrays import read_only
 from .errors import show
@@ -93,6 +94,14 @@ def as_time_step(value: Any) -> float:
     if isinstance(dt, np.ndarray) or dt <= 0:
         raise ValueError(f"must be a finite number > 0, got {show(value)}.")
     return exact_number(value)
+
+
+def as_flag(value: Any) -> bool:
+    """A boolean of Python, NumPy or JAX."""
+    try:
+        return as_boolean("", value)
+    except TypeError:
+        raise ValueError(f"must be a valid boolean, got {show(value)}.") from None
 
 
 def as_count(value: Any) -> int:
@@ -191,6 +200,9 @@ Portion = Annotated[float | np.ndarray[Any, Any] | jax.Array, PlainValidator(as_
 
 Probability = Annotated[float, PlainValidator(as_probability)]
 """A number in (0, 1]."""
+
+Flag = Annotated[bool, PlainValidator(as_flag)]
+"""A boolean, of NumPy or JAX too; kept as one of Python."""
 
 Count = Annotated[int, PlainValidator(as_count)]
 """An integer > 0."""

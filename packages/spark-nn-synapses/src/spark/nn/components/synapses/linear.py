@@ -9,6 +9,7 @@ from pydantic import model_validator
 
 from spark.core.tracers.rounding import arithmetic_dtype
 from spark.nn.configs import Config, DelayTimes, Dtype, Seed, TimeStep, Units
+from spark.nn.configs.fields import Flag
 from spark.nn.initializers import KernelInitializer, KernelInitializerConfig
 
 from .base import Synapses
@@ -42,7 +43,7 @@ class LinearSynapsesConfig(Config):
     """
 
     units: Units
-    async_spikes: bool = False
+    async_spikes: Flag = False
     kernel_initializer: KernelInitializer = KernelInitializerConfig(name="sparse_uniform")
     dt: TimeStep = 1.0
     dtype: Dtype = "float16"

@@ -16,7 +16,7 @@ from jaxtyping import Array, Bool, Float, Int
 from spark.core.tracers.rounding import arithmetic_dtype
 
 from .events import Events, active
-from .mapped import mapped
+from .map_leading import map_leading
 
 Way = Literal["auto", "dense", "events"]
 """How a projection is computed."""
@@ -171,7 +171,7 @@ def _projected(way: Way, wide: jnp.dtype) -> Callable[[Weights, Array], Array]:
             weight if each else jnp.broadcast_to(weight, (size, *weight.shape))
             for weight, each in zip(weights, mapped[0], strict=True)
         )
-        return mapped(lambda both: batched(*both), (spread, spikes)), True
+        return map_leading(lambda both: batched(*both), (spread, spikes)), True
 
     return projected
 
@@ -227,7 +227,7 @@ def _count(spikes: Bool[Array, "batch inputs"]) -> Int[Array, ""]:
 def _events(wide: jnp.dtype, weights: Weights, spikes: Array) -> Array:
     if len(spikes) == 1:
         return _add_rows(wide, weights, spikes[0])[None]
-    return mapped(functools.partial(_add_rows, wide, weights), spikes)
+    return map_leading(functools.partial(_add_rows, wide, weights), spikes)
 
 
 _RUN = {"dense": _dense_or_faults, "auto": _fewest, "events": _events}

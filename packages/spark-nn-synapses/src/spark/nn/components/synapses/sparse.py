@@ -20,7 +20,7 @@ from jax.interpreters import ad, batching, mlir
 from jaxtyping import Array, Float
 
 from .events import Events, active
-from .mapped import mapped
+from .map_leading import map_leading
 from .rows import Rows, Wires
 
 # Spikes found per turn of the loop.
@@ -179,7 +179,7 @@ def _batch(arrays: Any, axes: Any, *, of: Of, **static: Any) -> tuple[Array, int
         result: Array = _project.bind(*every, of=of, **static)
         return result
 
-    return mapped(one, several), 0
+    return map_leading(one, several), 0
 
 
 ad.primitive_jvps[_project] = _jvp
@@ -244,7 +244,7 @@ def _to_inputs(
 
             return lax.fori_loop(0, rows.parts(wires, index), add, jnp.zeros((), wide))
 
-        return start + mapped(value, jnp.arange(rows.inputs, dtype=jnp.int32))
+        return start + map_leading(value, jnp.arange(rows.inputs, dtype=jnp.int32))
 
     return _over_batch(one, sums, start)
 
@@ -254,8 +254,8 @@ def _over_batch(one: Callable[[Array, Array], Array], batch: Array, start: Array
     if len(batch) == 1:
         return one(batch[0], start[0])[None]
     if len(start) == 1:
-        return mapped(lambda each: one(each, start[0]), batch)
-    return mapped(lambda both: one(*both), (batch, start))
+        return map_leading(lambda each: one(each, start[0]), batch)
+    return map_leading(lambda both: one(*both), (batch, start))
 
 
 def _for_spikes(

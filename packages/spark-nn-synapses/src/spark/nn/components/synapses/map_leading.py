@@ -1,4 +1,4 @@
-"""`mapped`: `jax.lax.map`, also over nothing under `jax.disable_jit`."""
+"""`map_leading`: `jax.lax.map`, also over nothing under `jax.disable_jit`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jax import lax
 
 
-def mapped(function: Callable[[Any], Any], xs: Any) -> Any:
+def map_leading(function: Callable[[Any], Any], xs: Any) -> Any:
     """What a function makes of each leading entry of arrays.
 
     Args:
