@@ -48,8 +48,9 @@ KATEX = "katex@0.16"
 
 # What spark-bench compares with, each in an environment of its own: Python, and what is installed.
 PEERS = {
-    "brainpy": ("3.11", ["brainpy==2.8.2", "brainevent==0.2.1", "numba"]),
-    "brian2": ("3.11", ["brian2==2.9.0", "numpy<2.4"]),
+    "brainpy": ("3.12", ["brainpy==2.9.0", "brainevent==0.3.0", "numba"]),
+    "brian2": ("3.13", ["brian2==2.11.0"]),
+    "nest": ("3.12", ["nest-simulator==3.10.0"]),
     "norse": ("3.11", ["norse==1.1.0", "torch==2.13.0"]),
     "snntorch": ("3.11", ["snntorch==1.0.0", "torch==2.13.0", "numpy"]),
     "spark-snn": ("3.12", ["spark_snn==1.2.2"]),
