@@ -1,12 +1,14 @@
 """Everything that is run, checked and built; `nox -l` lists it.
 
-The README's two commands are `nox -s demo` and `nox -s tests lint types docs build`. The whole
-matrix of suite x Python x backend x JAX is `nox -s matrix`.
+The README's two commands are `nox -s demo` and `nox -s check`, which runs the sessions of `CHECKS`.
+The whole matrix of suite x Python x backend x JAX is `nox -s matrix`.
 """
 
 import json
 import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import nox
@@ -58,6 +60,9 @@ PEERS = {
     "spyx": ("3.11", ["spyx==1.0.0"]),
 }
 
+# What every change must pass; tests compile on one core while the others run on the other.
+CHECKS = ["tests", "lint", "types", "docs", "build"]
+
 # Has known vulnerabilities: a database that names none of them says nothing about the rest.
 CANARY = "jinja2==2.10"
 
@@ -65,7 +70,7 @@ nox.needs_version = ">=2025.2.9"
 nox.options.default_venv_backend = "uv|virtualenv"
 nox.options.download_python = "never"
 nox.options.error_on_missing_interpreters = True
-nox.options.sessions = ["tests", "lint", "types", "docs", "build"]
+nox.options.sessions = ["check"]
 
 
 def install(session, *packages, jax="newest", backend="cpu", group="test"):
@@ -91,12 +96,35 @@ def test(session, *what):
     session.run("pytest", "-W", torn, *what, *session.posargs)
 
 
+@nox.session(venv_backend="none")
+def check(session):
+    """Run every check with this Python and the newest JAX: the tests, and beside them the rest."""
+    run = [sys.executable, "-m", "nox", "--sessions"]
+    tests, *others = CHECKS
+    log = Path(session.create_tmp(), "others.log")
+    with log.open("w") as output:
+        beside = subprocess.Popen([*run, *others], stdout=output, stderr=subprocess.STDOUT)
+        try:
+            failed = subprocess.run([*run, tests, "--", *session.posargs]).returncode
+        finally:
+            failed |= beside.wait()
+    print(log.read_text())
+    if failed:
+        session.error("a check failed: its session says so above")
+
+
 @nox.session
-@nox.parametrize("jax", list(JAX))
-def tests(session, jax):
-    """Run all tests on the CPU with this Python, at both ends of the range of JAX."""
-    install(session, *PACKAGES, jax=jax)
+def tests(session):
+    """Run all tests on the CPU with this Python and the newest JAX."""
+    install(session, *PACKAGES)
     test(session, "-n", "auto", "packages", "tests-integration")
+
+
+@nox.session
+def oldest(session):
+    """Run the tests that versions of JAX may break on the oldest one; all of them: `matrix`."""
+    install(session, *PACKAGES, jax="oldest")
+    test(session, "-n", "auto", "-m", "versions", "packages", "tests-integration")
 
 
 @nox.session(python=PYTHONS)

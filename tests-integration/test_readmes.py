@@ -1,6 +1,7 @@
 """The code in every README runs as it stands there."""
 
 import re
+import tomllib
 from pathlib import Path
 
 import jax
@@ -21,11 +22,25 @@ def test_code_runs(readme, tmp_path, monkeypatch):
             exec(compile(block, str(readme), "exec"), {})
 
 
+def test_the_install_line_of_a_package_names_all_that_it_needs_from_here():
+    for readme in READMES[1:]:
+        project = tomllib.loads((readme.parent / "pyproject.toml").read_text())
+        required = {re.match(r"[\w-]+", each)[0] for each in project["project"]["dependencies"]}
+        siblings = {each.parent.name for each in READMES[1:]}
+        (line,) = re.findall("^pip install (.*)", readme.read_text(), re.MULTILINE)
+        named = {each.removeprefix("./packages/") for each in line.split()}
+        assert named == (required & siblings) | {readme.parent.name}
+        sources = project["tool"].get("uv", {}).get("sources", {})
+        assert {each["path"] for each in sources.values()} == {
+            f"../{name}" for name in required & siblings
+        }
+
+
 def test_ci_runs_the_command_of_the_readme():
     commands = [line for line in READMES[0].read_text().splitlines() if "nox -s" in line]
     assert sum("nox -s demo" in line for line in commands) == 1
-    assert sum("nox -s tests" in line for line in commands) == 1
+    assert sum("nox -s check" in line for line in commands) == 1
     for line in commands:
         if ".venv/bin/nox" in line:
             assert "pip install" in line
-    assert "grep -m1 'nox -s tests' README.md" in (ROOT / ".ci" / "run").read_text()
+    assert "grep -m1 'nox -s check' README.md" in (ROOT / ".ci" / "run").read_text()
