@@ -27,6 +27,9 @@ _HOW = ("way", "partition")
 _TRIES = 100
 """How many checkpoints may be deleted one after the other while a reader reads them."""
 
+_LISTINGS = 20
+"""How often listing a folder may fail because a writer deletes a checkpoint of it."""
+
 
 def save(
     directory: str | os.PathLike[str], step: int, module: nnx.Module, *, keep: int = 1
@@ -163,6 +166,8 @@ def _read(folder: Any, step: int, about: Mapping[str, str], arrays: Any) -> Any:
     with _reader(folder) as manager:
         written = manager.restore(step, args=ocp.args.Composite(about=ocp.args.JsonRestore()))
         written = written["about"]
+        if "checksums" not in written:  # saved before there were any
+            written = {"module": written, "checksums": {}}
         different = _differences(about, written["module"])
         if different:
             what = f"step {step} is of another run, or the module is not built:"
@@ -304,10 +309,11 @@ def _reader(folder: Any) -> Any:
 
     # Not read_only, which logs a warning; nothing is written unless one saves or deletes.
     options = ocp.CheckpointManagerOptions(create=False, enable_async_checkpointing=False)
-    for attempt in range(_TRIES):
+    attempts = 0
+    while True:
         try:
             return ocp.CheckpointManager(folder, options=options)
         except Exception as error:  # a checkpoint that a writer deletes while it is listed
-            if attempt == _TRIES - 1:
+            attempts += 1
+            if attempts == _LISTINGS:
                 raise CheckpointError(f"{folder}: cannot be listed ({error}).") from error
-    return None

@@ -20,15 +20,19 @@ def as_folder(directory: str | os.PathLike[str]) -> Any:
 
     Raises:
         TypeError: If it is neither a string nor a path.
-        CheckpointError: If it is a URL that `etils.epath` does not know, one that lost a slash, or
-            a path of Windows on another system.
+        CheckpointError: If it is empty, a URL that `etils.epath` does not know, one that lost a
+            slash, or a path of Windows on another system.
     """
     from etils import epath
 
     try:
         text = os.fspath(directory)
     except TypeError:
-        raise TypeError(f"directory must be a string or a path, got {directory!r}.") from None
+        text = None
+    if not isinstance(text, str):
+        raise TypeError(f"directory must be a string or a path, got {directory!r}.")
+    if not text:
+        raise CheckpointError("directory must name a folder, got an empty string.")
     url = _URL.match(text)
     if url is None:
         return epath.Path(_absolute(text))
@@ -47,7 +51,7 @@ def as_folder(directory: str | os.PathLike[str]) -> Any:
 
 
 def _absolute(path: str) -> Path:
-    absolute = Path(path).absolute()
+    absolute = Path(path).expanduser().absolute()
     if os.sep == "/" and "\\" in str(absolute):
         # TensorStore would take each for a slash, and write to two places.
         raise CheckpointError(f"{path}: backslashes separate folders on Windows alone.")

@@ -26,12 +26,12 @@ def _is_real(dtype: Any) -> bool:
 
 
 def own(value: Any) -> Any:
-    """A NumPy array as a copy, anything else as it is.
+    """A tree with its NumPy arrays copied.
 
     JAX reads a NumPy buffer after the call has returned, when its owner may have filled it anew;
     `jnp.array(value, copy=True)` reads it as late.
     """
-    return np.array(value) if isinstance(value, np.ndarray) else value
+    return jax.tree.map(lambda x: np.array(x) if isinstance(x, np.ndarray) else x, value)
 
 
 def real_array(name: str, value: Any) -> Any:
@@ -94,7 +94,6 @@ def fit(name: str, value: Array, shape: tuple[int, ...]) -> Array:
         ValueError: If it does not broadcast to `shape`.
     """
     require_fit(name, value.shape, shape)
-    value = own(value)
     if value.ndim in (0, len(shape)):
         return value
     return jnp.expand_dims(value, tuple(range(len(shape) - value.ndim)))
@@ -109,6 +108,8 @@ def as_shape(shape: Any, name: str = "shape") -> tuple[int, ...]:
     """
     try:
         each = shape if isinstance(shape, Sequence) or np.ndim(shape) == 1 else (shape,)
+        if any(isinstance(size, (bool, np.bool_)) for size in each):
+            raise TypeError
         sizes = tuple(operator.index(size) for size in each)
     except TypeError:
         raise TypeError(
@@ -157,7 +158,7 @@ def as_number(name: str, value: Any) -> float:
     """A concrete number.
 
     Raises:
-        TypeError: If it is none.
+        TypeError: If `value` is not a number.
     """
     try:
         if isinstance(value, (str, bytes)):

@@ -23,7 +23,7 @@ class CheckedModule(nnx.Module):
     def _require_assignable(self, name: str, value: Any) -> None:
         """Refuse an attribute that is fixed, with an error that says what to do instead."""
 
-    def _fit(self, name: str, value: Any) -> Array | None:
+    def _checked_value(self, name: str, value: Any) -> Array | None:
         """The value for a variable, after the checks of the constructor; None: not one of ours."""
 
     def _replace(self, **attributes: Any) -> None:
@@ -42,7 +42,10 @@ class CheckedModule(nnx.Module):
             return
         self._require_assignable(name, value)
         present = vars(self).get(name)
-        if not isinstance(present, nnx.Variable) or (checked := self._fit(name, value)) is None:
+        if (
+            not isinstance(present, nnx.Variable)
+            or (checked := self._checked_value(name, value)) is None
+        ):
             super().__setattr__(name, value)
         elif isinstance(value, nnx.Variable):
             held = value.get_raw_value()

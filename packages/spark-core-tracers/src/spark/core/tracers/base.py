@@ -31,9 +31,10 @@ from .arguments import (
     require_within,
 )
 from .assignment import CheckedModule
+from .coefficients import longest_time_constant
 from .law import State
 from .recurrence import Recurrence
-from .rounding import ROUNDINGS, Noise, Rounding, arithmetic_dtype
+from .rounding import ROUNDINGS, Noise, Rounding, arithmetic_dtype, rounded_dtype
 from .ways import METHODS, Method
 
 
@@ -183,7 +184,7 @@ class BaseTracer(CheckedModule, abc.ABC):
                 f"rng must be an nnx.RngStream, got {value!r}; a new tracer takes a seed."
             )
 
-    def _fit(self, name: str, value: Any) -> Array | None:
+    def _checked_value(self, name: str, value: Any) -> Array | None:
         if name not in (*self._parameter_names(), *self.recurrence.traces):
             return None
         # Under nnx.vmap a variable has axes that the tracer does not know of.
@@ -197,9 +198,10 @@ class BaseTracer(CheckedModule, abc.ABC):
         # Shorter ones leave nothing either, and would overflow in a derivative.
         shortest = 1e-15 * self.dt
         tau.require(lambda tau: tau >= shortest, f"be > 0 (at least {shortest:g})")
-        if self._is_euler:
+        if self._integrator == "euler":
             tau.require(lambda tau: tau >= self.dt, f"be at least dt = {self.dt:g} for Euler")
-        longest, kept = self._longest_time_constant(), self._decaying_dtype
+        kept = rounded_dtype(self.dtype, self.rounding)
+        longest = self._longest_time_constant()
         remedy = "a wider dtype or a longer dt"
         if kept != arithmetic_dtype(self.dtype):
             remedy = f"rounding='stochastic', {remedy}"
@@ -209,18 +211,12 @@ class BaseTracer(CheckedModule, abc.ABC):
         )
 
     def _longest_time_constant(self) -> float:
-        # A change of less than half an epsilon is rounded away.
-        half = float(jnp.finfo(self._decaying_dtype).eps) / 2
-        return self.dt / (half if self._is_euler else -math.log1p(-half))
+        kept = rounded_dtype(self.dtype, self.rounding)
+        return longest_time_constant(self.dt, kept, self._integrator)
 
     @property
-    def _decaying_dtype(self) -> jnp.dtype:
-        """The dtype in which a step must change a trace."""
-        return self.dtype if self.rounding == "nearest" else arithmetic_dtype(self.dtype)
-
-    @property
-    def _is_euler(self) -> bool:
-        return getattr(self.recurrence, "integrator", "exact") == "euler"
+    def _integrator(self) -> str:
+        return getattr(self.recurrence, "integrator", "exact")
 
     @property
     @abc.abstractmethod

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal, NamedTuple, TypeAlias, get_args
 
 import jax.numpy as jnp
@@ -44,6 +45,19 @@ class Decay(NamedTuple):
         lost = self.lost + later.lost * self.left
         # Of many decays near 1 the product has lost what the sum of the losses still has.
         return Decay(jnp.where(lost > 0.5, self.left * later.left, 1 - lost), lost)
+
+
+def longest_time_constant(dt: float, dtype: jnp.dtype, integrator: str) -> float:
+    """The longest time constant by which a step changes a trace that is rounded to nearest.
+
+    Args:
+        dt: Time step.
+        dtype: Dtype that the trace is rounded to.
+        integrator: As in `decay`.
+    """
+    # A change of less than half an epsilon is rounded away.
+    half = float(jnp.finfo(dtype).eps) / 2
+    return dt / (half if integrator == "euler" else -math.log1p(-half))
 
 
 def decay(tau: Parameter, dt: float, integrator: Integrator, steps: Steps = 1) -> Decay:

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from ._time import as_dt
-from .arguments import as_bounds, fit, own
+from .arguments import as_bounds, fit
 from .coefficients import Parameter, Steps
 from .maps import Relaxation, clip
 from .rounding import Noise, arithmetic_dtype, limit, round_state, round_to
@@ -160,7 +160,7 @@ class Law(abc.ABC, Generic[P]):
         """
         wide = arithmetic_dtype(dtype)
         named = {
-            name: fit(name, jnp.asarray(own(value)), shape).astype(wide)
+            name: fit(name, jnp.asarray(value), shape).astype(wide)
             for name, value in zip(self.parameters._fields, parameters, strict=True)
         }
         limits = self.range(dtype)

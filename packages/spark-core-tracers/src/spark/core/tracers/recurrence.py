@@ -56,6 +56,7 @@ class Recurrence(Law[P]):
             state: The state; its noise goes on.
             mask: Boolean, broadcastable to the shape of the state.
         """
+        parameters, state, mask = own((parameters, state, mask))
         shape = state.traces[0].shape
         mask = fit("mask", mask, shape)
         limits = self.range(state.traces[0].dtype)
@@ -76,6 +77,7 @@ class Recurrence(Law[P]):
         Returns:
             The state after the step, and the output of shape `*shape` in the dtype of the state.
         """
+        parameters, state, x = own((parameters, state, x))
         dtype, k, traces = self.prepare(parameters, state)
         traces, y = self.advance(k, dtype, traces, state.noise, x)
         return self._finish(state, traces, dtype, steps=1), y.astype(dtype)
@@ -115,6 +117,7 @@ class Recurrence(Law[P]):
         Returns:
             The state after the last step, and the outputs of all steps in the dtype of the state.
         """
+        parameters, state, xs = own((parameters, state, xs))
         dtype, k, traces = self.prepare(parameters, state)
         traces, ys = self.advance_over_time(k, dtype, traces, state.noise, xs, method)
         return self._finish(state, traces, dtype, steps=len(xs)), ys
@@ -145,7 +148,7 @@ class Recurrence(Law[P]):
         shape = traces[0].shape
         require_fit("xs[t]", xs.shape[1:], shape)
         parallel = choose(method, len(xs), math.prod(shape))
-        traces, (ys,) = run(Plan(self, dtype, parallel), k, traces, noise, own(xs))
+        traces, (ys,) = run(Plan(self, dtype, parallel), k, traces, noise, xs)
         return traces, ys
 
     def jump(

@@ -25,6 +25,11 @@ def arithmetic_dtype(dtype: jnp.dtype) -> jnp.dtype:
     return jnp.dtype("float64" if dtype == jnp.float64 else "float32")
 
 
+def rounded_dtype(dtype: jnp.dtype, rounding: Rounding) -> jnp.dtype:
+    """The dtype whose spacing a step must overcome: stochastic rounding keeps smaller changes."""
+    return dtype if rounding == "nearest" else arithmetic_dtype(dtype)
+
+
 def smallest(dtype: jnp.dtype) -> float:
     """The smallest positive number of a dtype that counts in arithmetic.
 

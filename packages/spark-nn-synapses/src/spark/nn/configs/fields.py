@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import DTypeLike
 from pydantic import PlainValidator
+from pydantic.fields import FieldInfo
 
 from spark.core.tracers._time import exact_number
 from spark.core.tracers.arguments import as_flag as as_boolean
@@ -39,33 +40,19 @@ def as_units(value: Any) -> tuple[int, ...]:
     return sizes
 
 
-def as_parameter(value: Any, what: str = "be finite") -> float | np.ndarray[Any, Any]:
-    """A finite number, or an array of them; what has no axis becomes a float.
-
-    Args:
-        value: What came.
-        what: Ends the sentence "must ..." where a number is not finite.
-    """
-    try:
-        array = np.asarray(value)
-    except (TypeError, ValueError):
-        raise ValueError(f"must be a number or an array of numbers, got {show(value)}.") from None
-    if not _is_real(array.dtype):
-        raise ValueError(
-            f"must be a number or an array of numbers, got {show(value)} of dtype {array.dtype}."
-        )
-    if not jnp.issubdtype(array.dtype, jnp.floating):
-        array = array.astype(np.float64)
-    _require(array, np.isfinite, what)
+def as_parameter(value: Any) -> float | np.ndarray[Any, Any]:
+    """A finite number, or an array of them; what has no axis becomes a float."""
+    array = _as_reals(value)
+    _require(array, np.isfinite, "be finite")
     return read_only(array) if array.ndim else float(array)
 
 
 def as_time_constant(value: Any) -> float | np.ndarray[Any, Any]:
-    """A parameter that is positive."""
-    # Beyond, half an epsilon of float32 is more than what a step decays.
-    tau = as_parameter(value, "be finite, and at most 1.67772e+07 time steps in float32")
-    _require(np.asarray(tau), lambda tau: tau > 0, "be > 0")
-    return tau
+    """A positive number, or an array of them; how long it may be depends on other fields."""
+    array = _as_reals(value)
+    _require(array, lambda tau: ~np.isnan(tau), "be finite")
+    _require(array, lambda tau: tau > 0, "be > 0")
+    return read_only(array) if array.ndim else float(array)
 
 
 def as_portion(value: Any) -> float | np.ndarray[Any, Any]:
@@ -224,6 +211,23 @@ Seed = Annotated[int | None, PlainValidator(as_seed)]
 
 Names = Annotated[tuple[str, ...], PlainValidator(as_names)]
 """One or several names; kept as a tuple."""
+
+
+def is_time_constant(field: FieldInfo) -> bool:
+    """Whether a field of a configuration is a `TimeConstant`."""
+    return any(getattr(each, "func", None) is as_time_constant for each in field.metadata)
+
+
+def _as_reals(value: Any) -> np.ndarray[Any, Any]:
+    try:
+        array = np.asarray(value)
+    except (TypeError, ValueError):
+        raise ValueError(f"must be a number or an array of numbers, got {show(value)}.") from None
+    if not _is_real(array.dtype):
+        raise ValueError(
+            f"must be a number or an array of numbers, got {show(value)} of dtype {array.dtype}."
+        )
+    return array if jnp.issubdtype(array.dtype, jnp.floating) else array.astype(np.float64)
 
 
 def _integer(value: Any) -> int:

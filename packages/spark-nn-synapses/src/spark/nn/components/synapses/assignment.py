@@ -1,4 +1,4 @@
-"""What may be assigned to the attributes of synapses, and what to do instead of the rest."""
+"""Assignment to attributes of synapses: checked, or refused with the remedy."""
 
 from __future__ import annotations
 
@@ -51,12 +51,14 @@ def require_assignable(module: Any, name: str, value: Any) -> None:
         raise AttributeError(f"{name} of a {kind} is made by build: {instead}.")
 
 
-def fit(module: Any, name: str, value: Any) -> Array | None:
+def checked_value(module: Any, name: str, value: Any) -> Array | None:
     """The value for `weights` or `base`, after the checks of `build`; None for another name."""
     given = value.get_value() if isinstance(value, nnx.Variable) else value
     if name == "weights":
         present = module.weights.get_value()
-        return jnp.asarray(as_kernel(name, given, present.shape, present.dtype, "as stored"))
+        return jnp.asarray(
+            as_kernel(name, given, present.shape, present.dtype, "(inputs, targets)")
+        )
     if name == "base":
         drive = module.pathway.drive
         checked = as_parameter(name, given, drive.units, drive.dtype)
@@ -72,8 +74,9 @@ def _variable(module: Any, name: str) -> str | None:
     for owner in ("current_tracer", "release_tracer"):
         tracer = getattr(module, owner)
         if tracer is not None and name in tracer.recurrence.parameters._fields:
-            is_base = module.base is not None and name == (*tracer.recurrence.bases, "")[-2]
-            return "base" if is_base else f"{owner}.{name}"
+            # That of the last stage is added to the sum of the traces.
+            is_added = module.base is not None and name in tracer.recurrence.bases[-1:]
+            return "base" if is_added else f"{owner}.{name}"
     return None
 
 

@@ -27,7 +27,7 @@ from .arguments import (
     outside_transforms,
     require_no_time,
 )
-from .assignment import fit, require_assignable
+from .assignment import checked_value, require_assignable
 from .building import Parts, assemble
 from .delays import DelayLine
 from .drive import Drive, Kernel
@@ -205,8 +205,8 @@ class Synapses(CheckedModule, abc.ABC):
         if "config" in vars(self):
             require_assignable(self, name, value)
 
-    def _fit(self, name: str, value: Any) -> Array | None:
-        return fit(self, name, value)
+    def _checked_value(self, name: str, value: Any) -> Array | None:
+        return checked_value(self, name, value)
 
     def reset(self) -> None:
         """Put every trace to rest, and forget what is on its way.

@@ -109,8 +109,12 @@ def assemble(
     if tracer_class is not None:
         pathway = _trace(parts, pathway, config, wiring, tracer_class, spec.batch, seed)
     _delay(parts, pathway.drive, config, wiring, spec.batch)
-    if wiring.rows is None or wiring.rows.stored:
-        response = _response(config, wiring, inputs)
+    response = _response(config, wiring, inputs)
+    if wiring.rows is not None and not wiring.rows.stored:
+        # The largest number of the distribution stands for its weights.
+        largest = jnp.max(jnp.abs(weights), keepdims=True)
+        warn_of_underflow(largest, response, pathway.drive.dtype, drawn=False)
+    else:
         drawn = wiring.weights is None and not isinstance(config.kernel_initializer, np.ndarray)
         warn_of_underflow(weights, response, pathway.drive.dtype, drawn)
     if partition is not None:
@@ -246,8 +250,8 @@ def _response(config: Any, wiring: Wiring, inputs: tuple[int, ...]) -> np.ndarra
         matrix = matrix * np.abs(as_matrix(np.asarray(factor), config.units, inputs))
     if config.connectivity == "dense":
         return matrix
-    if matrix.size == 1:
-        return matrix[0]
+    if matrix.size == 1 or (wiring.rows is not None and not wiring.rows.stored):
+        return np.max(matrix, keepdims=True)[0]
     whole = np.broadcast_to(matrix, (len(matrix), math.prod(config.units)))
     return along_rows(wiring, "scale", whole)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import sys
 import warnings
 from typing import Any, NamedTuple, TypeAlias
 
@@ -46,7 +47,7 @@ def as_kernel(
 def as_weights(
     name: str, value: Any, shape: tuple[int, ...], axes: str = "units + input_shape"
 ) -> AnyArray:
-    """The first half of `as_kernel`: numbers of some shape, in the dtype that they came in."""
+    """Numbers of some shape, in the dtype that they came in; see `as_kernel`."""
     array = value.value if isinstance(value, FloatArray) else value
     try:
         array = array if isinstance(array, jax.Array) else np.asarray(array)
@@ -63,13 +64,16 @@ def as_weights(
 
 
 def stored(name: str, weights: AnyArray, dtype: jnp.dtype, drawn: bool = False) -> AnyArray:
-    """The second half of `as_kernel`: weights in the dtype of a kernel, none of them lost.
+    """Weights in the dtype of a kernel, once it is sure that none of them is lost.
 
     Args:
         name: What an error calls them.
         weights: The weights, in the dtype that they came in.
         dtype: Dtype to store them in.
         drawn: Whether they are random; see `in_dtype`.
+
+    Raises:
+        ValueError: If a weight is not finite in the dtype, or counts as 0 and was not 0.
     """
     kernel = in_dtype(weights, dtype, drawn)
     if not isinstance(kernel, jax.core.Tracer):
@@ -113,13 +117,15 @@ def _is_not_0(weights: AnyArray) -> Any:
 
 
 class Fault(NamedTuple):
-    """The first weight that a kernel has not kept.
+    """The first weight that a kernel has not kept, if there is one.
 
     Attributes:
-        where: Its index; if there is none, beyond the last.
-        value: What it was; if there is none, 0.
+        found: Whether there is one.
+        where: Its index.
+        value: What it was.
     """
 
+    found: Bool[Array, ""]
     where: tuple[Int[Array, ""], ...]
     value: Float[Array, ""]
 
@@ -128,12 +134,12 @@ def first_fault(weights: AnyArray, kernel: Array) -> Fault:
     """Look for a lost weight on the devices, none of which may have the whole kernel."""
     # Elementwise and by minima: nothing is gathered, however the kernel is sharded.
     fault: Bool[Array, "..."] = is_lost(weights, kernel)
-    index = []
+    found, index = jnp.any(fault), []
     for axis, size in enumerate(kernel.shape):
         place = lax.broadcasted_iota(jnp.int32, kernel.shape, axis)
         index.append(jnp.min(place, where=fault, initial=size))
         fault &= place == index[-1]
-    return Fault(tuple(index), jnp.sum(weights, where=fault))
+    return Fault(found, tuple(index), jnp.sum(weights, where=fault))
 
 
 def require_no_fault(name: str, fault: Fault, dtype: jnp.dtype) -> None:
@@ -142,7 +148,7 @@ def require_no_fault(name: str, fault: Fault, dtype: jnp.dtype) -> None:
     Raises:
         ValueError: If it has.
     """
-    if not isinstance(fault.value, jax.core.Tracer) and float(fault.value) != 0:
+    if not isinstance(fault.found, jax.core.Tracer) and bool(fault.found):
         where = tuple(map(int, fault.where))
         raise _fault(name, dtype, float(fault.value), where)
 
@@ -158,27 +164,32 @@ def warn_of_underflow(weights: Array, response: Any, dtype: jnp.dtype, drawn: bo
     """
     if isinstance(weights, jax.core.Tracer) or arithmetic_dtype(dtype) == dtype:
         return
-    current, where = _underflow(weights, response, dtype, drawn)
-    if float(current):
+    fault = _underflow(weights, response, dtype, drawn)
+    if bool(fault.found):
+        where = tuple(map(int, fault.where))
         warnings.warn(
-            f"a spike gives a current of {float(current):.3g} at most along the weight at index "
-            f"{tuple(map(int, where))} (inputs first), and {dtype} holds none below "
-            f"{smallest(dtype):.3g}: choose dtype='float32', or a smaller unit, such as pA instead "
-            "of A.",
-            stacklevel=4,
+            f"a spike gives a current of {float(fault.value):.3g} at most along the weight at "
+            f"index {where} (inputs first), and {dtype} holds none below {smallest(dtype):.3g}: "
+            "choose dtype='float32', or a smaller unit, such as pA instead of A.",
+            stacklevel=_of_the_caller(),
         )
 
 
+def _of_the_caller() -> int:
+    """The `stacklevel` of the first frame that is not of this namespace."""
+    frame, level = sys._getframe(1), 1
+    while frame.f_back and frame.f_globals.get("__name__", "").startswith("spark."):
+        frame, level = frame.f_back, level + 1
+    return level
+
+
 @functools.partial(jax.jit, static_argnums=(2, 3))
-def _underflow(
-    weights: Array, response: Any, dtype: jnp.dtype, drawn: bool
-) -> tuple[Array, tuple[Array, ...]]:
-    """The first current that counts as 0, and where it is."""
+def _underflow(weights: Array, response: Any, dtype: jnp.dtype, drawn: bool) -> Fault:
+    """The first current that counts as 0."""
     wide = arithmetic_dtype(dtype)
     currents = weights.astype(wide) * jnp.asarray(response).astype(wide)
     # What is too large is limited, not lost.
-    where, value = first_fault(currents, jnp.clip(in_dtype(currents, dtype, drawn), -1, 1))
-    return value, where
+    return first_fault(currents, jnp.clip(in_dtype(currents, dtype, drawn), -1, 1))
 
 
 def _fault(name: str, dtype: jnp.dtype, value: float, where: tuple[int, ...]) -> ValueError:

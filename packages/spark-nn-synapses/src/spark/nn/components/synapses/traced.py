@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
+import jax.numpy as jnp
 import numpy as np
-from pydantic import field_validator
+from pydantic import field_validator, model_validator
 
 from spark.core.tracers import BaseTracer, DoubleTracer, Integrator, Rounding, Tracer
+from spark.core.tracers.coefficients import longest_time_constant
+from spark.core.tracers.rounding import rounded_dtype
 from spark.nn.configs import Config, Names, Parameter, TimeConstant
+from spark.nn.configs.fields import is_time_constant
 
 from .linear import LinearSynapses, LinearSynapsesConfig
 
@@ -42,6 +46,18 @@ class _TracerConfig(LinearSynapsesConfig):
     def release(self) -> dict[str, Any]:
         """Parameters of the tracer of the inputs by name; none if there is no such tracer."""
         return {name: getattr(self, name) for name in self.release_names}
+
+    @model_validator(mode="after")
+    def _time_constants_decay(self) -> Self:
+        kept = rounded_dtype(jnp.dtype(self.dtype), self.rounding)
+        longest = longest_time_constant(self.dt, kept, self.integrator)
+        for name, field in type(self).model_fields.items():
+            tau = np.max(getattr(self, name)) if is_time_constant(field) else 0.0
+            if tau > longest:
+                raise ValueError(
+                    f"{name} must be at most {longest:.6g} to decay in {kept}, got {tau:g}"
+                )
+        return self
 
     @field_validator("trainable")
     @classmethod
