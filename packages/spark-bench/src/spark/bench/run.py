@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import math
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -63,6 +65,7 @@ def run(
     cases: Sequence[Case],
     plan: Plan,
     on_group: Callable[[str, int], None] = lambda group, process: None,
+    until: float = math.inf,
 ) -> Outcome:
     """Measure cases group by group; the file holds every finished group at any moment.
 
@@ -70,6 +73,7 @@ def run(
         cases: What to measure.
         plan: How.
         on_group: Called with the name of the group and the number of the process before each.
+        until: Begin no group after this time, by `time.monotonic`; its cases are skipped.
 
     Raises:
         ValueError: If the file to resume cannot be read.
@@ -80,6 +84,9 @@ def run(
     failures: dict[str, str] = {}
     skipped: dict[str, str] = {}
     for group, members in groups(case for case in cases if case.name not in done).items():
+        if time.monotonic() > until:
+            skipped |= {case.name: "the time was over" for case in members}
+            continue
         found: dict[str, list[tuple[Timing, Environment]]] = {case.name: [] for case in members}
         try:
             for process in range(plan.processes):

@@ -4,6 +4,7 @@ from . import (
     budget,
     calls,
     connections,
+    device,
     gradients,
     limits,
     projections,
@@ -26,6 +27,7 @@ BUILT_IN = tuple(
         scaling,
         ways,
         projections,
+        device,
     )
 )
 """Functions that return cases, in the order in which they are listed and run."""

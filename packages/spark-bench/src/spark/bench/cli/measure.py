@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -83,11 +84,11 @@ def run(
         cases = select(suite.value, case or [], dtype or [])
         if limits:
             cases = list({each.name: each for each in select(patterns=["limits"]) + cases}.values())
-    outcome = _measure(cases, suite, backend, json, resume, rounds, processes)
+    outcome = measure(cases, suite, backend, json, resume, rounds, processes)
     if limits:
         out.print(limit_table(outcome.records))
     out.print(record_table(outcome.records))
-    _finish(outcome)
+    finish(outcome)
 
 
 @app.command()
@@ -99,9 +100,9 @@ def limits(backend: Where = None, json: Json = None) -> None:
     from ..registry import select
     from ..tables import limit_table
 
-    outcome = _measure(select(patterns=["limits"]), Suite.quick, backend, json)
+    outcome = measure(select(patterns=["limits"]), Suite.quick, backend, json)
     out.print(limit_table(outcome.records))
-    _finish(outcome)
+    finish(outcome)
 
 
 @app.command()
@@ -130,7 +131,7 @@ def choose(
         os.environ["JAX_PLATFORMS"] = BACKENDS[backend.value]
     failed = None
     if results is None:
-        failed = _measure(select(patterns=["ways"]), Suite.quick, backend, json, resume)
+        failed = measure(select(patterns=["ways"]), Suite.quick, backend, json, resume)
         found = failed.records
     else:
         with guarded():
@@ -154,12 +155,12 @@ def choose(
         platform = str(next(iter(found.values())).metadata.get("device_platform", "?"))
         out.print(f"Thresholds fitted to this grid: {as_entry(platform, fit(grid))}")
     if failed is not None:
-        _finish(failed)
+        finish(failed)
     if furthest.over_best > GOOD_ENOUGH:
         raise typer.Exit(ExitCode.FAILED)
 
 
-def _measure(
+def measure(
     cases: list[Case],
     suite: Suite,
     backend: Backend | None,
@@ -167,8 +168,20 @@ def _measure(
     resume: bool = False,
     rounds: int | None = None,
     processes: int | None = None,
+    until: float = math.inf,
 ) -> Outcome:
-    """Run cases behind a progress bar; an interrupt keeps what was written."""
+    """Run cases behind a progress bar; an interrupt keeps what was written.
+
+    Args:
+        cases: What to measure.
+        suite: How often, where `rounds` and `processes` do not say so.
+        backend: Where to run.
+        json: Where to write.
+        resume: Whether to keep what the file holds.
+        rounds: Values per case and process.
+        processes: Processes per case.
+        until: Begin no group after this time, by `time.monotonic`; what is left out is said.
+    """
     from ..registry import groups
     from ..run import PROTOCOLS, Plan
     from ..run import run as run_cases
@@ -185,10 +198,11 @@ def _measure(
         def show(group: str, process: int) -> None:
             bar.update(task, description=group, advance=1)
 
-        return run_cases(cases, plan, show)
+        return run_cases(cases, plan, show, until)
 
 
-def _finish(outcome: Outcome) -> None:
+def finish(outcome: Outcome) -> None:
+    """Say what was left out, and exit with 3 if something failed."""
     for name, why in outcome.skipped.items():
         err.print(f"[yellow]{name} is skipped:[/yellow] {why}", markup=True, highlight=False)
     for group, why in outcome.failures.items():

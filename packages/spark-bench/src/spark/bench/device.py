@@ -1,0 +1,71 @@
+"""Tests of a repository on a device, within a time limit, as a record beside what was measured."""
+
+from __future__ import annotations
+
+import collections
+import os
+import re
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import pyperf
+
+from .environment import Environment, environment
+from .processes import BACKENDS
+
+NAME = "device/tests"
+"""Name of the record."""
+
+_RESULT = re.compile(r"^(\S+::.*?) (PASSED|FAILED|ERROR|SKIPPED|XFAIL)\b")
+
+
+def run_tests(paths: Sequence[Path], backend: str | None, seconds: float) -> pyperf.Benchmark:
+    """Run tests by pytest until they are over, or the time is.
+
+    Args:
+        paths: Files or folders of tests.
+        backend: Which of `BACKENDS`, or None for what JAX takes by itself.
+        seconds: When to stop.
+
+    Returns:
+        The time that they took; in its metadata how many passed, failed and were skipped, which
+        ones failed, and whether all were run.
+    """
+    variables = dict(os.environ) | {"XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
+    variables["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
+    if backend is not None:
+        variables["JAX_PLATFORMS"] = BACKENDS[backend]
+    command = [sys.executable, "-m", "pytest", "-v", "--color=no", "-p", "no:cacheprovider"]
+    counts: collections.Counter[str] = collections.Counter()
+    failed: list[str] = []
+    start = time.perf_counter()
+    with subprocess.Popen(
+        [*command, *map(str, paths)], stdout=subprocess.PIPE, text=True, env=variables
+    ) as process:
+        limit = threading.Timer(seconds, process.kill)
+        limit.start()
+        assert process.stdout is not None
+        for line in process.stdout:
+            if found := _RESULT.match(line):
+                counts[found[2]] += 1
+                if found[2] in ("FAILED", "ERROR"):
+                    failed.append(found[1])
+        limit.cancel()
+    metadata: Environment = {
+        "name": NAME,
+        "unit": "second",
+        "tests_passed": counts["PASSED"],
+        "tests_failed": len(failed),
+        "tests_skipped": counts["SKIPPED"] + counts["XFAIL"],
+        "tests_which_failed": ", ".join(failed) or "none",
+        # Killed at the limit, a process has no exit code of pytest's.
+        "tests_complete": "yes" if process.returncode >= 0 else "no",
+    }
+    run = pyperf.Run(
+        [time.perf_counter() - start], metadata=metadata | environment(), collect_metadata=False
+    )
+    return pyperf.Benchmark([run])

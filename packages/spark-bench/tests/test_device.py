@@ -1,0 +1,58 @@
+"""What an accelerator is asked first, tried on the CPU and at small sizes."""
+
+import jax
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from spark.bench import records
+from spark.bench.cases import device as cases
+from spark.bench.cli import ExitCode, app
+from spark.bench.device import NAME, run_tests
+
+TESTS = """
+import pytest, time
+def test_right(): pass
+@pytest.mark.parametrize("name", ["a b", "c"])
+def test_of(name): assert name == "c"
+@pytest.mark.skip(reason="never")
+def test_skipped(): pass
+def test_that_waits(): time.sleep({seconds})
+"""
+
+
+@pytest.mark.parametrize(("seconds", "complete", "passed"), [(0, "yes", 3), (60, "no", 2)])
+def test_tests_are_counted_and_stopped_in_time(tmp_path, seconds, complete, passed):
+    (tmp_path / "test_these.py").write_text(TESTS.format(seconds=seconds))
+    limit = 60 if complete == "yes" else 10  # seconds to start pytest in
+    found = run_tests([tmp_path], "cpu", limit).get_metadata()
+    assert found["tests_complete"] == complete
+    counts = [found[f"tests_{name}"] for name in ("passed", "failed", "skipped")]
+    assert counts == [passed, 1, 1]
+    assert found["tests_which_failed"].endswith("test_of[a b]")
+
+
+def test_one_file_holds_what_was_measured_and_what_the_tests_said(tmp_path):
+    (tmp_path / "test_these.py").write_text("def test_wrong(): assert False")
+    json = tmp_path / "device.json"
+    arguments = ["device", "--json", json, "--tests", tmp_path, "--case", "limits/dispatch"]
+    found = CliRunner().invoke(app, [str(each) for each in arguments])
+    assert found.exit_code == ExitCode.FAILED, found.output
+    measured = records.read(json)
+    assert list(measured) == ["limits/dispatch", NAME]
+    assert measured[NAME].metadata["tests_failed"] == 1
+    assert "device_platform" in measured[NAME].metadata
+
+
+def test_cases_of_a_device_compute_the_same():
+    ways = [np.asarray(cases._sequence(way, 50, 8)()) for way in ("sequential", "parallel")]
+    # Single precision over the 100 steps that a trace remembers.
+    np.testing.assert_allclose(*ways, atol=1e-5)
+    sums = [np.asarray(cases._project(way, 256)()) for way in ("dense", "events")]
+    np.testing.assert_allclose(*sums, atol=1e-5)  # of two or three weights of about 1
+    assert cases._stored(256)().shape == (256,)
+    for setup in (cases._copy, cases._step):
+        program = setup("float16", 64)
+        first, second = program(), program()
+        assert jax.tree.leaves(second)[0].shape == (64,)
+        assert jax.tree.leaves(first)[0].is_deleted()  # it was taken over in place
