@@ -32,6 +32,7 @@ ENTRIES = {
     "parameter": lambda frame: Tracer(SIZE, tau=1.0, base=frame, dtype="float32").value,
     "mask": by_mask,
     "jump": lambda frame: tracer().jump(np.ones(SIZE), np.arange(SIZE), 1.0, frame),
+    "pure rest": lambda frame: LAW.init(P._replace(base=frame), (SIZE,)).traces[0],
     "pure step": lambda frame: LAW.step(P, START, frame)[1],
     "pure scan": lambda frame: LAW.scan(P, START, frame[None])[1][0],
     "pure parameter": lambda frame: LAW.step(P._replace(base=frame), START, jnp.float32(0))[1],

@@ -238,7 +238,7 @@ REFUSED = [
     ({"seed": jax.random.key(0)}, "seed must be .* JAX PRNG key: .* as rngs"),
     ({"tau": 0}, "tau must be > 0, got 0"),
     ({"tau": [5.0, -1.0]}, r"tau must be > 0, got -1 at index \(1,\)"),
-    ({"tau": np.nan}, "tau must be finite, and at most 1.67772e.07 time steps in float32, got nan"),
+    ({"tau": np.nan}, "tau must be finite, got nan"),
     ({"tau": "5"}, "tau must be a number or an array of numbers, got '5'"),
     ({"tau": None}, "tau must be a number .* got None"),
     ({"tau": 1j}, "tau must be a number .* dtype complex128"),

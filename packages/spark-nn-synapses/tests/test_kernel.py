@@ -18,6 +18,7 @@ from spark.nn.components.synapses import (
     SparseConnectivity,
     TracedSynapses,
 )
+from spark.nn.configs import ConfigError
 from spark.nn.initializers import KernelInitializerConfig
 
 CLASSES = [LinearSynapses, TracedSynapses, DoubleTracedSynapses, RUTracedSynapses]
@@ -202,3 +203,32 @@ def test_a_base_that_a_trace_cannot_rest_on_is_refused():
     TracedSynapses(units=2, **DENSE, base=1e-9, dtype="float32").build({"spikes": InputSpec((2,))})
     with pytest.raises(ValueError, match=r"base must be 0 or at least 5\.96e-08 in float16"):
         TracedSynapses(units=2, **DENSE, base=1e-9).build({"spikes": InputSpec((2,))})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "longest"),
+    [
+        # dt / -log(1 - eps/2), and dt / (eps/2) for Euler steps; eps of float16 is 2^-10.
+        ({"rounding": "nearest"}, 2047.5),
+        ({"rounding": "nearest", "integrator": "euler", "dt": 0.5}, 1024),
+        ({}, 16777215.5),
+        ({"integrator": "euler"}, 16777216),
+    ],
+)
+def test_the_longest_time_constant_is_named(arguments, longest):
+    for cls, name in ((TracedSynapses, "tau"), (DoubleTracedSynapses, "tau_2")):
+        for wrong in (np.inf, longest * 1.01, np.array([1.0, np.inf])):
+            with pytest.raises(
+                ConfigError, match=f"{name} must be at most {longest:.6g}".replace("+", ".")
+            ):
+                cls(units=2, **arguments, **{name: wrong})
+    TracedSynapses(units=2, tau=longest * 0.99, **arguments).build({"spikes": InputSpec((2,))})
+
+
+@pytest.mark.parametrize("weights", [np.array([6e-12, 7e-12]), np.array([0.0, 1e-9])])
+def test_drawn_weights_that_no_current_shows_are_warned_of(weights):
+    connectivity = ProceduralConnectivity(fan_out=3)
+    synapses = LinearSynapses(units=20, connectivity=connectivity, kernel_initializer=weights)
+    with pytest.warns(UserWarning, match="float16 holds none below") as caught:
+        synapses(np.ones(4))  # the first call builds
+    assert caught[0].filename == __file__

@@ -55,7 +55,8 @@ class _TracerConfig(LinearSynapsesConfig):
             tau = np.max(getattr(self, name)) if is_time_constant(field) else 0.0
             if tau > longest:
                 raise ValueError(
-                    f"{name} must be at most {longest:.6g} to decay in {kept}, got {tau:g}"
+                    f"{name} must be at most {longest:.6g} to decay in {kept} rounded to nearest, "
+                    f"got {tau:g}: use rounding='stochastic', a wider dtype or a longer dt"
                 )
         return self
 
