@@ -1,8 +1,10 @@
 """Where checkpoints go: folders, file URLs, and URLs that Orbax knows or does not."""
 
+import importlib
 from pathlib import Path, PureWindowsPath
 
 import fsspec
+import numpy as np
 import orbax.checkpoint as ocp
 import pytest
 from etils import epath
@@ -100,3 +102,33 @@ def test_a_path_is_no_url(here, directory):
 def test_a_directory_is_a_string_or_a_path(call):
     with pytest.raises(TypeError, match="directory must be a string or a path, got 3"):
         call(3)
+
+
+def test_a_tilde_is_the_home_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    checkpoints.save("~/run", 1, Tracer(2, tau=5.0))
+    assert (tmp_path / "run" / "1").is_dir()
+    assert not (tmp_path / "~").exists()
+
+
+def test_what_names_no_folder_is_refused():
+    with pytest.raises(checkpoints.CheckpointError, match="directory must name a folder"):
+        checkpoints.save("", 1, Tracer(2, tau=5.0))
+    with pytest.raises(TypeError, match="directory must be a string or a path, got b'run'"):
+        checkpoints.restore(b"run", Tracer(2, tau=5.0))
+
+
+def test_a_checkpoint_without_checksums_is_restored(tmp_path, monkeypatch):
+    # As version 0.1.0 wrote them at first: the description of the module, and nothing beside it.
+    saved = importlib.import_module("spark.core.checkpoints.checkpoints")
+    described = saved.describe(Tracer(2, tau=5.0))
+    tracer = Tracer(2, tau=5.0)
+    tracer([1.0, 2.0])
+    with ocp.CheckpointManager(tmp_path) as manager:
+        arrays = ocp.args.StandardSave(saved._arrays(tracer))
+        about = ocp.args.JsonSave(described)
+        manager.save(3, args=ocp.args.Composite(state=arrays, about=about))
+    other = Tracer(2, tau=5.0)
+    assert checkpoints.restore(tmp_path, other) == 3
+    np.testing.assert_array_equal(other.value, tracer.value)
