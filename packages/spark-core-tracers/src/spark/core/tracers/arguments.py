@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import functools
 import operator
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +13,7 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array
 
-from .rounding import STORAGE_DTYPES, arithmetic_dtype, smallest
+from .rounding import STORAGE_DTYPES
 
 
 @functools.cache
@@ -261,98 +261,3 @@ def one_of(name: str, value: Any, options: Sequence[str]) -> Any:
     if value not in options:
         raise ValueError(f"{name} must be one of {', '.join(map(repr, options))}, got {value!r}.")
     return value
-
-
-class Checked(NamedTuple):
-    """A parameter as it came and as it is kept.
-
-    Attributes:
-        name: Name of the argument.
-        given: What came, as an array.
-        kept: The same in the arithmetic dtype; a NumPy array, unless it is traced by JAX.
-    """
-
-    name: str
-    given: Any
-    kept: Any
-
-    def require(self, holds: Callable[[Any], Any], what: str) -> None:
-        """Refuse it by its values; one that is traced by a JAX transform is taken as it is.
-
-        Args:
-            holds: Function from the kept array to booleans, true where a value is right.
-            what: Ends the sentence "name must ...".
-
-        Raises:
-            ValueError: If `holds` is false for a value; the message names the first.
-        """
-        if isinstance(self.kept, jax.core.Tracer):
-            return
-        wrong = ~np.broadcast_to(holds(self.kept), self.kept.shape)
-        if wrong.any():
-            where = tuple(int(i) for i in np.argwhere(wrong)[0])
-            at = f" at index {where}" if where else ""
-            raise ValueError(f"{self.name} must {what}, got {np.asarray(self.given)[where]}{at}.")
-
-    def require_no_underflow(self, dtype: jnp.dtype) -> None:
-        """Refuse a value that is not 0 and would count as 0 in `dtype`.
-
-        Raises:
-            ValueError: If there is one.
-        """
-        least = smallest(dtype)
-        self.require(
-            lambda kept: (np.asarray(self.given) == 0) | (np.abs(kept) >= least),
-            f"be 0 or at least {least:.3g} in {dtype} (use a smaller unit or a wider dtype)",
-        )
-
-
-def as_parameter(
-    name: str, value: Any, shape: tuple[int, ...], dtype: jnp.dtype, most: float | None = None
-) -> Checked:
-    """A parameter in the arithmetic dtype that belongs to a state of `shape` and `dtype`.
-
-    Args:
-        name: Name of the parameter.
-        value: What came.
-        shape: Shape that it must broadcast to.
-        dtype: Storage dtype of the state.
-        most: The largest usable value, which an error names where infinity comes.
-
-    Raises:
-        TypeError: If it is not an array of real numbers.
-        ValueError: If it does not broadcast to `shape`, or has a value that is NaN or infinite, or
-            that is not 0 and would count as 0.
-    """
-    array = real_array(name, value)
-    require_fit(name, array.shape, shape)
-    wide = arithmetic_dtype(dtype)
-    if isinstance(array, jax.core.Tracer):
-        return Checked(name, array, array.astype(wide))
-    with np.errstate(over="ignore", under="ignore"):
-        checked = Checked(name, array, np.asarray(array).astype(wide))
-    usable = "" if most is None else f" (and at most {most:.6g} here)"
-    checked.require(np.isfinite, f"be finite in {wide}{usable}")
-    if most is None:  # a time constant has a bound below, too
-        checked.require_no_underflow(wide)
-    return checked
-
-
-def require_base(base: Checked, limits: tuple[float, float], dtype: jnp.dtype) -> None:
-    """Refuse a value at rest that a trace of `dtype` cannot take.
-
-    Raises:
-        ValueError: If it lies outside of `limits`, or is not 0 and would count as 0.
-    """
-    require_within(base, limits)
-    base.require_no_underflow(dtype)
-
-
-def require_within(value: Checked, limits: tuple[float, float]) -> None:
-    """Refuse a value outside of `limits`.
-
-    Raises:
-        ValueError: If there is one.
-    """
-    low, high = limits
-    value.require(lambda kept: (low <= kept) & (kept <= high), f"lie within [{low:g}, {high:g}]")

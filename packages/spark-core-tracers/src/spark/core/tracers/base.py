@@ -14,27 +14,23 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, ArrayLike, Float
 
+from ._parameters import Checked, as_parameter_of
 from ._time import as_dt, as_event_steps
 from .arguments import (
-    Checked,
     as_elements,
     as_input,
     as_key,
     as_names,
-    as_parameter,
     as_shape,
     as_storage_dtype,
     one_of,
     real_array,
-    require_base,
     require_fit,
-    require_within,
 )
 from .assignment import CheckedModule
-from .coefficients import longest_time_constant
 from .law import State
 from .recurrence import Recurrence
-from .rounding import ROUNDINGS, Noise, Rounding, arithmetic_dtype, rounded_dtype
+from .rounding import ROUNDINGS, Noise, Rounding
 from .ways import METHODS, Method
 
 
@@ -143,21 +139,8 @@ class BaseTracer(CheckedModule, abc.ABC):
             value: What it is to hold.
             shape: What the value must broadcast to; None stands for that of the traces.
         """
-        recurrence = self.recurrence
-        limits = recurrence.range(self.dtype)  # refuses bounds that the dtype cannot hold
-        is_time_constant = name in recurrence.time_constants
-        most = self._longest_time_constant() if is_time_constant else None
         shape = self.shape if shape is None else shape
-        checked = as_parameter(name, value, shape, self.dtype, most)
-        if is_time_constant:
-            self._require_time_constant(checked)
-        if name in recurrence.bases:
-            require_base(checked, recurrence.bounds or limits, self.dtype)
-        if name in recurrence.traces:
-            require_within(checked, limits)
-        if name in recurrence.probabilities:
-            checked.require(lambda p: (p >= 0) & (p <= 1), "lie in [0, 1]")
-        return checked
+        return as_parameter_of(self.recurrence, name, value, shape, self.dtype, self.rounding)
 
     def __setattr__(self, name: str, value: Any) -> None:
         super().__setattr__(name, value)
@@ -193,30 +176,6 @@ class BaseTracer(CheckedModule, abc.ABC):
         same = is_trace or real_array(name, value).shape == present
         kept = jnp.asarray(self._checked(name, value, present if same else None).kept)
         return jnp.broadcast_to(kept, present).astype(self.dtype) if is_trace else kept
-
-    def _require_time_constant(self, tau: Checked) -> None:
-        # Shorter ones leave nothing either, and would overflow in a derivative.
-        shortest = 1e-15 * self.dt
-        tau.require(lambda tau: tau >= shortest, f"be > 0 (at least {shortest:g})")
-        if self._integrator == "euler":
-            tau.require(lambda tau: tau >= self.dt, f"be at least dt = {self.dt:g} for Euler")
-        kept = rounded_dtype(self.dtype, self.rounding)
-        longest = self._longest_time_constant()
-        remedy = "a wider dtype or a longer dt"
-        if kept != arithmetic_dtype(self.dtype):
-            remedy = f"rounding='stochastic', {remedy}"
-        tau.require(
-            lambda tau: tau <= longest,
-            f"be at most {longest:.6g} to decay in {kept} rounded to nearest (use {remedy})",
-        )
-
-    def _longest_time_constant(self) -> float:
-        kept = rounded_dtype(self.dtype, self.rounding)
-        return longest_time_constant(self.dt, kept, self._integrator)
-
-    @property
-    def _integrator(self) -> str:
-        return getattr(self.recurrence, "integrator", "exact")
 
     @property
     @abc.abstractmethod

@@ -9,7 +9,7 @@ from flax import nnx
 from jaxtyping import Array
 
 from spark.core.tracers import BaseTracer
-from spark.core.tracers.arguments import as_parameter, require_base
+from spark.core.tracers._parameters import as_parameter, require_base
 
 from .kernel import as_kernel
 

@@ -13,7 +13,8 @@ from flax import nnx
 from jaxtyping import Array
 
 from spark.core.tracers import BaseTracer, Constant
-from spark.core.tracers.arguments import as_parameter, as_storage_dtype, require_base
+from spark.core.tracers._parameters import as_parameter, require_base
+from spark.core.tracers.arguments import as_storage_dtype
 from spark.core.tracers.rounding import arithmetic_dtype
 from spark.nn.initializers import KernelInitializerConfig
 
