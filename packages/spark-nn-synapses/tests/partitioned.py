@@ -158,7 +158,7 @@ def refuse(cut):
             words.append(str(error))
         assert synapses.pathway is synapses.weights is synapses.current_tracer is None
         assert not any(jax.tree.leaves(nnx.state(synapses, nnx.RngCount)))
-    message = "kernel_initializer must be finite in float16, got inf at index (13, 1, 5, 2)."
+    message = "kernel_initializer must be finite in float32, got inf at index (13, 1, 5, 2)."
     assert words == [message] * 2
     return words
 
