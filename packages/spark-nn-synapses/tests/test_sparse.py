@@ -20,7 +20,8 @@ FLOAT32 = jnp.dtype("float32")
 every_way = pytest.mark.parametrize("way", ["dense", "events"])
 # How rows are read makes no difference to what is multiplied at once, only whether they are even.
 every_run = pytest.mark.parametrize(
-    ("name", "way"), [*((name, "events") for name in GRAPHS), ("even", "dense"), ("uneven", "dense")]
+    ("name", "way"),
+    [*((name, "events") for name in GRAPHS), ("even", "dense"), ("uneven", "dense")],
 )
 many_runs = pytest.mark.parametrize(
     ("name", "way"),
