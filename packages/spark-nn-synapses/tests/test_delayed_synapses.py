@@ -85,7 +85,6 @@ def is_key(dtype):
 @pytest.mark.parametrize(
     ("case", "way", "layout"),
     [
-        ("all", "auto", "scalar"),
         ("all", "events", "per-target"),
         ("inputs", "auto", "scalar"),
         ("inputs", "dense", "two-values-per-target"),
@@ -242,18 +241,19 @@ def test_shapes_of_delays():
 
 
 def test_drawn_connections_take_delays():
-    def drawn(connectivity, delays):
-        module = LinearSynapses(units=3, connectivity=connectivity, delays=delays, dtype="float32")
+    def drawn(connectivity, delays, kernel):
+        options = {"kernel_initializer": kernel, "dtype": "float32"}
+        module = LinearSynapses(units=3, connectivity=connectivity, delays=delays, **options)
         module.build({"spikes": InputSpec((5,))})
         return module, *map(np.asarray, module.connections)
 
     law = ProceduralConnectivity(fan_out=2, law="constant")
-    module, pre, post = drawn(law, OF_INPUTS)
+    module, pre, post = drawn(law, OF_INPUTS, np.ones(1))
     kernel = with_zeros(np.ones(10), 3, 5, pre, post)
     np.testing.assert_array_equal(module.scan(XS), shifted(XS, OF_INPUTS) @ kernel.T)
 
-    module, pre, post = drawn(FixedFanOut(fan_out=2), OF_CONNECTIONS)
-    plain, *connections = drawn(FixedFanOut(fan_out=2), None)
+    module, pre, post = drawn(FixedFanOut(fan_out=2), OF_CONNECTIONS, normal(9, 10))
+    _, *connections = drawn(FixedFanOut(fan_out=2), None, normal(9, 10))
     np.testing.assert_array_equal(connections, [pre, post])
     kernel = with_zeros(module.kernel, 3, 5, pre, post)
     expected = np.sum(kernel * of_connections(XS, OF_CONNECTIONS), -1)

@@ -30,11 +30,6 @@ def test_spikes_are_found_by_their_rank(inputs):
 
 
 def test_a_graded_spike_of_any_sign_is_one_and_0_is_none():
-    assert active(np.array([0.5, -0.0, 0.0, -2.0, np.nan])).tolist() == [
-        True,
-        False,
-        False,
-        True,
-        True,
-    ]
+    graded = np.array([0.5, -2.0, np.nan, -0.0, 0.0])
+    assert active(graded).tolist() == [True, True, True, False, False]
     assert active(np.array([True, False])).tolist() == [True, False]
