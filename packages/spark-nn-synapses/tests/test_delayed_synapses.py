@@ -21,6 +21,7 @@ from spark.nn.components.synapses import (
     TracedSynapsesConfig,
 )
 from spark.nn.components.synapses.rows import DelayedRows
+from spark.nn.components.synapses.wiring import wire
 from spark.nn.configs import ConfigError
 
 from .comparing import AS_STEPS, CLOSE, by_steps
@@ -184,13 +185,14 @@ def test_synapses_with_asynchronous_spikes_take_them():
 
 @pytest.mark.parametrize("delay", [0.3 - 3 * 0.1, 3 * 0.1 - 0.3, -0.0])
 def test_a_delay_of_0_is_rounded_on_both_sides(delay):
-    for form in (delay, np.array([delay]), np.array([[delay]])):
-        synapses = LinearSynapses(units=1, dt=0.1, delays=form)
-        synapses.build({"spikes": InputSpec((1,))})
-        assert synapses.spikes_on_way is None
-        assert synapses.drive_on_way is None
-    listed = SparseConnectivity(pre=[0], post=[0], delays=[delay])
-    LinearSynapses(units=1, dt=0.1, connectivity=listed).build({"spikes": InputSpec((1,))})
+    listed = SparseConnectivity(pre=[0], post=[0], weights=[1.0], delays=[delay])
+    for arguments in (
+        *({"delays": form} for form in (delay, np.array([delay]), np.array([[delay]]))),
+        {"connectivity": listed},
+    ):
+        wiring = wire(LinearSynapsesConfig(units=1, dt=0.1, **arguments), (1,), jax.random.key(0))
+        assert wiring.steps == 0
+        assert not isinstance(wiring.rows, DelayedRows)
     assert Delays(1, delay, dt=0.1).line is None
     with pytest.raises(ConfigError, match=r"delays must be whole multiples .* got -0\.1"):
         LinearSynapsesConfig(units=1, dt=0.1, delays=-0.1)
@@ -221,15 +223,14 @@ def test_buffers_are_as_long_as_the_longest_delay():
 
 def test_shapes_of_delays():
     # The same for all targets.
-    module = TRACED.make(KERNEL, delays=OF_INPUTS[None])
-    np.testing.assert_allclose(
-        module.scan(XS), TRACED.currents(KERNEL, shifted(XS, OF_INPUTS)), **CLOSE
-    )
+    module = LINEAR.make(KERNEL, delays=OF_INPUTS[None])
+    expected = LINEAR.currents(KERNEL, shifted(XS, OF_INPUTS))
+    np.testing.assert_allclose(module.scan(XS), expected, **CLOSE)
     # Of each target.
     of_targets = np.array([[2], [0], [5]])
-    module = TRACED.make(KERNEL, delays=of_targets)
+    module = LINEAR.make(KERNEL, delays=of_targets)
     late = of_connections(XS, np.broadcast_to(of_targets, (3, 5)))
-    expected = TRACED.currents(KERNEL, late, async_spikes=True)
+    expected = LINEAR.currents(KERNEL, late, async_spikes=True)
     np.testing.assert_allclose(module.scan(XS), expected, **CLOSE)
     # Several axes.
     xs, steps = spikes(5, (20, 2, 2)), np.arange(24).reshape(3, 2, 2, 2) % 5
@@ -260,14 +261,15 @@ def test_drawn_connections_take_delays():
     np.testing.assert_allclose(module.scan(XS), expected, **CLOSE)
 
 
+# Every form of delays, of dense and of stored connections.
 @pytest.mark.parametrize("scanned", [False, True], ids=["call", "scan"])
-@pytest.mark.parametrize(
-    "delays",
-    [np.full((2, 2), 3.0), [[3.0, 3.0]], [[3.0], [3.0]], [[3.0]]],
-    ids=["matrix", "of inputs", "of targets", "one"],
-)
 @pytest.mark.parametrize("connectivity", ["dense", RandomConnectivity(probability=1.0)])
-def test_with_delays_of_connections_the_weight_at_emission_counts(connectivity, delays, scanned):
+def test_with_delays_of_connections_the_weight_at_emission_counts(connectivity, scanned):
+    for delays in (np.full((2, 2), 3.0), [[3.0, 3.0]], [[3.0], [3.0]], [[3.0]]):
+        require_weight_at_emission(connectivity, delays, scanned)
+
+
+def require_weight_at_emission(connectivity, delays, scanned):
     ones = np.ones((2, 2) if connectivity == "dense" else 4)
     synapses = LINEAR.make(ones, 2, connectivity=connectivity, delays=delays)
     nothing = np.zeros((3, 2), bool)
