@@ -109,10 +109,12 @@ def test_events_convert_no_row_that_is_silent(dtype):
 @every_path
 def test_signed_and_graded_spikes(way, shape):
     stored, weights = kernel(*shape)
-    graded = np.random.default_rng(1).normal(size=shape[0]) * exactly(shape[0], shape[0] // 3)
-    graded = graded.astype(np.float32)
-    graded[graded == 0] = -0.0
-    close(run((stored,), graded, way), graded, weights)
+    # Few, and so many that "auto" multiplies.
+    for count in (shape[0], shape[0] // 3):
+        graded = np.random.default_rng(1).normal(size=shape[0]) * exactly(shape[0], count)
+        graded = graded.astype(np.float32)
+        graded[graded == 0] = -0.0
+        close(run((stored,), graded, way), graded, weights)
     # One that is not a number shows in every target.
     graded[5] = np.nan
     assert np.isnan(run((stored,), graded, way)).all()
