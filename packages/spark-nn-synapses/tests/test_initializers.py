@@ -45,14 +45,15 @@ def test_sparse_uniform_has_its_density_and_its_range(dtype):
     assert stats.kstest(entries, stats.uniform(-1, 4).cdf).pvalue > 1e-3
 
 
-@pytest.mark.parametrize(("density", "share"), [(0.0, 0.0), (1.0, 1.0)])
-def test_density_at_its_ends(density, share):
-    kernel = sparse_uniform(density, minimum=1.0, maximum=2.0)(KEY, (50, 50))
-    assert (kernel != 0).mean() == share
+def test_density_at_its_ends():
+    for density in (0.0, 1.0):
+        kernel = sparse_uniform(density, minimum=1.0, maximum=2.0)(KEY, (200, 200))
+        assert (np.asarray(kernel) != 0).mean() == density
 
 
-@pytest.mark.parametrize("dtype", ["float32", *HALF])
-@pytest.mark.parametrize("density", [0.0, 0.02, 0.5, 1.0])
+@pytest.mark.parametrize(
+    ("density", "dtype"), [(0.0, "float32"), (0.02, "bfloat16"), (0.5, "float16"), (1.0, "float32")]
+)
 def test_sparse_normalized_sums_to_its_total(density, dtype):
     kernel = sparse_normalized(density, total=-4.0, target_axes=2)(KEY, (8, 5, 10, 6), dtype)
     entries = np.asarray(kernel, float).reshape(40, 60)
@@ -71,10 +72,10 @@ def test_sparse_normalized_sums_to_its_total(density, dtype):
 
 def test_draws_differ_by_key_and_not_by_dtype():
     for make in (sparse_uniform(), sparse_normalized()):
-        kernel = make(KEY, (20, 20))
-        assert not jnp.array_equal(kernel, make(jax.random.key(1), (20, 20)))
+        kernel = np.asarray(make(KEY, (4, 5)))
+        assert not np.array_equal(kernel, make(jax.random.key(1), (4, 5)))
         # Half precision is that of float32, rounded.
-        np.testing.assert_array_equal(make(KEY, (20, 20), jnp.float16), kernel.astype(jnp.float16))
+        np.testing.assert_array_equal(make(KEY, (4, 5), jnp.float16), kernel.astype(np.float16))
 
 
 @pytest.mark.parametrize(
@@ -95,19 +96,24 @@ def test_sparse_initializers_refuse(make, message):
 
 
 @every_name
-def test_a_config_fills_every_shape_and_dtype(name):
+def test_a_config_fills_a_kernel_in_half_precision_and_with_several_target_axes(name):
     made = config(name)
+    kernel = np.asarray(made(KEY, (4, 5), "float16"))
+    assert (kernel.shape, kernel.dtype) == ((4, 5), np.float16)
+    assert np.isfinite(kernel).all()
+    # The kernel is a matrix of targets by inputs, whatever the axes of either.
+    whole = np.asarray(made.make(2)(KEY, (2, 2, 5)))
+    assert whole.dtype == np.float32
+    np.testing.assert_array_equal(whole.reshape(4, 5).astype(np.float16), kernel)
+
+
+def test_a_config_fills_every_shape_and_dtype():
+    made = config("sparse_uniform")
     for dtype in ("float32", *HALF):
-        kernel = made(KEY, (4, 5), dtype)
-        assert (kernel.shape, kernel.dtype) == ((4, 5), jnp.dtype(dtype))
-        assert np.isfinite(np.asarray(kernel, float)).all()
+        assert made(KEY, (4, 5), dtype).dtype == jnp.dtype(dtype)
     for shape, target_axes in (((2, 2, 5), 2), ((4,), 1), ((0, 4), 1), ((4, 0), 1), ((0,), 1)):
         kernel = made.make(target_axes)(KEY, shape, jnp.float16)
         assert (kernel.shape, kernel.dtype) == (shape, jnp.float16)
-    # The kernel is a matrix of targets by inputs, whatever the axes of either.
-    np.testing.assert_array_equal(
-        made.make(2)(KEY, (2, 2, 5)).reshape(4, 5), made(KEY, (4, 5), jnp.float32)
-    )
 
 
 @every_name
@@ -143,8 +149,8 @@ def test_a_config_keeps_defaults_and_compares_by_content():
     assert made == KernelInitializerConfig(name="sparse_uniform", density=0.2)
     assert made != KernelInitializerConfig(density=0.3)
     assert made.replace(density=0.3).parameters["density"] == 0.3
-    expected = sparse_uniform()(KEY, (6, 7), jnp.float32)
-    np.testing.assert_array_equal(made(KEY, (6, 7), jnp.float32), expected)
+    expected = sparse_uniform()(KEY, (4, 5), jnp.float32)
+    np.testing.assert_array_equal(made(KEY, (4, 5), jnp.float32), expected)
 
 
 @pytest.mark.parametrize(
@@ -185,8 +191,7 @@ def test_a_config_fills_under_jit():
 
 
 @pytest.mark.parametrize(
-    "fill",
-    [sparse_uniform(), sparse_normalized(), config("lecun_normal"), config("orthogonal").make(2)],
+    "fill", [sparse_uniform(), sparse_normalized(), config("sparse_uniform").make(2)]
 )
 def test_a_kernel_is_sharded_as_asked(fill):
     mesh = jax.make_mesh((1,), ("x",), axis_types=(jax.sharding.AxisType.Explicit,))

@@ -25,9 +25,9 @@ KERNEL = normal(0, (3, 5))
 SPIKES = spikes(1, (30, 5))
 PER_TARGET = np.array([4.0, 7.0, 9.0])
 MADE = [
-    (TracedSynapses, {}),
     (TracedSynapses, {"tau": 7.0, "scale": 0.5, "base": 0.25}),
     (TracedSynapses, {"tau": PER_TARGET, "scale": PER_TARGET / 8, "base": PER_TARGET}),
+    # Of equal time constants.
     (DoubleTracedSynapses, {}),
     (DoubleTracedSynapses, {"tau_1": 3.0, "tau_2": 8.0, "scale_1": 0.5, "scale_2": 0.25}),
     (DoubleTracedSynapses, {"tau_1": PER_TARGET, "base_1": 0.5, "base_2": PER_TARGET}),
@@ -91,8 +91,7 @@ def test_the_graph_says_what_synapses_compute(x64, kind, arguments):
     np.testing.assert_allclose(synapses.scan(SPIKES).value, expected, rtol=1e-9, atol=1e-9)
 
 
-@pytest.mark.parametrize("dt", [1.0, 0.25])
-@pytest.mark.parametrize("count", [1, 2])
+@pytest.mark.parametrize(("count", "dt"), [(1, 0.25), (2, 1.0)])
 def test_synapses_compute_what_a_graph_says(x64, count, dt):
     affine = nir.Affine(KERNEL, np.array([0.5, -1.0, 2.0]))
     graph = nir.NIRGraph.from_list(affine, *integrators(count))
@@ -163,8 +162,10 @@ def test_scales_over_inputs_go_with_the_weights():
     np.testing.assert_allclose(read.scan(SPIKES).value, synapses.scan(SPIKES).value, rtol=1e-5)
 
 
-@pytest.mark.parametrize("second", [1.0, 1e6])
-@every_made
+@pytest.mark.parametrize(
+    ("kind", "arguments", "second"),
+    [(*MADE[0], 1.0), (*MADE[1], 1e6), (*MADE[3], 1e6), (*MADE[4], 1.0)],
+)
 def test_the_unit_of_time_is_free(kind, arguments, second):
     synapses = make(kind, arguments)
     read = from_nir(to_nir(synapses, second=second), second=second, dtype="float32")

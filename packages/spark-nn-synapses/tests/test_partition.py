@@ -25,7 +25,7 @@ def found(*arguments):
 
 
 def test_eight_devices_compute_and_refuse_what_one_does():
-    assert found() == "16 equal, 4 refused, 0 resumed"
+    assert found() == "10 equal, 2 refused, 0 resumed"
 
 
 def test_two_processes_compute_and_refuse_what_one_does_and_resume(tmp_path):
@@ -34,7 +34,7 @@ def test_two_processes_compute_and_refuse_what_one_does_and_resume(tmp_path):
         port = free.getsockname()[1]
     with ThreadPoolExecutor(2) as both:
         said = list(both.map(found, (0, 1), [port] * 2, [tmp_path] * 2))
-    assert said == ["4 equal, 4 refused, 4 resumed"] * 2
+    assert said == ["3 equal, 2 refused, 2 resumed"] * 2
 
 
 MESH = Mesh(np.array(jax.devices()[:1]), ("devices",))

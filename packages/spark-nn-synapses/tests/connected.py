@@ -1,0 +1,24 @@
+"""Connections laid out, with a module and without."""
+
+import jax
+import numpy as np
+
+from spark.nn.components.synapses import InputSpec, LinearSynapses
+
+
+def built(connectivity, inputs, units, **kwargs):
+    """Linear synapses with a connectivity."""
+    options = {"dtype": "float32", "seed": 0, **kwargs}
+    module = LinearSynapses(units=units, connectivity=connectivity, **options)
+    module.build({"spikes": InputSpec((inputs,) if isinstance(inputs, int) else inputs)})
+    return module
+
+
+def pairs(connectivity, inputs, targets, seed=0):
+    """Input and target of each connection, without a module: nothing is compiled."""
+    rows, wires, *_ = connectivity.connect(inputs, targets, jax.random.key(seed))
+    if not rows.stored:
+        return tuple(map(np.asarray, rows.all(wires)))
+    post, *starts = map(np.asarray, wires)
+    lengths = np.diff(starts[0]) if starts else rows.width
+    return np.repeat(np.arange(inputs), lengths), post.astype(int)

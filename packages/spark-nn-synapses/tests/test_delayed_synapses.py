@@ -1,0 +1,344 @@
+"""Synapses with delays, of inputs and of connections: against spike trains shifted in NumPy."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from spark.core.tracers.agreement import tolerance
+from spark.nn.components.synapses import (
+    Delays,
+    FixedFanOut,
+    InputSpec,
+    LinearSynapses,
+    LinearSynapsesConfig,
+    ProceduralConnectivity,
+    RandomConnectivity,
+    SparseConnectivity,
+    SpikeArray,
+    TracedSynapses,
+    TracedSynapsesConfig,
+)
+from spark.nn.components.synapses.rows import DelayedRows
+from spark.nn.components.synapses.wiring import wire
+from spark.nn.configs import ConfigError
+
+from .comparing import AS_STEPS, CLOSE, by_steps
+from .graphs import with_zeros
+from .kinds import LINEAR, TRACED, exact, laid_out, normal, spikes
+from .shifted import of_connections, shifted
+
+KERNEL = normal(0, (3, 5))
+XS = spikes(1, (30, 5))
+OF_INPUTS = np.array([0, 3, 1, 7, 3])
+OF_CONNECTIONS = np.random.default_rng(2).integers(0, 6, (3, 5))
+# Connections of 5 inputs to 3 targets, with one that comes twice, after two delays.
+PRE, POST, STEPS = np.array(
+    [[0, 0, 1, 3, 3, 3, 4, 4], [0, 2, 1, 0, 1, 2, 2, 2], [2, 0, 5, 1, 0, 4, 3, 6]]
+)
+WEIGHTS = normal(3, 8)
+LATE = SparseConnectivity(pre=PRE, post=POST, delays=STEPS)
+BASE = TRACED.arguments["base"]
+
+# Synapses with each kind of delay.
+CASES = {
+    "all": {"kernel": KERNEL, "delays": 2.0},
+    "inputs": {"kernel": KERNEL, "delays": OF_INPUTS},
+    "connections": {"kernel": KERNEL, "delays": OF_CONNECTIONS},
+    "sparse": {"kernel": WEIGHTS, "connectivity": LATE},
+}
+
+
+def make(case, batch=None, **kwargs):
+    module = TRACED.make(**{**CASES[case], **kwargs})
+    module.build({"spikes": InputSpec((5,), batch=() if batch is None else batch)})
+    return module
+
+
+def currents(case, xs=XS, **arguments):
+    """The currents of a case, in float64."""
+    if case == "all":
+        return TRACED.currents(KERNEL, shifted(xs, np.full(5, 2)), **arguments)
+    if case == "inputs":
+        return TRACED.currents(KERNEL, shifted(xs, OF_INPUTS), **arguments)
+    if case == "connections":
+        late = of_connections(xs, OF_CONNECTIONS)
+        return TRACED.currents(KERNEL, late, async_spikes=True, **arguments)
+    # Of each delay its own spikes, summed up.
+    total = np.full((len(xs), 3), BASE)
+    for pre, post, steps, weight in zip(PRE, POST, STEPS, WEIGHTS, strict=True):
+        kernel = with_zeros([weight], 3, 5, [pre], [post])
+        total += TRACED.currents(kernel, shifted(xs, np.full(5, steps)), **{**arguments, "base": 0})
+    return total
+
+
+def state(module):
+    leaves = jax.tree.leaves(module._state())
+    return [np.asarray(leaf) for leaf in leaves if not is_key(leaf.dtype)]
+
+
+def is_key(dtype):
+    return jnp.issubdtype(dtype, jax.dtypes.prng_key)
+
+
+# Every kind of delay, way and layout; with one trace per synapse, delays are those of inputs.
+@pytest.mark.parametrize(
+    ("case", "way", "layout"),
+    [
+        ("all", "events", "per-target"),
+        ("inputs", "auto", "scalar"),
+        ("inputs", "dense", "two-values-per-target"),
+        ("inputs", "auto", "per-synapse"),
+        ("connections", "auto", "scalar"),
+        ("connections", "events", "two-values-per-target"),
+        ("sparse", "auto", "scalar"),
+        ("sparse", "dense", "two-values-per-target"),
+    ],
+)
+def test_currents_are_those_of_shifted_trains(case, way, layout):
+    arguments, _ = laid_out(TRACED, layout)
+    module = make(case, projection=way, **arguments)
+    np.testing.assert_allclose(module.scan(XS), currents(case, **arguments), **CLOSE)
+
+
+@pytest.mark.parametrize(
+    ("case", "dtype"), [("inputs", "float16"), ("sparse", "float16"), ("connections", "float32")]
+)
+def test_scans_go_on_where_steps_end_and_back(case, dtype):
+    # Weights that add up without rounding, whatever the order.
+    kernel = exact(6, CASES[case]["kernel"].shape)
+    stepped, cut = (make(case, kernel=kernel, dtype=dtype) for _ in range(2))
+    ys = by_steps(stepped, XS[:16])
+    # Pieces within the longest delay, into nothing, and after steps.
+    first, second = XS[:3], XS[7:10]
+    found = [cut.scan(first), by_steps(cut, XS[3:7]), cut.scan(second), cut.scan(XS[10:10])]
+    found += [by_steps(cut, XS[10:13]), cut.scan(XS[13:16])]
+    if dtype == "float16":
+        np.testing.assert_array_equal(np.concatenate(found), ys)
+    else:
+        np.testing.assert_allclose(np.concatenate(found), ys, **AS_STEPS)
+    for one, two in zip(state(cut), state(stepped), strict=True):
+        # Integers are counts, of steps and places.
+        np.testing.assert_allclose(one, two, **AS_STEPS)
+
+
+@pytest.mark.parametrize("case", ["inputs", "sparse"])
+def test_reset_and_inhibition(case):
+    module = make(case)
+    mask = np.array([True, False, False, True, False])
+    module.scan(np.ones_like(XS))
+    module.reset()
+    found = np.asarray(module.scan(SpikeArray(XS, mask)))
+    np.testing.assert_allclose(found, currents(case, XS * np.where(mask, -1, 1)), **CLOSE)
+
+
+@pytest.mark.parametrize("case", ["inputs", "connections", "sparse"])
+def test_batch_axes_are_separate_modules(case):
+    found = np.asarray(make(case, batch=(2,)).scan(np.stack([np.zeros_like(XS), XS], 1)))
+    np.testing.assert_allclose(found[:, 1], currents(case), **CLOSE)
+    np.testing.assert_array_equal(found[:, 0], np.full((30, 3), BASE))
+
+
+@pytest.mark.parametrize("case", ["inputs", "sparse"])
+def test_gradients_of_graded_spikes_and_weights(case):
+    module = make(case)
+    rng = np.random.default_rng(7)
+    xs, push = (np.asarray(rng.normal(size=XS.shape) * XS, "float32") for _ in range(2))
+    aim = np.asarray(rng.normal(size=(30, 3)), "float32")
+
+    @nnx.jit
+    def gradients(module, xs):
+        def loss(module, xs):
+            return jnp.vdot(module.scan(xs).value, aim)
+
+        return nnx.grad(loss, argnums=(0, 1))(module, xs)
+
+    of_module, of_spikes = gradients(module, xs)
+    # Currents are linear in spikes, and in weights.
+    response, pushed = (np.vdot(currents(case, each) - BASE, aim) for each in (xs, push))
+    bound = tolerance("gradient", "float32") * np.abs(of_spikes).sum()
+    np.testing.assert_allclose(np.vdot(of_spikes, push), pushed, rtol=0, atol=bound)
+    along = np.vdot(of_module["weights"].get_value(), module.weights.get_value())
+    np.testing.assert_allclose(along, response, rtol=0, atol=bound)
+
+
+def test_a_nan_weight_of_a_silent_input_stays_where_it_is():
+    silent = XS.copy()
+    silent[:, [1, 4]] = False
+    for case, inputs in (("connections", np.arange(5)[:, None]), ("sparse", PRE)):
+        module = make(case)
+        weights = np.array(module.weights.get_value())
+        weights[np.broadcast_to(np.isin(inputs, [1, 4]), weights.shape)] = np.nan
+        module.weights.set_value(jnp.asarray(weights))
+        np.testing.assert_allclose(module.scan(silent), currents(case, silent), **CLOSE)
+
+
+def test_synapses_with_asynchronous_spikes_take_them():
+    late = Delays(5, OF_CONNECTIONS, units=3).scan(XS)
+    apart = TRACED.make(KERNEL, async_spikes=True).scan(late)
+    within = TRACED.make(KERNEL, delays=OF_CONNECTIONS).scan(XS)
+    expected = TRACED.currents(KERNEL, of_connections(XS, OF_CONNECTIONS), async_spikes=True)
+    np.testing.assert_allclose(apart, expected, **CLOSE)
+    np.testing.assert_allclose(within, expected, **CLOSE)
+
+
+@pytest.mark.parametrize("delay", [0.3 - 3 * 0.1, 3 * 0.1 - 0.3, -0.0])
+def test_a_delay_of_0_is_rounded_on_both_sides(delay):
+    listed = SparseConnectivity(pre=[0], post=[0], weights=[1.0], delays=[delay])
+    for arguments in (
+        *({"delays": form} for form in (delay, np.array([delay]), np.array([[delay]]))),
+        {"connectivity": listed},
+    ):
+        wiring = wire(LinearSynapsesConfig(units=1, dt=0.1, **arguments), (1,), jax.random.key(0))
+        assert wiring.steps == 0
+        assert not isinstance(wiring.rows, DelayedRows)
+    assert Delays(1, delay, dt=0.1).line is None
+    with pytest.raises(ConfigError, match=r"delays must be whole multiples .* got -0\.1"):
+        LinearSynapsesConfig(units=1, dt=0.1, delays=-0.1)
+
+
+def test_no_delay_keeps_no_buffer():
+    for delays in (0.0, np.zeros(5), np.zeros((3, 5)), np.zeros((1, 5))):
+        module = TRACED.make(KERNEL, delays=delays)
+        np.testing.assert_allclose(module.scan(XS), TRACED.currents(KERNEL, XS), **CLOSE)
+        assert module.spikes_on_way is None
+        assert module.drive_on_way is None
+        assert module.pathway.drive.rows is None
+    none = SparseConnectivity(pre=PRE, post=POST, delays=0.0 * STEPS)
+    module = TRACED.make(WEIGHTS, connectivity=none)
+    module.build({"spikes": InputSpec((5,))})
+    assert module.drive_on_way is None
+    assert not isinstance(module.pathway.drive.rows, DelayedRows)
+
+
+def test_buffers_are_as_long_as_the_longest_delay():
+    module = make("inputs")
+    assert module.spikes_on_way.places[...].shape == (8, 5)
+    assert module.drive_on_way is None
+    module = make("sparse")
+    assert module.spikes_on_way is None
+    assert module.drive_on_way.places[...].shape == (7, 3)
+
+
+def test_shapes_of_delays():
+    # The same for all targets.
+    module = LINEAR.make(KERNEL, delays=OF_INPUTS[None])
+    expected = LINEAR.currents(KERNEL, shifted(XS, OF_INPUTS))
+    np.testing.assert_allclose(module.scan(XS), expected, **CLOSE)
+    # Of each target.
+    of_targets = np.array([[2], [0], [5]])
+    module = LINEAR.make(KERNEL, delays=of_targets)
+    late = of_connections(XS, np.broadcast_to(of_targets, (3, 5)))
+    expected = LINEAR.currents(KERNEL, late, async_spikes=True)
+    np.testing.assert_allclose(module.scan(XS), expected, **CLOSE)
+    # Several axes.
+    xs, steps = spikes(5, (20, 2, 2)), np.arange(24).reshape(3, 2, 2, 2) % 5
+    kernel = normal(8, (3, 2, 2, 2))
+    module = LINEAR.make(kernel, (3, 2), delays=steps)
+    late = shifted(np.broadcast_to(xs[:, None, None], (20, 3, 2, 2, 2)), steps)
+    expected = LINEAR.currents(kernel, late, 2, async_spikes=True)
+    np.testing.assert_allclose(module.scan(xs), expected, **CLOSE)
+
+
+def test_drawn_connections_take_delays():
+    def drawn(connectivity, delays, kernel):
+        options = {"kernel_initializer": kernel, "dtype": "float32"}
+        module = LinearSynapses(units=3, connectivity=connectivity, delays=delays, **options)
+        module.build({"spikes": InputSpec((5,))})
+        return module, *map(np.asarray, module.connections)
+
+    law = ProceduralConnectivity(fan_out=2, law="constant")
+    module, pre, post = drawn(law, OF_INPUTS, np.ones(1))
+    kernel = with_zeros(np.ones(10), 3, 5, pre, post)
+    np.testing.assert_array_equal(module.scan(XS), shifted(XS, OF_INPUTS) @ kernel.T)
+
+    module, pre, post = drawn(FixedFanOut(fan_out=2), OF_CONNECTIONS, normal(9, 10))
+    _, *connections = drawn(FixedFanOut(fan_out=2), None, normal(9, 10))
+    np.testing.assert_array_equal(connections, [pre, post])
+    kernel = with_zeros(module.kernel, 3, 5, pre, post)
+    expected = np.sum(kernel * of_connections(XS, OF_CONNECTIONS), -1)
+    np.testing.assert_allclose(module.scan(XS), expected, **CLOSE)
+
+
+# Every form of delays, of dense and of stored connections.
+@pytest.mark.parametrize("scanned", [False, True], ids=["call", "scan"])
+@pytest.mark.parametrize("connectivity", ["dense", RandomConnectivity(probability=1.0)])
+def test_with_delays_of_connections_the_weight_at_emission_counts(connectivity, scanned):
+    for delays in (np.full((2, 2), 3.0), [[3.0, 3.0]], [[3.0], [3.0]], [[3.0]]):
+        require_weight_at_emission(connectivity, delays, scanned)
+
+
+def require_weight_at_emission(connectivity, delays, scanned):
+    ones = np.ones((2, 2) if connectivity == "dense" else 4)
+    synapses = LINEAR.make(ones, 2, connectivity=connectivity, delays=delays)
+    nothing = np.zeros((3, 2), bool)
+    synapses(np.array([True, True]))
+    synapses.kernel = 10 * ones
+    found = synapses.scan(nothing) if scanned else [synapses(each) for each in nothing]
+    np.testing.assert_array_equal([np.asarray(each) for each in found], [[0, 0], [0, 0], [2, 2]])
+
+
+@pytest.mark.parametrize("delays", [3.0, [3.0, 3.0]])
+def test_with_delays_of_inputs_the_weight_at_arrival_counts(delays):
+    synapses = LINEAR.make(np.ones((2, 2)), 2, delays=delays)
+    synapses(np.array([True, True]))
+    synapses.kernel = np.full((2, 2), 10.0)
+    np.testing.assert_array_equal(synapses.scan(np.zeros((3, 2), bool))[-1], [20, 20])
+
+
+def test_many_steps_times_targets_are_counted_from_now():
+    # Places beyond 16 bits.
+    steps = 700
+    given = SparseConnectivity(
+        pre=[0, 0, 1], post=[99, 0, 50], weights=[1, 2, 4], delays=[steps, 3, 0]
+    )
+    module = LinearSynapses(units=100, connectivity=given, dtype="float32")
+    xs = np.zeros((2 * steps, 2), bool)
+    xs[[1, 699, 700], 0] = True
+    xs[1399, 1] = True
+    found = np.asarray(module.scan(xs))
+    expected = np.zeros((2 * steps, 100), np.float32)
+    expected[[701, 1399], 99] = 1
+    expected[[4, 702, 703], 0] = 2
+    expected[1399, 50] = 4
+    np.testing.assert_array_equal(found, expected)
+
+
+WRONG = [
+    ({"delays": 0.5}, "delays must be whole multiples of dt = 1, 0 or more; got 0.5"),
+    ({"delays": [1.0, -1.0]}, r"delays must be whole .* 0 or more; got -1 at index \(1,\)"),
+    ({"delays": np.nan}, "delays must be finite"),
+    ({"delays": "late"}, "delays must be a number or an array of numbers"),
+    ({"delays": 1.0, "async_spikes": True}, "async_spikes, .* go with .* no delays"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "message"), WRONG)
+def test_configuration_refuses(arguments, message):
+    with pytest.raises(ConfigError, match=f"TracedSynapsesConfig: {message}"):
+        TracedSynapsesConfig(units=3, **arguments)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            {"delays": np.ones(4)},
+            r"delays must be a scalar or of shape \(5,\), .* got shape \(4,\)",
+        ),
+        ({"delays": np.ones((3, 4))}, r"broadcastable to \(3, 5\), .* got shape \(3, 4\)"),
+        ({"delays": 1.0, "connectivity": LATE}, "delays are given twice"),
+        (
+            {"connectivity": SparseConnectivity(pre=[0], post=[0], delays=[0.5])},
+            "delays of the connectivity must be whole multiples",
+        ),
+    ],
+)
+def test_build_refuses(arguments, message):
+    module = TracedSynapses(units=3, **arguments)
+    with pytest.raises(ValueError, match=message):
+        module.build({"spikes": InputSpec((5,))})
+    assert module.pathway is None
+    assert module.spikes_on_way is None
+    assert module.drive_on_way is None

@@ -1,0 +1,194 @@
+"""Connections that are refused: by a configuration, by a build, and by a checkpoint."""
+
+import jax
+import numpy as np
+import pytest
+import scipy.sparse
+
+from spark.core import checkpoints
+from spark.nn.components.synapses import (
+    FixedFanOut,
+    InputSpec,
+    KernelInitializerConfig,
+    LinearSynapses,
+    LinearSynapsesConfig,
+    ProceduralConnectivity,
+    RandomConnectivity,
+    SparseConnectivity,
+    TracedSynapses,
+)
+from spark.nn.configs import ConfigError
+
+from .connected import built
+
+GIVEN = scipy.sparse.random_array((7, 5), density=0.4, rng=0, format="csr", dtype=np.float32)
+
+REFUSED = [
+    (lambda: SparseConnectivity(pre=[0.5], post=[0]), "pre must be a sequence of integers >= 0"),
+    (lambda: SparseConnectivity(pre=[[0]], post=[0]), "pre must be a sequence of integers >= 0"),
+    (lambda: SparseConnectivity(pre=[0], post=["a"]), "post must be a sequence of integers >= 0"),
+    (lambda: SparseConnectivity(pre=[0], post=[True]), "post must be a sequence of integers >= 0"),
+    (lambda: SparseConnectivity(pre=[0, -2], post=[0, 0]), "pre must be .* got -2 at index 1"),
+    (
+        lambda: SparseConnectivity(pre=np.array([2**63], np.uint64), post=[0]),
+        "pre must be integers >= 0",
+    ),
+    (lambda: SparseConnectivity(pre=[0]), "post is missing"),
+    (lambda: SparseConnectivity(pre=[0], post=[0, 1]), "post must have one entry per connection"),
+    (lambda: SparseConnectivity(pre=[0], post=[0], weights=[1, 2]), "weights must have one entry"),
+    (lambda: SparseConnectivity(pre=[0], post=[0], delays=[]), "delays must have one entry"),
+    (lambda: SparseConnectivity(pre=[0], post=[0], weights=[np.nan]), "weights must be finite"),
+    (lambda: RandomConnectivity(probability=0.0), r"probability must lie in \(0, 1\], got 0.0"),
+    (lambda: RandomConnectivity(probability=1.5), r"probability must lie in \(0, 1\], got 1.5"),
+    (lambda: RandomConnectivity(probability=[0.5]), r"probability must lie in \(0, 1\]"),
+    (lambda: RandomConnectivity(0.5), "positional"),
+    (lambda: FixedFanOut(fan_out=0), "fan_out must be an integer > 0, got 0"),
+    (lambda: FixedFanOut(fan_out=2.0), "fan_out must be an integer > 0, got 2.0"),
+    (lambda: ProceduralConnectivity(fan_out=2, law="gamma"), "law must be 'constant', 'uniform'"),
+    (lambda: LinearSynapses(units=2, connectivity="sparse"), "connectivity must be 'dense' or one"),
+    (lambda: LinearSynapses(units=2, connectivity=GIVEN), "connectivity must be 'dense' or one of"),
+    (
+        lambda: LinearSynapsesConfig.from_dict({"units": 2, "connectivity": {"kind": ["random"]}}),
+        "connectivity must be 'dense' or one of",
+    ),
+    (
+        lambda: LinearSynapses(units=2, connectivity={"kind": "fan_out", "fan_out": 0}),
+        "LinearSynapsesConfig: connectivity.fan_out must be an integer > 0",
+    ),
+    (
+        lambda: LinearSynapses(units=2, connectivity=FixedFanOut(fan_out=1), async_spikes=True),
+        "LinearSynapsesConfig: async_spikes, spikes of each connection, go with connectivity='dens",
+    ),
+    (lambda: SparseConnectivity.from_scipy("matrix"), "matrix must be one of real numbers"),
+    (lambda: SparseConnectivity.from_scipy(np.ones(3)), "matrix must have two axes"),
+    (lambda: SparseConnectivity.from_scipy(np.ones((2, 2, 2))), "matrix must have two axes"),
+    (lambda: SparseConnectivity.from_scipy(GIVEN * 1j), "weights must be a number or an array"),
+    (lambda: SparseConnectivity.from_scipy(GIVEN * np.inf), "weights must be finite"),
+]
+
+
+@pytest.mark.parametrize(("make", "message"), REFUSED)
+def test_what_makes_no_connections_is_refused(make, message):
+    error = ConfigError if "matrix" not in message and message != "positional" else Exception
+    with pytest.raises(error, match=message):
+        make()
+
+
+def test_a_file_that_is_no_matrix_is_refused(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        SparseConnectivity.from_file(tmp_path / "weights.npz")
+    (tmp_path / "weights.mtx").write_text("no matrix")
+    with pytest.raises(ValueError, match=r"."):
+        SparseConnectivity.from_file(tmp_path / "weights.mtx")
+
+
+# Inputs of (5,) and units of (3,).
+MISFITS = [
+    (
+        {"connectivity": SparseConnectivity(pre=[5], post=[0])},
+        "pre of a Sparse.* below 5, .* got 5",
+    ),
+    (
+        {"connectivity": SparseConnectivity(pre=[0], post=[3])},
+        "post of a Sparse.* below 3, .*got 3",
+    ),
+    # Transposed.
+    (
+        {"connectivity": SparseConnectivity.from_scipy(np.eye(5, 3))},
+        r"shape of a SparseConnectivity must be \(3, 5\), .* got \(5, 3\)",
+    ),
+    ({"connectivity": FixedFanOut(fan_out=4)}, "fan_out must be at most 3, .* got 4"),
+    (
+        {"connectivity": FixedFanOut(fan_out=1), "kernel_initializer": np.ones((3, 5))},
+        r"kernel_initializer must have shape the connections = \(5,\), got \(3, 5\)",
+    ),
+    (
+        {
+            "connectivity": SparseConnectivity(pre=[0], post=[0], weights=[1]),
+            "kernel_initializer": KernelInitializerConfig(name="ones"),
+        },
+        r"kernel_initializer must be an array of shape \(1,\) where the connectivity has weights",
+    ),
+    (
+        {
+            "connectivity": SparseConnectivity(pre=[0], post=[0], weights=[1e9]),
+            "kernel_dtype": "float16",
+        },
+        "weights of the connectivity must be finite in float16",
+    ),
+    (
+        {
+            "connectivity": FixedFanOut(fan_out=1),
+            "kernel_initializer": KernelInitializerConfig(name="sparse_normalized"),
+        },
+        "kernel_initializer 'sparse_normalized' is about the rows of a whole matrix",
+    ),
+    (
+        {"connectivity": FixedFanOut(fan_out=1), "tau": np.ones((1, 5)), "trainable": "tau"},
+        "tau must not differ over inputs and be trained",
+    ),
+    (
+        {"connectivity": ProceduralConnectivity(fan_out=1), "scale": np.ones((3, 5))},
+        "scale of ProceduralConnectivity must not differ between connections",
+    ),
+    (
+        {"connectivity": ProceduralConnectivity(fan_out=1), "delays": np.ones((3, 5))},
+        "delays of connections need these to be stored",
+    ),
+    (
+        {"connectivity": FixedFanOut(fan_out=1), "tau": np.ones((3, 4))},
+        "tau must be a scalar or of shape",
+    ),
+]
+
+
+@pytest.mark.parametrize(("arguments", "message"), MISFITS)
+def test_a_refused_build_leaves_the_module(arguments, message):
+    module = TracedSynapses(units=3, **arguments)
+    with pytest.raises(ValueError, match=message):
+        module.build({"spikes": InputSpec((5,))})
+    assert module.pathway is None
+    assert module.weights is None
+    assert module.current_tracer is None
+    assert len(module.wires) == 0
+    # One that was built goes on as it was.
+    module = TracedSynapses(
+        units=3, connectivity=SparseConnectivity(pre=[4], post=[2], weights=[1.0])
+    )
+    module.build({"spikes": InputSpec((5,))})
+    before = jax.tree.map(np.asarray, (module._arrays(), module._state().tracer.traces))
+    with pytest.raises(ValueError, match="below 2"):
+        module.build({"spikes": InputSpec((2,))})
+    after = jax.tree.map(np.asarray, (module._arrays(), module._state().tracer.traces))
+    jax.tree.map(np.testing.assert_array_equal, before, after)
+    assert module.pathway.drive.inputs == (5,)
+
+
+ROWS = [
+    # As many connections, in rows of other lengths.
+    (
+        SparseConnectivity(pre=[0, 0, 1, 2], post=[0, 1, 2, 3]),
+        SparseConnectivity(pre=[0, 0, 0, 1], post=[0, 1, 2, 3]),
+        "rows.longest: 3 in this module, 2 in the checkpoint",
+    ),
+    (
+        ProceduralConnectivity(fan_out=2),
+        ProceduralConnectivity(fan_out=6),
+        "rows.width: 6 in this module, 2 in the checkpoint",
+    ),
+    (
+        ProceduralConnectivity(fan_out=2, law="normal"),
+        ProceduralConnectivity(fan_out=2, law="uniform"),
+        "rows.law: uniform in this module, normal in the checkpoint",
+    ),
+]
+
+
+@pytest.mark.parametrize(("saved", "other", "message"), ROWS)
+def test_a_checkpoint_of_other_rows_is_refused(tmp_path, saved, other, message):
+    first, second = built(saved, 5, 7), built(other, 5, 7)
+    checkpoints.save(tmp_path, 1, first)
+    before = np.asarray(second.weights.get_value())
+    with pytest.raises(checkpoints.CheckpointError, match=message):
+        checkpoints.restore(tmp_path, second)
+    np.testing.assert_array_equal(second.weights.get_value(), before)

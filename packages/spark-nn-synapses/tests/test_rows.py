@@ -1,0 +1,93 @@
+"""Rows of connections: how they are read, and weights that are drawn instead of stored."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from spark.nn.components.synapses import FixedFanOut, ProceduralConnectivity, SparseConnectivity
+from spark.nn.components.synapses.rows import EvenRows, UnevenRows, _below
+from spark.nn.components.synapses.sparse import project_rows
+
+from .graphs import GRAPHS, with_zeros
+from .kinds import normal, spikes
+
+KEY = jax.random.key(0)
+
+
+def test_graphs_have_rows_of_every_shape():
+    rows = {name: GRAPHS[name][0] for name in GRAPHS}
+    assert isinstance(rows["even"], EvenRows)
+    assert rows["uneven"].whole
+    assert not rows["parts"].whole
+    # The last row is shorter than a part, which cannot be read from where it starts.
+    assert rows["parts"].width > 7
+    assert rows["long"].width > 1
+
+
+def test_rows_of_one_length_keep_no_starts():
+    found = FixedFanOut(fan_out=3).connect(6, 7, KEY)
+    assert isinstance(found.rows, EvenRows)
+    assert len(found.wires) == 1
+    given = SparseConnectivity(pre=[0, 0, 1], post=[2, 1, 0]).connect(6, 7, KEY)
+    assert isinstance(given.rows, UnevenRows)
+    assert len(given.wires) == 2
+
+
+@pytest.mark.parametrize("limit", [1, 2, 37, 1 << 16, 100_003, 2**31 - 1])
+def test_random_bits_below_a_limit_are_the_high_half_of_a_product(limit):
+    bits = np.random.default_rng(0).integers(2**32, size=1000, dtype=np.uint32)
+    bits[:2] = 0, 2**32 - 1
+    expected = bits.astype(object) * limit >> 32
+    np.testing.assert_array_equal(_below(bits, limit), expected.astype(np.int32))
+
+
+XS = spikes(2, (5, 20)).astype(np.float32)
+AIM = normal(3, (5, 7))
+
+
+@pytest.mark.parametrize("law", ["uniform", "normal"])
+def test_drawn_weights_are_linear_in_the_parameters_of_their_law(law):
+    rows, wires, *_ = ProceduralConnectivity(fan_out=6, law=law).connect(20, 7, KEY)
+
+    @jax.jit
+    def run(parameters, xs):
+        def loss(parameters, xs):
+            sums = project_rows(rows, wires, parameters, xs, jnp.dtype("float32"))
+            return jnp.vdot(sums, AIM), sums
+
+        (_, sums), gradients = jax.value_and_grad(loss, (0, 1), has_aux=True)(parameters, xs)
+        return sums, gradients
+
+    kernels = np.array([[1.0, 0.0], [0.0, 1.0], [3.0, -0.5]], np.float32)
+    parts = [np.asarray(run(kernel, XS)[0], np.float64) for kernel in kernels]
+    # Up to 60 terms of size 3, in float32.
+    close = {"rtol": 0, "atol": 1e-4}
+    np.testing.assert_allclose(parts[2], 3 * parts[0] - 0.5 * parts[1], **close)
+    pre, post = map(np.asarray, rows.all(wires))
+    ones = XS @ with_zeros(np.ones(120), 7, 20, pre, post).T
+    whole = parts[0] + parts[1] if law == "uniform" else parts[0]
+    np.testing.assert_allclose(whole, ones, **close)
+
+    _, (of_parameters, of_spikes) = run(kernels[2], XS)
+    expected = [np.vdot(part, AIM) for part in parts[:2]]
+    # 35 such sums.
+    np.testing.assert_allclose(of_parameters, expected, rtol=0, atol=1e-3)
+    # Linear in the spikes too.
+    np.testing.assert_allclose(np.vdot(of_spikes, XS), np.vdot(parts[2], AIM), rtol=0, atol=1e-3)
+
+
+def test_what_is_drawn_depends_neither_on_the_batch_nor_on_the_way():
+    rows, wires, *_ = ProceduralConnectivity(fan_out=6).connect(20, 7, KEY)
+    run = jax.jit(project_rows, static_argnums=(0, 4, 5))
+    weights = np.float32([2.0, 5.0])
+
+    def sums(xs, way):
+        return run(rows, wires, weights, xs, jnp.dtype("float32"), way)
+
+    # The whole kernel, input by input; there is nothing that could be multiplied at once.
+    every = sums(np.eye(20, dtype=bool)[:5], "events")
+    for i in range(5):
+        one = sums(np.eye(20, dtype=bool)[i], "dense")
+        # Up to six terms, perhaps fused otherwise.
+        np.testing.assert_allclose(every[i], one, rtol=1e-6)
