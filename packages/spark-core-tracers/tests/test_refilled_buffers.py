@@ -31,7 +31,7 @@ ENTRIES = {
     "plasticity": lambda frame: RUTracer(SIZE, R_tau=1.0, U_tau=1.0, scale_U=1.0)(frame > 0),
     "parameter": lambda frame: Tracer(SIZE, tau=1.0, base=frame, dtype="float32").value,
     "mask": by_mask,
-    "jump": lambda frame: tracer().jump(np.ones(SIZE), np.arange(SIZE), 1.0, frame),
+    "jump": lambda frame: tracer().jump(np.ones(64), np.arange(64), 1.0, frame[:64]),
     "pure step": lambda frame: LAW.step(P, START, frame)[1],
     "pure scan": lambda frame: LAW.scan(P, START, frame[None])[1][0],
     "pure parameter": lambda frame: LAW.step(P._replace(base=frame), START, jnp.float32(0))[1],

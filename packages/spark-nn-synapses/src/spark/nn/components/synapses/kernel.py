@@ -100,8 +100,9 @@ def in_dtype(weights: AnyArray, dtype: jnp.dtype, drawn: bool) -> Any:
 
 def is_lost(weights: AnyArray, kernel: AnyArray) -> Any:
     """Where a kernel has not kept a weight: it is not finite, or counts as 0 and was not 0."""
-    finite = jnp.isfinite if isinstance(kernel, jax.Array) else np.isfinite
-    return ~finite(kernel) | (_is_not_0(weights) & (np.abs(kernel) < smallest(kernel.dtype)))
+    numpy: Any = jnp if isinstance(kernel, jax.Array) else np
+    counts = numpy.abs(kernel) >= smallest(kernel.dtype)
+    return ~numpy.isfinite(kernel) | (_is_not_0(weights) & ~counts)
 
 
 def _is_not_0(weights: AnyArray) -> Any:
