@@ -79,7 +79,8 @@ def test_jump_is_the_law(kind, option):
     assert int(tracer.rng.count[...]) == 2 * STEPS
 
 
-@pairs(("tracer", "float16"), ("double", "bfloat16"), ("resource-usage", "float16"))
+# Not of short-term plasticity, whose steps multiply in another order than its jumps.
+@pairs(("tracer", "float16"), ("double", "bfloat16"))
 def test_a_jump_rounds_with_the_bits_of_the_steps(kind, option):
     # At rest for two steps, so that both compute the same numbers; after some steps before.
     jumped, stepped = make(kind, option), make(kind, option)
