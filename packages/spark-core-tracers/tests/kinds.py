@@ -18,6 +18,15 @@ class Kind:
     arguments: dict[str, Any]
     rest: dict[str, float]
 
+    @property
+    def parameters(self):
+        """The arguments that are numbers."""
+        return {name: x for name, x in self.arguments.items() if not isinstance(x, str)}
+
+    @property
+    def is_euler(self):
+        return self.arguments.get("integrator") == "euler"
+
     def make(self, shape, **kwargs):
         return self.cls(shape, **{**self.arguments, **kwargs})
 
@@ -68,7 +77,40 @@ NEAREST = Kind(
 )
 KINDS.append(NEAREST)
 
-every_kind = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+# One of each class: for facts that neither the integrator nor the rounding can break.
+CLASSES = [kind for kind in KINDS if not kind.is_euler and kind is not NEAREST]
+
+
+def parametrized(kinds):
+    """Run a test for each of these kinds."""
+    return pytest.mark.parametrize("kind", kinds, ids=lambda kind: kind.name)
+
+
+def named(*names):
+    """The kinds of these names."""
+    return [next(kind for kind in KINDS if kind.name == name) for name in names]
+
+
+def pairs(*rows):
+    """Run a test for some kinds, each with an option: a table of the pairs that it tries."""
+    values = [(*named(name), option) for name, option in rows]
+    return pytest.mark.parametrize(
+        ("kind", "option"), values, ids=lambda value: getattr(value, "name", str(value))
+    )
+
+
+# Programs are what these tests cost. Whoever scans a train of this shape, or takes a step of it,
+# takes one that another test has compiled.
+SHAPE, STEPS = (3, 4), 60
+
+
+def train(seed, rate=0.2):
+    """Bernoulli spikes for every step and element, in float32."""
+    return spikes(seed, (STEPS, *SHAPE), rate).astype(np.float32)
+
+
+every_kind = parametrized(KINDS)
+every_class = parametrized(CLASSES)
 every_dtype = pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32"])
 
 

@@ -10,30 +10,29 @@ from flax import nnx
 
 from spark.core.tracers import BaseTracer, RUTracer, SaturableTracer, Tracer, TraceState
 
-from .kinds import every_kind, spikes
-
-
-def parameters(kind):
-    return [name for name, value in kind.arguments.items() if not isinstance(value, str)]
+from .kinds import SHAPE, every_kind, spikes, train
 
 
 @every_kind
 @pytest.mark.parametrize("wrap", [lambda value: value, nnx.Param], ids=["array", "variable"])
-def test_an_assigned_parameter_is_that_of_the_constructor(kind, wrap):
-    xs = spikes(0, (20, 3))
-    for name in parameters(kind):
-        value = kind.arguments[name] * np.array([1.0, 0.9, 0.8])
-        tracer, expected = kind.make(3), kind.make(3, **{name: value})
-        tracer(0.0)
+def test_assigned_parameters_are_those_of_the_constructor(kind, wrap):
+    factors = np.linspace(0.6, 1.0, 12).reshape(SHAPE)
+    arguments = {name: value * factors for name, value in kind.parameters.items()}
+    tracer = kind.make(SHAPE, dtype="float32")
+    expected = kind.make(SHAPE, dtype="float32", **arguments)
+    tracer(np.zeros(SHAPE, np.float32))  # what it has computed with is not used again
+    for name, value in arguments.items():
         setattr(tracer, name, wrap(value))
-        tracer.reset(), expected(0.0), expected.reset()
-        np.testing.assert_array_equal(tracer.scan(xs), expected.scan(xs))
-        assert getattr(tracer, name).get_value().dtype == np.float32
+        found, other = (getattr(each, name).get_value() for each in (tracer, expected))
+        assert found.dtype == np.float32
+        np.testing.assert_array_equal(found, other)
+    tracer.reset(), expected.reset()
+    np.testing.assert_array_equal(tracer.scan(train(0)), expected.scan(train(0)))
 
 
 @every_kind
 def test_an_assigned_parameter_is_checked_as_by_the_constructor(kind):
-    for name in parameters(kind):
+    for name in kind.parameters:
         wrong = [np.ones(2), np.nan, "a"]
         wrong += [0.0, -1.0] if "tau" in name else []
         wrong += [1e6] if "base" in name else []
@@ -52,16 +51,16 @@ def test_an_assigned_parameter_is_checked_as_by_the_constructor(kind):
 
 @every_kind
 def test_an_assigned_trace_is_of_the_shape_and_dtype_of_the_state(kind):
-    tracer = kind.make((2, 3))
+    tracer = kind.make(SHAPE)
     for name in kind.rest:
-        setattr(tracer, name, [0.25, 0.5, 0.75])
+        setattr(tracer, name, [0.25, 0.5, 0.75, 1.0])
         found = getattr(tracer, name)
         assert isinstance(found, TraceState)
-        np.testing.assert_array_equal(found.get_value(), np.float16([[0.25, 0.5, 0.75]] * 2))
+        np.testing.assert_array_equal(found.get_value(), np.float16([[0.25, 0.5, 0.75, 1.0]] * 3))
         for wrong in (np.ones(2), np.inf, 1e6):
             with pytest.raises(ValueError, match=name):
                 setattr(tracer, name, wrong)
-    assert tracer(0.0).shape == (2, 3)
+    assert tracer(np.zeros(SHAPE, np.float32)).shape == SHAPE
 
 
 @every_kind

@@ -8,9 +8,7 @@ from flax import nnx
 
 from spark.core.tracers import DoubleTracer, RUTracer, SaturableTracer
 
-from .kinds import every_dtype, every_kind, spikes
-
-SHAPE = (3, 4)
+from .kinds import CLASSES, SHAPE, every_class, every_dtype, every_kind, pairs, train
 
 
 def closed_form(kind, tracer):
@@ -38,7 +36,7 @@ def closed_form(kind, tracer):
 @every_kind
 def test_the_left_limit_is_the_closed_form(kind):
     tracer = kind.make(SHAPE, dtype="float32")
-    for x in spikes(0, (30, *SHAPE), rate=0.4):
+    for x in train(0, rate=0.4):
         np.testing.assert_allclose(tracer.before_input(), closed_form(kind, tracer), rtol=2e-6)
         tracer(x)
 
@@ -46,7 +44,8 @@ def test_the_left_limit_is_the_closed_form(kind):
 @every_kind
 def test_the_left_limit_is_the_closed_form_in_double_precision(kind, x64):
     tracer = kind.make(SHAPE, dtype="float64")
-    tracer.scan(spikes(0, (30, *SHAPE), rate=0.4))
+    for name in kind.rest:
+        setattr(tracer, name, np.random.default_rng(0).random(SHAPE))
     np.testing.assert_allclose(tracer.before_input(), closed_form(kind, tracer), rtol=1e-7)
 
 
@@ -54,7 +53,7 @@ def test_the_left_limit_is_the_closed_form_in_double_precision(kind, x64):
 @every_dtype
 def test_it_is_what_a_silent_step_returns_and_nothing_moves(kind, dtype):
     tracer = kind.make(SHAPE, dtype=dtype)
-    tracer.scan(spikes(1, (30, *SHAPE), rate=0.4))
+    tracer.scan(train(1, rate=0.4))
     before, count = kind.traces(tracer), int(tracer.rng.count[...])
     found = tracer.before_input()
     assert (found.shape, found.dtype) == (SHAPE, dtype)
@@ -63,16 +62,16 @@ def test_it_is_what_a_silent_step_returns_and_nothing_moves(kind, dtype):
         assert trace.tobytes() == before[name].tobytes()
     assert int(tracer.rng.count[...]) == count
     # A silent step may round to either neighbour: usage, which drives the efficacy, too.
-    spacing = 2 * float(jnp.finfo(dtype).eps)
+    spacing, silence = 2 * float(jnp.finfo(dtype).eps), np.zeros(SHAPE, np.float32)
     np.testing.assert_allclose(
-        np.asarray(found, np.float32), np.asarray(tracer(0.0), np.float32), rtol=spacing
+        np.asarray(found, np.float32), np.asarray(tracer(silence), np.float32), rtol=spacing
     )
 
 
 @every_kind
 def test_rounding_is_to_nearest(kind):
     tracer = kind.make(SHAPE)
-    tracer.scan(spikes(2, (30, *SHAPE), rate=0.4))
+    tracer.scan(train(2, rate=0.4))
     exact = closed_form(kind, tracer)
     error = np.abs(np.float64(tracer.before_input()) - exact)
     assert (error <= 0.5001 * np.spacing(np.float16(exact)).astype(np.float64) + 1e-6).all()
@@ -85,23 +84,29 @@ def test_of_a_saturating_trace_it_is_not_the_value_less_the_input():
     assert float(tracer(1.0)[0]) - 1.0 == 0.0
 
 
-@every_kind
-def test_transforms(kind):
+@every_class
+def test_it_can_be_compiled_and_differentiated(kind):
     tracer = kind.make(SHAPE, dtype="float32")
-    tracer.scan(spikes(3, (10, *SHAPE), rate=0.4))
+    tracer.scan(train(3, rate=0.4))
     expected = np.asarray(tracer.before_input())
     found = nnx.jit(lambda tracer: tracer.before_input())(tracer)
     np.testing.assert_allclose(found, expected, rtol=1e-6)
     recurrence, state = tracer.recurrence, tracer.state
-    gradient = jax.grad(lambda p: recurrence.before_input(p, state).sum())(tracer.parameters)
+    gradient = jax.jit(jax.grad(lambda p: recurrence.before_input(p, state).sum()))(
+        tracer.parameters
+    )
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(gradient))
     assert float(jnp.abs(gradient[0]).sum()) > 0
 
 
-@every_kind
-@pytest.mark.parametrize("shape", [(), (0,), (3, 0)])
-def test_empty_and_scalar_shapes(kind, shape):
-    assert kind.make(shape).before_input().shape == shape
+@pairs(
+    *[(kind.name, ()) for kind in CLASSES],
+    ("tracer", (0,)),
+    ("double", (3, 0)),
+    ("resource-usage", (0,)),
+)
+def test_empty_and_scalar_shapes(kind, option):
+    assert kind.make(option).before_input().shape == option
 
 
 def test_beyond_the_range_of_the_dtype_it_is_limited():

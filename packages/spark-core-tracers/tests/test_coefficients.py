@@ -10,6 +10,9 @@ from spark.core.tracers import coefficients
 
 mpmath.mp.dps = 60
 
+coupling = jax.jit(coefficients.coupling)
+gradient_of_coupling = jax.jit(jax.grad(coefficients.coupling, argnums=(0, 1)))
+
 RATIOS = [1.0, 1 + 1e-12, 1 - 1e-7, 1.01, 0.5, 3.0, 1e-3, 1e4, 1e-9, 1e9]
 
 
@@ -23,7 +26,7 @@ def exact_coupling(tau_1, tau_2, dt):
 @pytest.mark.parametrize("ratio", RATIOS)
 @pytest.mark.parametrize("tau", [1e-3, 0.3, 1.0, 20.0, 1e5])
 def test_coupling_is_right_at_equal_near_and_extreme_taus(x64, tau, ratio):
-    result = coefficients.coupling(jnp.float64(tau), jnp.float64(tau * ratio), 0.5)
+    result = coupling(jnp.float64(tau), jnp.float64(tau * ratio), 0.5)
     # exp(-x) has a relative error of x * eps; x is at most dt / min(tau).
     tolerance = 2e-15 * (4 + 0.5 / max(tau, tau * ratio))
     assert float(result) == pytest.approx(
@@ -34,7 +37,7 @@ def test_coupling_is_right_at_equal_near_and_extreme_taus(x64, tau, ratio):
 @pytest.mark.parametrize("ratio", RATIOS)
 def test_coupling_in_float32_keeps_its_digits(ratio):
     tau_1, tau_2 = np.float32(10), np.float32(10 * ratio)
-    result = coefficients.coupling(jnp.float32(tau_1), jnp.float32(tau_2), 1.0)
+    result = coupling(jnp.float32(tau_1), jnp.float32(tau_2), 1.0)
     # A few roundings of float32 (6e-8 each).
     assert float(result) == pytest.approx(
         float(exact_coupling(float(tau_1), float(tau_2), 1)), rel=5e-7
@@ -44,9 +47,7 @@ def test_coupling_in_float32_keeps_its_digits(ratio):
 @pytest.mark.parametrize("ratio", [1.0, 1 + 1e-9, 1.3, 0.01, 40.0, 1e6])
 def test_derivatives_of_coupling(x64, ratio):
     tau_1, tau_2 = 10.0, 10.0 * ratio
-    gradient = jax.grad(coefficients.coupling, argnums=(0, 1))(
-        jnp.float64(tau_1), jnp.float64(tau_2), 1.0
-    )
+    gradient = gradient_of_coupling(jnp.float64(tau_1), jnp.float64(tau_2), 1.0)
     for argument in (0, 1):
         at = [mpmath.mpf(tau_1), mpmath.mpf(tau_2)]
 
@@ -59,7 +60,9 @@ def test_derivatives_of_coupling(x64, ratio):
 
 
 def test_second_derivative_of_coupling_at_equal_taus(x64):
-    second = jax.grad(jax.grad(coefficients.coupling))(jnp.float64(10), jnp.float64(10), 1.0)
+    second = jax.jit(jax.grad(jax.grad(coefficients.coupling)))(
+        jnp.float64(10), jnp.float64(10), 1.0
+    )
     expected = mpmath.diff(lambda tau: exact_coupling(tau, 10, 1), 10, 2, h=mpmath.mpf(10) ** -12)
     assert float(second) == pytest.approx(float(expected), rel=1e-9)
 

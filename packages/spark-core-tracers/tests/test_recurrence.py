@@ -20,7 +20,7 @@ def test_clip_has_derivative_one_inside_and_on_the_bounds_and_zero_outside():
     y = jnp.array([-0.1, 0.0, 0.5, 1.0, 1.1])
     np.testing.assert_array_equal(np.asarray(clip(y, 0.0, 1.0)), np.clip(y, 0, 1))
     expected = [0, 1, 1, 1, 0]
-    reverse = jax.vmap(jax.grad(lambda y: clip(y, 0.0, 1.0)))(y)
+    reverse = jax.grad(lambda y: clip(y, 0.0, 1.0).sum())(y)
     np.testing.assert_array_equal(np.asarray(reverse), expected)
     forward = jax.jvp(lambda y: clip(y, 0.0, 1.0), (y,), (jnp.ones_like(y),))[1]
     np.testing.assert_array_equal(np.asarray(forward), expected)
@@ -31,10 +31,11 @@ def test_pure_step_and_scan_agree_without_a_module():
     parameters = ExponentialParameters(tau=jnp.array([2.0, 30.0]))
     xs = jnp.asarray(spikes(0, (50, 2)))
     state = recurrence.init(parameters, (2,))
-    final, ys = recurrence.scan(parameters, state, xs)
+    final, ys = jax.jit(recurrence.scan)(parameters, state, xs)
+    step = jax.jit(recurrence.step)
     for x, expected in zip(xs, ys, strict=True):
-        state, y = recurrence.step(parameters, state, x)
-        # Compiled and not compiled, a product and a sum may or may not be fused: one rounding.
+        state, y = step(parameters, state, x)
+        # In one program and the other, a product and a sum may or may not be fused: one rounding.
         np.testing.assert_allclose(np.asarray(y), np.asarray(expected), rtol=3e-6)
     assert int(final.noise.steps) == 50
 
@@ -43,12 +44,13 @@ def test_vmap_over_parameters():
     recurrence = ResourceUsage(dt=1.0)
     xs = jnp.asarray(spikes(1, (40, 3)))
 
+    @jax.jit
     def efficacies(scale):
         parameters = ResourceUsageParameters(jnp.float32(100), jnp.float32(10), scale)
         return recurrence.scan(parameters, recurrence.init(parameters, (3,)), xs)[1]
 
     scales = jnp.array([0.1, 0.5, 0.9])
-    together = jax.vmap(efficacies)(scales)
+    together = jax.jit(jax.vmap(efficacies))(scales)
     for scale, alone in zip(scales, together, strict=True):
         np.testing.assert_allclose(np.asarray(efficacies(scale)), np.asarray(alone), rtol=1e-6)
 

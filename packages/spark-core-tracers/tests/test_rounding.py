@@ -6,7 +6,11 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from spark.core.tracers.rounding import Noise, limit, random_bits, round_to
+from spark.core.tracers import rounding
+from spark.core.tracers.rounding import Noise, limit
+
+round_to = jax.jit(rounding.round_to, static_argnums=0)
+random_bits = jax.jit(rounding.random_bits, static_argnums=(1, 2))
 
 HALVES = {"float16": np.float16, "bfloat16": ml_dtypes.bfloat16}
 every_half = pytest.mark.parametrize("dtype", HALVES)

@@ -8,12 +8,13 @@ from flax import nnx
 from jax import lax
 
 from spark.core.tracers import Constant, Exponential, ExponentialParameters, Tracer, TraceState
-from spark.core.tracers import base as base_module
 
-from .kinds import every_kind, spikes
+from .compilation import compiled
+from .kinds import CLASSES, NEAREST, SHAPE, STEPS, named, parametrized, spikes, train
 
-SHAPE = (5,)
-XS = spikes(0, (12, *SHAPE))
+XS = train(0)
+# A transform sees a class, and whether there is a key; it does not see the integrator.
+every_kind = parametrized([*CLASSES, NEAREST])
 
 
 def by_steps(kind):
@@ -26,14 +27,14 @@ def same(kind, tracer, ys):
     np.testing.assert_array_equal(np.asarray(ys), expected)
     for name, trace in traces.items():
         np.testing.assert_array_equal(kind.traces(tracer)[name], trace)
-    assert int(tracer.rng.count[...]) == len(XS)
+    assert int(tracer.rng.count[...]) == STEPS
 
 
 @every_kind
 def test_nnx_jit(kind):
     tracer = kind.make(SHAPE)
     step = nnx.jit(lambda tracer, x: tracer(x))
-    same(kind, tracer, jnp.stack([step(tracer, jnp.asarray(x)) for x in XS]))
+    same(kind, tracer, np.stack([step(tracer, x) for x in XS]))
 
 
 @every_kind
@@ -72,11 +73,11 @@ def test_scan_method_under_nnx_jit(kind):
 
 @every_kind
 def test_vmap_over_a_batch_of_states(kind):
-    xs = jnp.asarray(spikes(1, (3, 12, *SHAPE)))
+    xs = np.stack([train(seed) for seed in range(3)])
     tracer = kind.make(SHAPE)
     recurrence, parameters, state = tracer.recurrence, tracer.parameters, tracer.state
-    _, ys = jax.vmap(lambda xs: recurrence.scan(parameters, state, xs))(xs)
-    for x, y in zip(xs, ys, strict=True):
+    batch = jax.jit(jax.vmap(lambda xs: recurrence.scan(parameters, state, xs)[1]))
+    for x, y in zip(xs, batch(xs), strict=True):
         np.testing.assert_array_equal(np.asarray(kind.make(SHAPE).scan(x)), np.asarray(y))
 
 
@@ -92,8 +93,8 @@ def test_nnx_vmap_of_constructor_and_call(kind):
     def step(tracer, x):
         return tracer(x)
 
-    xs = jnp.asarray(spikes(2, (3, *SHAPE)))
-    ys = step(tracers, xs)
+    xs = train(2)[:3]
+    ys = step(tracers, jnp.asarray(xs))
     for seed, (x, y) in enumerate(zip(xs, ys, strict=True)):
         np.testing.assert_array_equal(np.asarray(kind.make(SHAPE, seed=seed)(x)), np.asarray(y))
 
@@ -122,10 +123,10 @@ def test_clone_goes_its_own_way(kind):
     tracer.scan(XS)
     twin = nnx.clone(tracer)
     before = kind.traces(tracer)
-    expected = twin(np.ones(SHAPE))
+    expected = twin(XS[0])
     for name, trace in kind.traces(tracer).items():
         np.testing.assert_array_equal(trace, before[name])
-    np.testing.assert_array_equal(np.asarray(tracer(np.ones(SHAPE))), np.asarray(expected))
+    np.testing.assert_array_equal(np.asarray(tracer(XS[0])), np.asarray(expected))
 
 
 def test_variables_can_be_told_apart():
@@ -145,12 +146,19 @@ def test_a_changed_parameter_is_used_at_the_next_call():
 
 
 def test_one_compilation_per_recurrence_and_shape():
-    base_module._step.clear_cache()
-    for seed in range(3):
-        tracer = Tracer(17, 5.0 + seed, seed=seed)
-        for _ in range(4):
-            tracer(np.ones(17, np.float32))
-    assert base_module._step._cache_size() == 1
+    def run(shape, tau, seed):
+        tracer = Tracer(shape, tau, seed=seed)
+        for _ in range(3):
+            tracer(np.ones(shape, np.float32))
+
+    run(17, 5.0, 0)
+    with compiled() as programs:
+        run(17, 6.0, 1)
+        run(17, 7.0, 2)
+    assert not programs
+    with compiled() as programs:
+        run(18, 5.0, 0)
+    assert programs
 
 
 def test_noise_does_not_change_when_a_state_is_cut_in_parts():
@@ -158,16 +166,16 @@ def test_noise_does_not_change_when_a_state_is_cut_in_parts():
     parameters = ExponentialParameters(jnp.float32(50.0))
     xs = jnp.asarray(spikes(3, (20, 8)))
     whole = recurrence.init(parameters, (8,), jnp.float16, jax.random.key(0))
-    _, expected = recurrence.scan(parameters, whole, xs)
+    scan = jax.jit(lambda state, xs: recurrence.scan(parameters, state, xs)[1])
+    expected = np.asarray(scan(whole, xs))
     for part in (slice(0, 3), slice(3, 8)):
         element = jnp.arange(8, dtype=jnp.uint32)[part]
         state = recurrence.init(parameters, element.shape, jnp.float16, jax.random.key(0))
         state = state._replace(noise=state.noise._replace(element=element))
-        _, ys = recurrence.scan(parameters, state, xs[:, part])
-        np.testing.assert_array_equal(np.asarray(ys), np.asarray(expected)[:, part])
+        np.testing.assert_array_equal(scan(state, xs[:, part]), expected[:, part])
 
 
-@every_kind
+@parametrized(named("tracer", "resource-usage"))
 def test_tabulate(kind):
     tracer = kind.make(SHAPE)
     assert kind.cls.__name__ in nnx.tabulate(tracer, jnp.asarray(XS[0]), compute_flops=True)

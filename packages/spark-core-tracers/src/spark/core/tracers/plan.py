@@ -26,18 +26,20 @@ class Plan:
         dtype: Storage dtype of the traces.
         parallel: Whether to compose the steps in a tree over time.
         every: Whether to return every trace at each step, instead of the output alone.
+        size: Elements x steps that the parallel way composes at a time.
     """
 
     law: Law[Any]
     dtype: jnp.dtype
     parallel: bool
     every: bool = False
+    size: int = CHUNK
 
     def chunk(self, time: int, shape: tuple[int, ...]) -> int:
         """How many of `time` steps are taken at once, for traces of `shape`."""
         if not self.parallel:
             return 1
-        return min(time, max(1, CHUNK // max(1, math.prod(shape))))
+        return min(time, max(1, self.size // max(1, math.prod(shape))))
 
 
 def inputs(xs: Array, rank: int) -> Array:

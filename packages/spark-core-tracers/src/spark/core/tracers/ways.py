@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal, get_args
 
 import jax
@@ -17,19 +18,26 @@ METHODS = get_args(Method)
 # wins on a platform; absent where it never does, or where nobody has measured yet.
 #
 # CPU: the sequential scan wins at every length and width (`spark-bench choose`; see the changelog).
-_PARALLEL_WINS: dict[str, tuple[int, int]] = {}
+PARALLEL_WINS: Mapping[str, tuple[int, int]] = {}
 
 CHUNK = 1 << 20
 """Elements x steps that the parallel way composes at a time, which bounds its memory."""
 
 
-def choose(method: Method, time: int, elements: int) -> bool:
+def choose(
+    method: Method,
+    time: int,
+    elements: int,
+    wins: Mapping[str, tuple[int, int]] = PARALLEL_WINS,
+) -> bool:
     """Whether to run in parallel over time.
 
     Args:
         method: What the caller asks for.
         time: Number of steps.
         elements: Number of elements of the state.
+        wins: For each platform, the shortest sequence and the largest number of elements for which
+            `"auto"` takes the parallel way.
 
     Raises:
         ValueError: If there is no such method.
@@ -37,5 +45,5 @@ def choose(method: Method, time: int, elements: int) -> bool:
     one_of("method", method, METHODS)
     if method != "auto":
         return method == "parallel"
-    shortest, widest = _PARALLEL_WINS.get(jax.default_backend(), (time + 1, 0))
+    shortest, widest = wins.get(jax.default_backend(), (time + 1, 0))
     return time >= shortest and elements <= widest
