@@ -106,6 +106,9 @@ def test_procedural_weights_follow_their_law(law):
     assert len(found) > 3900
     expected = stats.uniform(2, 1) if law == "uniform" else stats.norm(2, 3)
     assert stats.kstest(found, expected.cdf).pvalue > UNLIKELY
+    # Nor does a weight tell its target.
+    correlation = np.corrcoef(found, np.flatnonzero(reached == 1))[0, 1]
+    assert abs(correlation) < 6 / np.sqrt(len(found))
 
 
 def test_seeds_draw_differently():

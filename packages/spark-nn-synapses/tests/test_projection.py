@@ -229,7 +229,9 @@ def test_derivatives_are_those_of_the_product_also_at_silent_inputs(way, shape):
 def test_vmap_over_spikes_kernels_or_both(way, shape, axes, differentiated):
     inputs, _ = shape
     several = np.stack([kernel(*shape)[0] * factor for factor in np.float32([1.0, -2.0, 0.5])])
-    weights = (several if axes[0] == 0 else several[0],)
+    # Beside a factor that is mapped or not, one that never is.
+    halves = np.full((inputs, 1), 0.5, np.float32)
+    weights = (several if axes[0] == 0 else several[0], halves)
     rows = np.stack([exactly(inputs, count) for count in (1, inputs, 3)])
     spikes = np.asarray(rows if axes[1] == 0 else rows[0], "float32")
 
@@ -240,9 +242,9 @@ def test_vmap_over_spikes_kernels_or_both(way, shape, axes, differentiated):
         return jax.grad(lambda w, s: jnp.sum(project(w, s, way) ** 2), 1)(weights, spikes)
 
     function = gradient if differentiated else single
-    found = jax.jit(jax.vmap(function, axes))(weights, spikes)
+    found = jax.jit(jax.vmap(function, ((axes[0], None), axes[1])))(weights, spikes)
     for i in range(3):
-        w = np.asarray(several[i if axes[0] == 0 else 0], np.float64)
+        w = 0.5 * np.asarray(several[i if axes[0] == 0 else 0], np.float64)
         s = np.asarray(rows[i if axes[1] == 0 else 0], np.float64)
         wanted = 2 * w @ (s @ w) if differentiated else s @ w
         # Sums of 131 or 127 products of float32, of size 1 000 at most.
