@@ -36,10 +36,11 @@ def synapses_of(network, sign, tau, stored, late):
     return synapses
 
 
-def simulated(network, held, stored=False, late=0):
-    """Potentials after each step, currents at its start, and its spikes.
+def simulation(network, stored=False, late=0):
+    """A function of the steps that a potential is held after a spike.
 
-    After a spike a potential is held for some steps; delays are some steps more than those given.
+    It returns potentials after each step, currents at its start, and its spikes. Delays are some
+    steps more than those given.
     """
     tau_m, C_m, E_L = NEURON["tau_m"], NEURON["C_m"], NEURON["E_L"]
     R, left = tau_m / C_m, np.exp(-DT / tau_m)
@@ -47,7 +48,7 @@ def simulated(network, held, stored=False, late=0):
     k = R * taus / (taus - tau_m) * (np.exp(-DT / taus) - left)
     rest = E_L + (1 - left) * R * np.asarray(network["I_e"])
 
-    def neuron(v, refractory, currents):
+    def neuron(v, refractory, currents, held):
         free = rest + (v - E_L) * left + (k * currents).sum(axis=0)
         v = jnp.where(refractory > 0, v, free)
         spikes = v >= NEURON["V_th"]
@@ -58,50 +59,52 @@ def simulated(network, held, stored=False, late=0):
         synapses_of(network, sign, NEURON[name], stored, late) for name, sign in SIGNS.items()
     )
     graph, state = nnx.split(both)
-
-    def step(carry, _):
-        v, refractory, spikes, state = carry
-        both = nnx.merge(graph, state)
-        currents = jnp.stack([synapses(spikes).value for synapses in both])
-        v, refractory, spikes = neuron(v, refractory, currents)
-        return (v, refractory, spikes, nnx.state(both)), (v, currents, spikes)
-
     v = jnp.asarray(network["V_0"])
     start = v, jnp.zeros(v.shape, int), jnp.zeros(v.shape, bool), state
-    run = jax.jit(lambda start: lax.scan(step, start, length=REFERENCE["steps"])[1])
-    return map(np.asarray, run(start))
+
+    @jax.jit
+    def run(held):
+        def step(carry, _):
+            v, refractory, spikes, state = carry
+            both = nnx.merge(graph, state)
+            currents = jnp.stack([synapses(spikes).value for synapses in both])
+            v, refractory, spikes = neuron(v, refractory, currents, held)
+            return (v, refractory, spikes, nnx.state(both)), (v, currents, spikes)
+
+        return lax.scan(step, start, length=REFERENCE["steps"])[1]
+
+    return lambda held: map(np.asarray, run(held))
 
 
-@pytest.fixture(autouse=True)
-def double_precision():
-    jax.config.update("jax_enable_x64", True)
-    yield
-    jax.config.update("jax_enable_x64", False)
-
-
-@pytest.mark.parametrize("stored", [False, True], ids=["dense", "stored"])
-@pytest.mark.parametrize("name", REFERENCE["networks"])
-@pytest.mark.parametrize("simulator", REFERENCE["simulators"])
-def test_delays_are_those_of_the_simulator(simulator, name, stored):
+# The two simulators differ by the steps that a potential is held.
+@pytest.mark.parametrize(
+    ("name", "stored"),
+    [("chain", False), ("network", False), ("network", True)],
+    ids=["chain", "network", "stored network"],
+)
+def test_delays_are_those_of_the_simulators(name, stored, x64):
     network = REFERENCE["networks"][name]
-    held = REFERENCE["simulators"][simulator]["steps_held"]
-    v, currents, raster = simulated(network, held, stored)
-    expected, observed = network[simulator], network["observed"]
-    step, neuron = np.nonzero(raster)
-    assert (step + 1).tolist() == expected["spikes"]["step"]
-    assert neuron.tolist() == expected["spikes"]["neuron"]
-    # The step that ends at n dt has index n - 1; that of index n starts there.
-    at = np.asarray(network["at"])
-    found = {"V_m": v[at - 1], "I_syn_ex": currents[at, 0], "I_syn_in": currents[at, 1]}
-    for what, values in found.items():
-        np.testing.assert_allclose(values[:, observed].T, expected[what], rtol=1e-12)
+    simulate = simulation(network, stored)
+    for simulator, settings in REFERENCE["simulators"].items():
+        v, currents, raster = simulate(settings["steps_held"])
+        expected, observed = network[simulator], network["observed"]
+        step, neuron = np.nonzero(raster)
+        assert (step + 1).tolist() == expected["spikes"]["step"], simulator
+        assert neuron.tolist() == expected["spikes"]["neuron"], simulator
+        # The step that ends at n dt has index n - 1; that of index n starts there.
+        at = np.asarray(network["at"])
+        found = {"V_m": v[at - 1], "I_syn_ex": currents[at, 0], "I_syn_in": currents[at, 1]}
+        for what, values in found.items():
+            np.testing.assert_allclose(
+                values[:, observed].T, expected[what], rtol=1e-12, err_msg=f"{what} of {simulator}"
+            )
 
 
-@pytest.mark.parametrize("simulator", REFERENCE["simulators"])
 @pytest.mark.parametrize("late", [-1, 1])
-def test_a_delay_of_one_step_less_or_more_is_another(simulator, late):
+def test_a_delay_of_one_step_less_or_more_is_another(late, x64):
     network = REFERENCE["networks"]["chain"]
-    held = REFERENCE["simulators"][simulator]["steps_held"]
-    v, _, _ = simulated(network, held, late=late)
-    found = v[np.asarray(network["at"]) - 1][:, network["observed"]].T
-    assert np.abs(found - network[simulator]["V_m"]).max() > 0.01
+    simulate = simulation(network, late=late)
+    for simulator, settings in REFERENCE["simulators"].items():
+        v, _, _ = simulate(settings["steps_held"])
+        found = v[np.asarray(network["at"]) - 1][:, network["observed"]].T
+        assert np.abs(found - network[simulator]["V_m"]).max() > 0.01

@@ -1,6 +1,5 @@
 """The potential of a membrane that our currents charge is the closed form, whatever the step."""
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -55,12 +54,8 @@ def potential(dt):
 
 
 @pytest.mark.parametrize("dt", [1.0, 0.5, 0.1])
-def test_the_potential_is_the_difference_of_exponentials(dt):
-    jax.config.update("jax_enable_x64", True)
-    try:
-        t, found = potential(dt)
-    finally:
-        jax.config.update("jax_enable_x64", False)
+def test_the_potential_is_the_difference_of_exponentials(dt, x64):
+    t, found = potential(dt)
     expected = closed_form(t)
     assert np.abs(expected).max() > 0.5
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-12)

@@ -18,7 +18,7 @@ from spark.core.tracers import BaseTracer
 from spark.nn import payloads
 from spark.nn.components import synapses
 
-EXAMPLES = int(os.environ.get("EXAMPLES", 50))
+EXAMPLES = int(os.environ.get("EXAMPLES", 30))
 COUNT = itertools.count(1)
 OURS = (TypeError, ValueError, RuntimeError)
 

@@ -78,17 +78,11 @@ def test_the_network_is_neither_silent_nor_saturated(expected):
     assert raster[:, ~INHIBITORY].any()
 
 
-@pytest.mark.parametrize("projection", ["dense", "events"])
-def test_raster_in_double_precision(projection, expected):
+def test_raster_in_double_precision(expected, x64):
     raster, margin = expected
     # No potential comes closer to threshold than rounding moves it.
     assert margin.min() > 1e-12
-    jax.config.update("jax_enable_x64", True)
-    try:
-        found = spark_raster("float64", projection)
-    finally:
-        jax.config.update("jax_enable_x64", False)
-    np.testing.assert_array_equal(found, raster)
+    np.testing.assert_array_equal(spark_raster("float64", "events"), raster)
 
 
 @pytest.mark.parametrize("projection", ["dense", "events"])

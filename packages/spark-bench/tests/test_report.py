@@ -69,18 +69,14 @@ def test_the_page_holds_everything_and_loads_nothing(results, tmp_path):
     assert "2x (" in page
 
 
-def test_figures_are_files_too(results, tmp_path):
-    written = write_report(tmp_path / "report", records.read(results))
-    names = {path.name for path in written}
-    for figure in ("time-against-size", "time-against-activity", "time-over-floor"):
-        assert {f"{figure}.png", f"{figure}.svg"} <= names
-    assert all(path.stat().st_size > 1000 for path in map(Path, written))
-
-
-def test_the_same_results_give_the_same_page(results, tmp_path):
+def test_the_same_results_give_the_same_page_and_figures(results, tmp_path):
     once = write_report(tmp_path / "once", records.read(results))
     again = write_report(tmp_path / "again", records.read(results))
     assert once[0].read_text() == again[0].read_text()
+    names = {path.name for path in once}
+    for figure in ("time-against-size", "time-against-activity", "time-over-floor"):
+        assert {f"{figure}.png", f"{figure}.svg"} <= names
+    assert all(path.stat().st_size > 1000 for path in map(Path, once))
 
 
 def test_results_without_limits_have_no_floor(results, tmp_path):

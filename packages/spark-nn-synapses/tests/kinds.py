@@ -1,4 +1,4 @@
-"""The synapse classes, and what each computes, once more, in NumPy and SciPy."""
+"""The synapse classes, and the currents of each by NumPy and SciPy."""
 
 import dataclasses
 from typing import Any
@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from scipy.signal import lfilter
 
+from spark.core.tracers.agreement import tolerance
 from spark.nn.components.synapses import DoubleTracedSynapses, LinearSynapses, TracedSynapses
 
 
@@ -105,6 +106,16 @@ every_traced_kind = pytest.mark.parametrize("kind", [TRACED, DOUBLE], ids=lambda
 # A kernel as small as those here is always dense where the way is "auto".
 every_way = pytest.mark.parametrize("way", ["auto", "events"])
 
+# How closely currents agree with those of NumPy, and results of two programs with one another.
+CLOSE = dict.fromkeys(("rtol", "atol"), tolerance("currents", "float32"))
+AS_STEPS = dict.fromkeys(("rtol", "atol"), tolerance("steps", "float32"))
+
+
+def by_steps(module, xs):
+    """Currents after each step."""
+    return np.stack([np.asarray(module(x)) for x in xs])
+
+
 _PER_TARGET = np.array([4.0, 7.0, 9.0])
 _PER_INPUT = np.array([[4.0, 9.0, 4.0, 4.0, 9.0]])
 _PER_SYNAPSE = 3 + np.arange(15.0).reshape(3, 5)
@@ -134,19 +145,31 @@ def laid_out(kind, name):
 
 
 every_layout = pytest.mark.parametrize("layout", LAYOUTS)
-# Each class, and each way to share traces.
-every_sharing = pytest.mark.parametrize(
+
+
+def pairs(names, *rows):
+    """Cases in a table by hand, such that each value meets those that it can break apart."""
+    return pytest.mark.parametrize(names, rows, ids=lambda value: getattr(value, "name", None))
+
+
+# Each class, and each way to share traces; each layout with one class at least.
+every_sharing = pairs(
     ("kind", "layout"),
-    [
-        (LINEAR, "scalar"),
-        (TRACED, "per-target"),
-        (TRACED, "two-values"),
-        (TRACED, "per-synapse"),
-        (DOUBLE, "scale-per-input"),
-        (DOUBLE, "two-values"),
-        (DOUBLE, "per-synapse"),
-    ],
-    ids=lambda value: getattr(value, "name", value),
+    (LINEAR, "scalar"),
+    (TRACED, "per-target"),
+    (TRACED, "two-values"),
+    (TRACED, "per-synapse"),
+    (DOUBLE, "scale-per-input"),
+    (DOUBLE, "two-values-per-target"),
+    (DOUBLE, "per-synapse"),
+)
+# Each way to share traces once: for facts that a second stage cannot break.
+one_of_each_sharing = pairs(
+    ("kind", "layout"),
+    (LINEAR, "scalar"),
+    (DOUBLE, "scale-per-input"),
+    (TRACED, "two-values"),
+    (TRACED, "per-synapse"),
 )
 
 

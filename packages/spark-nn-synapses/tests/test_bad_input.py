@@ -168,6 +168,17 @@ def test_a_refused_build_leaves_what_was_built():
     assert (module.batch, module.kernel.shape) == ((), (3, 5))
 
 
+def test_a_refused_build_draws_nothing():
+    refused, other = (
+        LinearSynapses(units=3, delays=np.ones(5), rngs=nnx.Rngs(0)) for _ in range(2)
+    )
+    with pytest.raises(ValueError, match="delays"):
+        refused.build({"spikes": InputSpec((4,))})
+    for module in (refused, other):
+        module.build(SPEC)
+    np.testing.assert_array_equal(refused.kernel, other.kernel)
+
+
 BAD_CALLS = [
     (lambda m: m(np.ones(4)), ValueError, r"spikes must have shape \(5,\), got \(4,\)"),
     (lambda m: m(np.ones((1, 5))), ValueError, r"must have shape \(5,\), got \(1, 5\); batch axes"),

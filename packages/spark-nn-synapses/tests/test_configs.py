@@ -108,6 +108,9 @@ def test_equal_by_content():
     assert all(one != other for other in different)
     assert Plain(units=2) != Traced(units=2)
     assert len({one, *different}) == 7
+    # The bytes alone do not say which numbers they are.
+    half = np.array([1.0, 2.0], np.float16)
+    assert Traced(units=2, tau=half) != Traced(units=2, tau=half.view(jnp.bfloat16))
 
 
 def test_functions_are_equal_by_identity():

@@ -52,11 +52,13 @@ class Model(nnx.Module):
         )
         self.synapses.build({"spikes": InputSpec((1,), batch=(len(TRAINS),))})
         start["scale_U"] = start["scale_U"] / (1 - start["scale_U"])
-        self.free = nnx.Param({name: jnp.asarray(np.log(start[name]), dtype) for name in NAMES})
+        self.free = nnx.data(
+            {name: nnx.Param(jnp.asarray(np.log(start[name]), dtype)) for name in NAMES}
+        )
 
     @property
     def parameters(self):
-        free = self.free.get_value()
+        free = {name: each.get_value() for name, each in self.free.items()}
         bound = {name: jnp.exp(free[name]) for name in NAMES}
         return bound | {"scale_U": jax.nn.sigmoid(free["scale_U"])}
 
@@ -70,24 +72,32 @@ class Model(nnx.Module):
 
 
 @nnx.jit
-def update(model, optimizer, spikes, measured):
-    def loss(model):
-        return jnp.mean((model(spikes) - measured) ** 2)
+def fit(model, optimizer, spikes, measured):
+    """Descend the mean square, for as many steps as the schedule of the optimizer has."""
 
-    optimizer.update(model, nnx.grad(loss)(model))
+    def step(_, carry):
+        model, optimizer = carry
+
+        def loss(model):
+            return jnp.mean((model(spikes) - measured) ** 2)
+
+        optimizer.update(model, nnx.grad(loss)(model))
+        return model, optimizer
+
+    nnx.fori_loop(0, UPDATES, step, (model, optimizer))
 
 
-def fitted(dtype, start, measured, steps):
+def fitted(dtype, start, measured):
     model = Model(dtype, **start)
-    descent = optax.adam(optax.cosine_decay_schedule(0.1, steps))
-    optimizer = nnx.Optimizer(model, descent, wrt=nnx.Param)
-    spikes, measured = raster(), jnp.asarray(measured, dtype)
+    optimizer = nnx.Optimizer(model, DESCENT, wrt=nnx.Param)
     with jax.numpy_dtype_promotion("standard"):  # optax mixes integers and floats
-        for _ in range(steps):
-            update(model, optimizer, spikes, measured)
+        fit(model, optimizer, raster(), jnp.asarray(measured, dtype))
     return model.parameters | {"weight": model.synapses.kernel.value[0, 0]}
 
 
+UPDATES = 800
+# One for all fits, which then share a program.
+DESCENT = optax.adam(optax.cosine_decay_schedule(0.1, UPDATES))
 FACILITATING = {"scale_U": 0.15, "U_tau": 500.0, "R_tau": 120.0, "tau": 6.0}
 DEPRESSING = {"scale_U": 0.5, "U_tau": 60.0, "R_tau": 600.0, "tau": 9.0}
 START = {"scale_U": 0.3, "U_tau": 150.0, "R_tau": 250.0, "tau": 8.0}
@@ -102,7 +112,7 @@ def test_the_model_is_the_recursion():
 
 @pytest.mark.parametrize("known", [FACILITATING, DEPRESSING], ids=["facilitating", "depressing"])
 def test_a_fit_finds_the_parameters_again(known):
-    found = fitted("float32", START, amplitudes(**known), 800)
+    found = fitted("float32", START, amplitudes(**known))
     # Amplitudes are rounded by 1e-6 at most; the slopes of the least squares make up to ten times
     # that of it in a parameter; and ten times more is left to a descent that stops short.
     for name, value in {**known, "weight": 1.0}.items():

@@ -137,3 +137,6 @@ def test_keywords_override_the_config():
 def test_a_faulty_spike_is_seen():
     synapses = built(kernel_initializer=KERNEL)
     assert np.isnan(synapses(np.array([0, np.nan, 0, 0, 0], np.float32)).value).all()
+    # Also where currents are limited to what their dtype holds.
+    limited = built(kernel_initializer=np.ones((3, 5)), dtype="float16")
+    assert np.isposinf(limited(np.array([0, np.inf, 0, 0, 0], np.float32)).value).all()

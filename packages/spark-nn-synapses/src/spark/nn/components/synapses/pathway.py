@@ -24,9 +24,6 @@ from .partition import Names
 from .saturated import saturated
 from .summed_wide import summed_wide
 
-_DRIVE = 1 << 20
-"""Elements that the drive of a chunk may have, of a kernel that is not larger: 4 MB of float32."""
-
 
 class Arrays(NamedTuple):
     """What a pathway computes with, its state apart.
@@ -70,11 +67,14 @@ class Pathway:
         drive: Sums over inputs, for each trace.
         release: What the inputs obey before they are summed; None passes spikes on.
         recurrence: What a trace obeys; None passes the drive on.
+        chunk: Elements that the drive of a chunk of a scan may have, of a kernel that is not
+            larger: 4 MB of float32.
     """
 
     drive: Drive
     release: Recurrence[Any] | None = None
     recurrence: Recurrence[Any] | None = None
+    chunk: int = 1 << 20
 
     @property
     def cut(self) -> Names:
@@ -241,7 +241,7 @@ class Pathway:
         time, grouped = len(spikes), self.drive.sharing == "group"
         seen = spikes.size * self.drive.lead[0] if grouped else 0  # each group has its spikes
         elements = max(time * start[0].size, seen)
-        most = max(_DRIVE, arrays.kernel.weights[0].size)
+        most = max(self.chunk, arrays.kernel.weights[0].size)
         at_once = self.drive.rows is None and not grouped
         if at_once or elements <= most:
             (last, _, on_way), currents = chunk(carry, spikes)
