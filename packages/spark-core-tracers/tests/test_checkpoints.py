@@ -22,6 +22,8 @@ from spark.core.tracers import DoubleTracer, RUTracer, SaturableTracer, Tracer
 
 from .kinds import CLASSES, NEAREST, SHAPE, parametrized, train
 
+pytestmark = pytest.mark.versions
+
 
 @parametrized([*CLASSES, NEAREST])
 def test_a_run_goes_on_bit_for_bit(tmp_path, kind):

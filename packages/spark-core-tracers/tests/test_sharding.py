@@ -4,6 +4,8 @@ import os
 import subprocess
 import sys
 
+pytestmark = pytest.mark.versions
+
 CODE = """
 import jax, jax.numpy as jnp, numpy as np
 from functools import partial

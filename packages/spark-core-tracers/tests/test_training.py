@@ -11,6 +11,8 @@ from spark.core.tracers import Constant, DoubleTracer, RUTracer, Tracer
 
 from .kinds import spikes
 
+pytestmark = pytest.mark.versions
+
 
 @pytest.fixture(autouse=True)
 def _promotion_for_optax():

@@ -12,6 +12,8 @@ from spark.core.tracers import Constant, Exponential, ExponentialParameters, Tra
 from .compilation import compiled
 from .kinds import CLASSES, NEAREST, SHAPE, STEPS, named, parametrized, spikes, train
 
+pytestmark = pytest.mark.versions
+
 XS = train(0)
 # A transform sees a class, and whether there is a key; it does not see the integrator.
 every_kind = parametrized([*CLASSES, NEAREST])

@@ -16,6 +16,8 @@ from .comparing import same_gradients
 from .graphs import GRAPHS, matrix, weights_of
 from .kinds import normal, spikes
 
+pytestmark = pytest.mark.versions
+
 FLOAT32 = jnp.dtype("float32")
 every_way = pytest.mark.parametrize("way", ["dense", "events"])
 # How rows are read makes no difference to what is multiplied at once, only whether they are even.

@@ -13,6 +13,8 @@ from spark.nn.components.synapses import InputSpec, LinearSynapses, SpikeArray, 
 
 from .kinds import DOUBLE, LINEAR, TRACED, laid_out, normal, pairs, spikes
 
+pytestmark = pytest.mark.versions
+
 KERNEL = normal(0, (3, 5))
 XS = spikes(1, (8, 5)).astype(np.float32)
 # The third input never spikes: its gradient is there all the same.

@@ -37,6 +37,8 @@ from .kinds import (
     spikes,
 )
 
+pytestmark = pytest.mark.versions
+
 KERNEL = exact(0, (3, 5))
 XS = spikes(1, (12, 5))
 SPEC = {"spikes": InputSpec((5,))}
