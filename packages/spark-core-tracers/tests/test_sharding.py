@@ -4,6 +4,8 @@ import os
 import subprocess
 import sys
 
+import pytest
+
 pytestmark = pytest.mark.versions
 
 CODE = """
