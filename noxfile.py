@@ -175,7 +175,7 @@ def types(session):
 @nox.session
 def build(session):
     """Build wheels and sdists, test what is in them, and install each alone."""
-    session.install("build", "hatchling", "pytest>=9")
+    session.install("build[uv]", "hatchling", "pytest>=9")
     session.run("pytest", "tests-integration/distributions", *session.posargs)
 
 

@@ -4,7 +4,6 @@ import os
 import shutil
 import subprocess
 import sys
-import venv
 import zipfile
 from pathlib import Path
 
@@ -48,7 +47,18 @@ def run(*command, cwd=None):
 
 def build(source, folder):
     """Build the sdist of a package, and the wheel from it."""
-    run(sys.executable, "-m", "build", "--outdir", folder, source)
+    run(sys.executable, "-m", "build", "--installer", "uv", "--outdir", folder, source)
+
+
+def fresh(folder):
+    """The Python of an environment with nothing in it."""
+    run("uv", "venv", "--quiet", "--python", sys.executable, folder)
+    return folder / "bin" / "python"
+
+
+def install(python, *what):
+    """Install into an environment, from its files and the package index."""
+    run("uv", "pip", "install", "--quiet", "--python", python, *what)
 
 
 @pytest.fixture(scope="module")
@@ -131,25 +141,23 @@ def test_metadata_bounds_jax_from_below_only(built, package):
 @every_package
 @pytest.mark.parametrize("kind", ["wheel", "editable"])
 def test_installs_alone_into_a_fresh_environment(built, package, kind, tmp_path):
-    venv.create(tmp_path / "env", with_pip=True)
-    python = tmp_path / "env" / "bin" / "python"
+    python = fresh(tmp_path / "env")
     what = [archive(built, package, ".whl")] if kind == "wheel" else ["-e", PACKAGES / package]
     # What a package needs from this repository is in the folder too.
-    run(python, "-m", "pip", "install", "-q", "--find-links", built, *what)
+    install(python, "--find-links", built, *what)
     version = run(sys.executable, "-m", "hatchling", "version", cwd=PACKAGES / package)
     assert run(python, "-W", "error", "-c", SMOKE[package], cwd=tmp_path).startswith(version)
 
 
 def test_all_share_the_namespace(built, tmp_path):
-    venv.create(tmp_path / "env", with_pip=True)
-    python = tmp_path / "env" / "bin" / "python"
-    run(python, "-m", "pip", "install", "-q", *[archive(built, each, ".whl") for each in SMOKE])
+    python = fresh(tmp_path / "env")
+    install(python, *[archive(built, each, ".whl") for each in SMOKE])
     for code in SMOKE.values():
         run(python, "-W", "error", "-c", code, cwd=tmp_path)
     # Taking some out leaves the other as it was.
-    run(python, "-m", "pip", "uninstall", "-q", "-y", "spark-bench", "spark-nn-synapses")
+    taken = "spark-bench", "spark-nn-synapses"
+    run("uv", "pip", "uninstall", "--quiet", "--python", python, *taken)
     run(python, "-W", "error", "-c", SMOKE["spark-core-tracers"], cwd=tmp_path)
-    # Of the folders between, pip leaves some, empty.
     for leaf in ("spark.bench", "spark.nn.payloads", "spark.nn.components.synapses"):
-        gone = f"import importlib.util as u; assert u.find_spec({leaf!r}) is None"
-        run(python, "-c", gone, cwd=tmp_path)
+        failed = subprocess.run([python, "-c", f"import {leaf}"], capture_output=True, text=True)
+        assert "ModuleNotFoundError" in failed.stderr

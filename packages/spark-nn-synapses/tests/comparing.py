@@ -4,6 +4,7 @@ import numpy as np
 
 from spark.core.tracers.agreement import tolerance
 
+# How closely currents agree with those of NumPy, and results of two programs with one another.
 CLOSE = dict.fromkeys(("rtol", "atol"), tolerance("currents", "float32"))
 AS_STEPS = dict.fromkeys(("rtol", "atol"), tolerance("steps", "float32"))
 

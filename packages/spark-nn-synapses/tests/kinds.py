@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 from scipy.signal import lfilter
 
-from spark.core.tracers.agreement import tolerance
 from spark.nn.components.synapses import DoubleTracedSynapses, LinearSynapses, TracedSynapses
 
 
@@ -105,16 +104,6 @@ every_kind = pytest.mark.parametrize("kind", [LINEAR, TRACED, DOUBLE], ids=lambd
 every_traced_kind = pytest.mark.parametrize("kind", [TRACED, DOUBLE], ids=lambda kind: kind.name)
 # A kernel as small as those here is always dense where the way is "auto".
 every_way = pytest.mark.parametrize("way", ["auto", "events"])
-
-# How closely currents agree with those of NumPy, and results of two programs with one another.
-CLOSE = dict.fromkeys(("rtol", "atol"), tolerance("currents", "float32"))
-AS_STEPS = dict.fromkeys(("rtol", "atol"), tolerance("steps", "float32"))
-
-
-def by_steps(module, xs):
-    """Currents after each step."""
-    return np.stack([np.asarray(module(x)) for x in xs])
-
 
 _PER_TARGET = np.array([4.0, 7.0, 9.0])
 _PER_INPUT = np.array([[4.0, 9.0, 4.0, 4.0, 9.0]])

@@ -19,7 +19,8 @@ from spark.nn.components.synapses import (
     TracedSynapses,
 )
 
-from .kinds import TRACED, by_steps, every_kind, every_traced_kind, laid_out, normal, spikes
+from .comparing import by_steps
+from .kinds import TRACED, every_kind, every_traced_kind, laid_out, normal, spikes
 
 KERNEL = normal(0, (3, 5))
 XS = spikes(1, (12, 5))

@@ -22,15 +22,13 @@ from spark.nn.components.synapses import (
     pathway,
 )
 
+from .comparing import AS_STEPS, CLOSE, by_steps
 from .kinds import (
-    AS_STEPS,
-    CLOSE,
     DOUBLE,
     DOUBLE_EULER,
     LINEAR,
     TRACED,
     TRACED_EULER,
-    by_steps,
     every_kind,
     every_layout,
     every_sharing,

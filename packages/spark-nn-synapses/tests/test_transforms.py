@@ -24,11 +24,11 @@ from spark.nn.components.synapses import (
     TracedSynapses,
 )
 
+from .comparing import by_steps
 from .kinds import (
     DOUBLE,
     LINEAR,
     TRACED,
-    by_steps,
     every_kind,
     exact,
     laid_out,
