@@ -6,7 +6,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from spark.core.tracers import rounding
+from spark.core.tracers import Tracer, rounding
 from spark.core.tracers.rounding import Noise, limit
 
 round_to = jax.jit(rounding.round_to, static_argnums=0)
@@ -136,3 +136,11 @@ def test_bits_of_a_known_case():
     # Written down once: the same bits on every backend and in every later version.
     bits = random_bits(noise(42, 7), 1, (3,))
     assert [f"{int(b):08x}" for b in bits] == ["cd43532e", "b37e4c60", "ef12ff88"]
+
+
+def test_all_64_bits_of_a_seed_count():
+    keys = [
+        jax.random.key_data(Tracer(1, tau=5.0, seed=seed).rng.key[...]).tolist()
+        for seed in (5, 5 + 2**32, 5 + 2**33, 5 - 2**32)
+    ]
+    assert len(set(map(tuple, keys))) == 4

@@ -128,3 +128,11 @@ def test_times_between_steps_fall_in_the_next(dtype, dt):
     times = times.astype(dtype)
     expected = np.ceil(times.astype(np.float64) / dt) - 1
     np.testing.assert_array_equal(steps_at(times, dt), expected)
+
+
+@pytest.mark.parametrize("decimal", [0.1, 0.7])
+def test_multiples_of_a_rounded_time_step_fall_in_their_steps(decimal):
+    dt, k = np.float32(decimal), np.arange(1, 20_001)
+    # In float64, of the rounded time step and of the decimal that it stands for.
+    for times in (k * float(dt), k * decimal):
+        np.testing.assert_array_equal(steps_at(times, dt), k - 1)
