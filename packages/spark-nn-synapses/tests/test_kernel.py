@@ -242,3 +242,11 @@ def test_drawn_weights_that_no_current_shows_are_warned_of(weights):
     with pytest.warns(UserWarning, match="float16 holds none below") as caught:
         synapses(np.ones(4))  # the first call builds
     assert caught[0].filename == __file__
+
+
+@pytest.mark.parametrize("cls", [TracedSynapses, DoubleTracedSynapses])
+def test_parameters_of_no_inputs_are_taken(cls):
+    name = "tau" if cls is TracedSynapses else "tau_1"
+    synapses = cls(units=2, **{name: np.ones((2, 0))})
+    synapses.build({"spikes": InputSpec((0,))})
+    np.testing.assert_array_equal(synapses(np.zeros(0, bool)), [0, 0])

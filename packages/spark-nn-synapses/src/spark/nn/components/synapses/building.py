@@ -101,8 +101,8 @@ def assemble(
         partition=partition,
     )
     pathway = Pathway(drive)
-    weights = _weights(config, wiring, key, units + inputs, partition)
-    parts = Parts(nnx.Param(weights))
+    kernel = nnx.Param(_weights(config, wiring, key, units + inputs, partition))
+    parts = Parts(kernel)
     if release_class is not None:
         shape = (*spec.batch, *inputs)
         parts.release_tracer = release = _release(config, release_class, shape, seed)
@@ -110,16 +110,9 @@ def assemble(
     if tracer_class is not None:
         pathway = _trace(parts, pathway, config, wiring, tracer_class, spec.batch, seed)
     _delay(parts, pathway.drive, config, wiring, spec.batch)
-    response = _response(config, wiring, inputs)
-    if wiring.rows is not None and not wiring.rows.stored:
-        # The largest number of the distribution stands for its weights.
-        largest = jnp.max(jnp.abs(weights), keepdims=True)
-        warn_of_underflow(largest, response, pathway.drive.dtype, drawn=False)
-    else:
-        drawn = wiring.weights is None and not isinstance(config.kernel_initializer, np.ndarray)
-        warn_of_underflow(weights, response, pathway.drive.dtype, drawn)
     if partition is not None:
         _place(parts, pathway, partition)
+    _warn_of_faint_currents(config, wiring, inputs, kernel.get_value())
     return pathway, parts
 
 
@@ -242,6 +235,19 @@ def _trace(
         parts.groups = Constant(jnp.asarray(layout.groups))
     drive = dataclasses.replace(drive, sharing=layout.sharing, lead=layout.lead)
     return dataclasses.replace(pathway, drive=drive, recurrence=tracer.recurrence)
+
+
+def _warn_of_faint_currents(
+    config: Any, wiring: Wiring, inputs: tuple[int, ...], weights: Array
+) -> None:
+    """Warn of weights whose spikes a current cannot show; each device looks at its own part."""
+    dtype, response = as_storage_dtype(config.dtype), _response(config, wiring, inputs)
+    if wiring.rows is not None and not wiring.rows.stored:
+        # The largest number of the distribution stands for its weights.
+        warn_of_underflow(jnp.max(jnp.abs(weights), keepdims=True), response, dtype, drawn=False)
+        return
+    drawn = wiring.weights is None and not isinstance(config.kernel_initializer, np.ndarray)
+    warn_of_underflow(weights, response, dtype, drawn)
 
 
 def _response(config: Any, wiring: Wiring, inputs: tuple[int, ...]) -> np.ndarray[Any, Any]:

@@ -52,7 +52,7 @@ class _TracerConfig(LinearSynapsesConfig):
         kept = rounded_dtype(jnp.dtype(self.dtype), self.rounding)
         longest = longest_time_constant(self.dt, kept, self.integrator)
         for name, field in type(self).model_fields.items():
-            tau = np.max(getattr(self, name)) if is_time_constant(field) else 0.0
+            tau = np.max(getattr(self, name), initial=0.0) if is_time_constant(field) else 0.0
             if tau > longest:
                 raise ValueError(
                     f"{name} must be at most {longest:.6g} to decay in {kept} rounded to nearest, "
@@ -178,7 +178,7 @@ class DoubleTracedSynapsesConfig(_TracerConfig):
     @property
     def response(self) -> tuple[Any, ...]:
         """The scales, and a time: a dual exponential peaks below its shorter time constant."""
-        shorter = min(np.max(self.tau_1), np.max(self.tau_2))
+        shorter = min(np.max(tau, initial=0.0) for tau in (self.tau_1, self.tau_2))
         return self.scale_1, self.scale_2, shorter / (self.dt if self.integrator == "euler" else 1)
 
 
