@@ -21,11 +21,16 @@ def test_that_waits(): time.sleep({seconds})
 """
 
 
-@pytest.mark.parametrize(("seconds", "complete", "passed"), [(0, "yes", 3), (60, "no", 2)])
-def test_tests_are_counted_and_stopped_in_time(tmp_path, seconds, complete, passed):
+@pytest.mark.parametrize(
+    ("seconds", "complete", "passed", "workers"),
+    [(0, "yes", 3, 0), (60, "no", 2, 0), (0, "yes", 3, 1)],
+)
+def test_tests_are_counted_and_stopped_in_time(tmp_path, seconds, complete, passed, workers):
     (tmp_path / "test_these.py").write_text(TESTS.format(seconds=seconds))
     limit = 60 if complete == "yes" else 10  # seconds to start pytest in
-    found = run_tests([tmp_path], "cpu", limit).get_metadata()
+    log = tmp_path / "log"
+    found = run_tests([tmp_path], "cpu", limit, workers, log).get_metadata()
+    assert "test_right" in log.read_text()
     assert found["tests_complete"] == complete
     counts = [found[f"tests_{name}"] for name in ("passed", "failed", "skipped")]
     assert counts == [passed, 1, 1]

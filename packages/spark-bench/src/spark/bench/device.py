@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import os
 import re
+import signal
 import subprocess
 import sys
 import threading
@@ -20,16 +21,26 @@ from .processes import BACKENDS
 NAME = "device/tests"
 """Name of the record."""
 
-_RESULT = re.compile(r"^(\S+::.*?) (PASSED|FAILED|ERROR|SKIPPED|XFAIL)\b")
+_OUTCOME = r"(?P<outcome>PASSED|FAILED|ERROR|SKIPPED|XFAIL)\b"
+_RESULT = re.compile(rf"(?P<test>\S+::.*?) {_OUTCOME}")
+_RESULT_OF_WORKER = re.compile(rf"\[gw\d+\] \[ *\d+%\] {_OUTCOME} (?P<test>\S+::.*)")
 
 
-def run_tests(paths: Sequence[Path], backend: str | None, seconds: float) -> pyperf.Benchmark:
+def run_tests(
+    paths: Sequence[Path],
+    backend: str | None,
+    seconds: float,
+    workers: int = 0,
+    log: Path | None = None,
+) -> pyperf.Benchmark:
     """Run tests by pytest until they are over, or the time is.
 
     Args:
         paths: Files or folders of tests.
         backend: Which of `BACKENDS`, or None for what JAX takes by itself.
         seconds: When to stop.
+        workers: Processes that share the tests, by pytest-xdist; 0 takes none.
+        log: Where what pytest says goes, or None.
 
     Returns:
         The time that they took; in its metadata how many passed, failed and were skipped, which
@@ -40,20 +51,29 @@ def run_tests(paths: Sequence[Path], backend: str | None, seconds: float) -> pyp
     if backend is not None:
         variables["JAX_PLATFORMS"] = BACKENDS[backend]
     command = [sys.executable, "-m", "pytest", "-v", "--color=no", "-p", "no:cacheprovider"]
+    command += ["-n", str(workers)] if workers else []
     counts: collections.Counter[str] = collections.Counter()
     failed: list[str] = []
     start = time.perf_counter()
-    with subprocess.Popen(
-        [*command, *map(str, paths)], stdout=subprocess.PIPE, text=True, env=variables
-    ) as process:
-        limit = threading.Timer(seconds, process.kill)
+    with (
+        (log or Path(os.devnull)).open("w") as said,
+        subprocess.Popen(
+            [*command, *map(str, paths)],
+            stdout=subprocess.PIPE,
+            text=True,
+            env=variables,
+            start_new_session=True,
+        ) as process,
+    ):
+        limit = threading.Timer(seconds, _end, [process])
         limit.start()
         assert process.stdout is not None
         for line in process.stdout:
-            if found := _RESULT.match(line):
-                counts[found[2]] += 1
-                if found[2] in ("FAILED", "ERROR"):
-                    failed.append(found[1])
+            said.write(line)
+            if found := (_RESULT_OF_WORKER if workers else _RESULT).match(line):
+                counts[found["outcome"]] += 1
+                if found["outcome"] in ("FAILED", "ERROR"):
+                    failed.append(found["test"].strip())
         limit.cancel()
     metadata: Environment = {
         "name": NAME,
@@ -69,3 +89,8 @@ def run_tests(paths: Sequence[Path], backend: str | None, seconds: float) -> pyp
         [time.perf_counter() - start], metadata=metadata | environment(), collect_metadata=False
     )
     return pyperf.Benchmark([run])
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    """End the tests and the processes that they started."""
+    os.killpg(process.pid, signal.SIGKILL)

@@ -8,12 +8,24 @@ import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 
+import jax
+
 from .case import Case
 from .timing import Protocol
-from .worker import Answer, Task
+from .worker import Answer, Task, answer
 
 BACKENDS = {"cpu": "cpu", "gpu": "cuda"}
 """What `--backend` takes, and what JAX calls it."""
+
+
+def use(backend: str | None) -> None:
+    """Make this process use a backend; to be called before JAX has started one.
+
+    Args:
+        backend: Which of `BACKENDS`, or None for what JAX takes by itself.
+    """
+    if backend is not None:
+        jax.config.update("jax_platforms", BACKENDS[backend])
 
 
 class WorkerError(RuntimeError):
@@ -60,10 +72,22 @@ def measure_in_process(
         last = (errors.read().strip().splitlines() or ["no message"])[-1]
     if not line:
         raise WorkerError(f"the process died: {last}")
-    answer = Answer.model_validate_json(line)
-    if answer.error is not None:
-        raise WorkerError(answer.error.strip().splitlines()[-1])
-    return answer
+    return _unless_failed(Answer.model_validate_json(line))
+
+
+def measure_here(cases: Sequence[Case], protocol: Protocol) -> Answer:
+    """Time the cases of one group in this process, where the start of another takes too long.
+
+    Raises:
+        WorkerError: If a case raises.
+    """
+    return _unless_failed(answer(Task(cases=[case.name for case in cases], protocol=protocol)))
+
+
+def _unless_failed(found: Answer) -> Answer:
+    if found.error is not None:
+        raise WorkerError(found.error.strip().splitlines()[-1])
+    return found
 
 
 def _variables(backend: str | None, devices: int) -> Mapping[str, str]:

@@ -13,7 +13,7 @@ import pyperf
 from . import records
 from .case import Case
 from .environment import Environment
-from .processes import WorkerError, measure_in_process
+from .processes import WorkerError, measure_here, measure_in_process
 from .registry import groups
 from .timing import Protocol, Timing
 
@@ -25,7 +25,7 @@ class Plan:
     Attributes:
         suite: Name of the suite, for the record.
         protocol: How often is timed in each process.
-        processes: Processes per group.
+        processes: Processes per group; 0 measures in this one.
         backend: `"cpu"`, `"gpu"`, or None for what JAX takes by itself.
         json: Where to write; None writes nothing.
         resume: Whether to keep what the file holds, and to measure only the rest.
@@ -89,9 +89,12 @@ def run(
             continue
         found: dict[str, list[tuple[Timing, Environment]]] = {case.name: [] for case in members}
         try:
-            for process in range(plan.processes):
+            for process in range(plan.processes or 1):
                 on_group(group, process)
-                answer = measure_in_process(members, plan.protocol, plan.backend)
+                if plan.processes:
+                    answer = measure_in_process(members, plan.protocol, plan.backend)
+                else:
+                    answer = measure_here(members, plan.protocol)
                 for timing in answer.timings:
                     found[timing.name].append((timing, answer.environment))
                 skipped |= answer.skipped

@@ -17,8 +17,8 @@ from ..case import Case, Counts, Program
 from .tracers import KINDS, on_device, spikes
 from .ways import WAYS
 
-TRACE, DTYPES = 10**7, ("float32", "float16")
-"""Elements of a trace far beyond every cache, and what they are stored in."""
+TRACE, DTYPES = 4 * 10**8, ("float32", "float16")
+"""Elements of a trace that takes far longer than a call, and what they are stored in."""
 
 SEQUENCE = (10_000, 1000)
 """Steps and elements of a sequence that is long and narrow."""
@@ -76,7 +76,8 @@ def _copy(dtype: str, elements: int = TRACE) -> Program:
 def _step(dtype: str, elements: int = TRACE) -> Program:
     """A step of a trace, in place; its spikes are a byte an element more to read."""
     tracer = KINDS[0].make(elements, dtype)
-    x, parameters = on_device(spikes((elements,))), tracer.parameters
+    pattern = spikes((min(elements, 10**6),))
+    x, parameters = on_device(np.resize(pattern, elements)), tracer.parameters
 
     def step(state: State) -> State:
         after, _ = tracer.recurrence.step(parameters, state, x)

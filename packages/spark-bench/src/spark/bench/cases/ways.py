@@ -13,9 +13,10 @@ from ..case import Case, Counts, Program
 from .tracers import KINDS, Kind, on_device, spikes
 
 GRID = (
-    *((steps, 1) for steps in (10, 10**3, 10**5, 10**6)),
-    *((steps, 100) for steps in (10, 10**3, 10**5)),
-    *((steps, 10**4) for steps in (10, 10**3)),
+    *((steps, 1) for steps in (10, 100, 10**3, 10**5, 10**6)),
+    *((steps, 100) for steps in (10, 100, 10**3, 10**5)),
+    *((steps, 10**4) for steps in (10, 100, 10**3)),
+    *((steps, 10**6) for steps in (10, 100)),
 )
 """Steps and elements: from a few steps of one neuron to a million, and to a wide layer."""
 

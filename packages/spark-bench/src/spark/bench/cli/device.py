@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 from typing import Annotated
@@ -10,6 +11,9 @@ import typer
 
 from .frame import ExitCode, Suite, Where, app, guarded, out, require_file
 from .measure import finish, measure
+
+CASES = ["device", "limits", "ways/*/1000x*", "ways/*/100000x*"]
+"""What is measured, in this order; a million steps one by one take some ten seconds on a GPU."""
 
 
 @app.command()
@@ -27,8 +31,12 @@ def device(
         list[str] | None,
         typer.Option("--case", help="Cases to measure; by default those for a device."),
     ] = None,
+    workers: Annotated[
+        int, typer.Option(min=0, help="Processes that share the tests, by pytest-xdist.")
+    ] = 0,
+    log: Annotated[Path | None, typer.Option(help="Write what the tests say there.")] = None,
 ) -> None:
-    """Measure what decides on an accelerator, then run tests there for the time that is left.
+    """Measure what decides on an accelerator, and run tests there for half of the time or more.
 
     Limits of the device; a trace of 10^7 elements beside a copy; a long sequence step by step and
     in parallel; a projection densely, by events and along stored connections; the ways to run over
@@ -39,18 +47,27 @@ def device(
     """
     from .. import records
     from ..device import run_tests
+    from ..processes import use
     from ..registry import select
 
-    end = time.monotonic() + 60 * minutes
+    # The tests, in other processes, take memory of the same device.
+    os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"
+    use(backend and backend.value)
+    start = time.monotonic()
+    end = start + 60 * minutes
     with guarded(json):
         require_file(json, False)
         json.unlink(missing_ok=True)
-        cases = select(patterns=case or ["limits", "device", "ways"])
-    # One process a group: a machine that is lent is a short one.
-    outcome = measure(cases, Suite.quick, backend, json, rounds=3, processes=1, until=end)
+        chosen = [select(patterns=[pattern]) for pattern in case or CASES]
+        cases = list({each.name: each for part in chosen for each in part}.values())
+    # In this process: the start of a device takes longer than most of what is measured on it.
+    until = start + 30 * minutes if tests else end
+    outcome = measure(cases, Suite.quick, backend, json, rounds=3, processes=0, until=until)
     if tests:
         with guarded(json):
-            ran = run_tests(tests, backend and backend.value, max(1.0, end - time.monotonic()))
+            ran = run_tests(
+                tests, backend and backend.value, max(1.0, end - time.monotonic()), workers, log
+            )
             done = records.load(json) if json.exists() else []
             records.write(json, [*done, ran])
         found = ran.get_metadata()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -121,14 +120,13 @@ def choose(
 
     Example: `spark-bench choose --backend gpu --json ways.json`
     """
-    from ..processes import BACKENDS
+    from ..processes import use
     from ..records import read
     from ..registry import select
     from ..tables import choice_table
 
-    if backend is not None:
-        # What `auto` goes by is the backend of the process that asks, this one.
-        os.environ["JAX_PLATFORMS"] = BACKENDS[backend.value]
+    # What `auto` goes by is the backend of the process that asks, this one.
+    use(backend and backend.value)
     failed = None
     if results is None:
         failed = measure(select(patterns=["ways"]), Suite.quick, backend, json, resume)
@@ -179,7 +177,7 @@ def measure(
         json: Where to write.
         resume: Whether to keep what the file holds.
         rounds: Values per case and process.
-        processes: Processes per case.
+        processes: Processes per case; 0 measures in this one.
         until: Begin no group after this time, by `time.monotonic`; what is left out is said.
     """
     from ..registry import groups
@@ -189,11 +187,11 @@ def measure(
     protocol, times = PROTOCOLS[suite.value]
     if rounds is not None:
         protocol = protocol.model_copy(update={"rounds": rounds})
-    times = processes or times
+    times = times if processes is None else processes
     plan = Plan(suite.value, protocol, times, backend and backend.value, json, resume)
     with guarded(json), progress() as bar:
         require_file(json, resume)
-        task = bar.add_task("", total=times * len(groups(cases)))
+        task = bar.add_task("", total=max(1, times) * len(groups(cases)))
 
         def show(group: str, process: int) -> None:
             bar.update(task, description=group, advance=1)
