@@ -15,10 +15,6 @@ def built(connectivity, inputs, units, **kwargs):
 
 
 def pairs(connectivity, inputs, targets, seed=0):
-    """Input and target of each connection, without a module: nothing is compiled."""
+    """Input and target of each connection, without a module."""
     rows, wires, *_ = connectivity.connect(inputs, targets, jax.random.key(seed))
-    if not rows.stored:
-        return tuple(map(np.asarray, rows.all(wires)))
-    post, *starts = map(np.asarray, wires)
-    lengths = np.diff(starts[0]) if starts else rows.width
-    return np.repeat(np.arange(inputs), lengths), post.astype(int)
+    return tuple(map(np.asarray, rows.all(wires)))

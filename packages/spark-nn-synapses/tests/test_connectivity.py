@@ -138,13 +138,13 @@ def test_a_connection_takes_8_bytes_at_most(connectivity, inputs, units):
     allowed = 8 * len(module.kernel) + 4 * (inputs + 1)
     assert sum(array.nbytes for array in stored) <= allowed
     small = units <= 1 << 16
-    assert module.wires[0].get_value().dtype == (np.uint16 if small else np.int32)
+    assert module.wires[1].get_value().dtype == (np.uint16 if small else np.int32)
 
 
 def test_procedural_connections_keep_nothing():
     module = built(ProceduralConnectivity(fan_out=1000), 10**6, 10**6)
     assert module.weights.get_value().nbytes == 8
-    assert [wire.get_value().nbytes for wire in module.wires] == [8]
+    assert [wire.get_value().nbytes for wire in module.wires] == [8, 8]
 
 
 def test_there_may_be_no_connection_and_no_input():

@@ -4,6 +4,7 @@ import jax
 import numpy as np
 import pytest
 import scipy.sparse
+from flax import nnx
 
 from spark.core import checkpoints
 from spark.nn.components.synapses import (
@@ -165,12 +166,6 @@ def test_a_refused_build_leaves_the_module(arguments, message):
 
 
 ROWS = [
-    # As many connections, in rows of other lengths.
-    (
-        SparseConnectivity(pre=[0, 0, 1, 2], post=[0, 1, 2, 3]),
-        SparseConnectivity(pre=[0, 0, 0, 1], post=[0, 1, 2, 3]),
-        "rows.longest: 3 in this module, 2 in the checkpoint",
-    ),
     (
         ProceduralConnectivity(fan_out=2),
         ProceduralConnectivity(fan_out=6),
@@ -192,3 +187,30 @@ def test_a_checkpoint_of_other_rows_is_refused(tmp_path, saved, other, message):
     with pytest.raises(checkpoints.CheckpointError, match=message):
         checkpoints.restore(tmp_path, second)
     np.testing.assert_array_equal(second.weights.get_value(), before)
+
+
+def test_a_checkpoint_brings_its_connections():
+    first, second = (
+        built(SparseConnectivity(pre=pre, post=[0, 1, 2, 3], weights=[1, 2, 4, 8]), 5, 7)
+        for pre in ([0, 0, 1, 2], [0, 0, 0, 1])
+    )
+    nnx.update(second, nnx.state(first))
+    for xs in np.eye(5, dtype=bool):
+        np.testing.assert_array_equal(second(xs), first(xs))
+
+
+@pytest.mark.parametrize("delays", [None, [0.0, 2.0, 1.0]], ids=["at once", "later"])
+def test_indices_that_lead_elsewhere_touch_no_memory_and_fail(delays):
+    # As no build makes them, but a file might hold them; so many targets that indices have a sign.
+    given = SparseConnectivity(pre=[0, 0, 1], post=[4, 69_999, 2], delays=delays)
+    module = built(given, 2, 70_000)
+    starts, places = (wire.get_value() for wire in module.wires)
+    for wrong in (-1, 2**31 - 1):
+        module.wires[1].set_value(places.at[1].set(wrong))
+        with pytest.raises(Exception, match="connections lead to no target"):
+            jax.block_until_ready(module(np.array([True, False])).value)
+    # A row ends with the last connection, wherever it is said to begin or to end.
+    module.wires[1].set_value(places)
+    for wrong in (-5, 2**31 - 1):
+        module.wires[0].set_value(starts.at[1].set(wrong))
+        assert np.isfinite(module(np.array([True, True])).value).all()

@@ -1,37 +1,31 @@
 """Rows of connections: how they are read, and weights that are drawn instead of stored."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import scipy.special
 
 from spark.nn.components.synapses import FixedFanOut, ProceduralConnectivity, SparseConnectivity
-from spark.nn.components.synapses.rows import EvenRows, UnevenRows, _below
+from spark.nn.components.synapses.rows import _below
 from spark.nn.components.synapses.sparse import project_rows
 
-from .graphs import GRAPHS, with_zeros
+from .graphs import with_zeros
 from .kinds import normal, spikes
 
 KEY = jax.random.key(0)
 
 
-def test_graphs_have_rows_of_every_shape():
-    rows = {name: GRAPHS[name][0] for name in GRAPHS}
-    assert isinstance(rows["even"], EvenRows)
-    assert rows["uneven"].whole
-    assert not rows["parts"].whole
-    # The last row is shorter than a part, which cannot be read from where it starts.
-    assert rows["parts"].width > 7
-    assert rows["long"].width > 1
-
-
 def test_rows_of_one_length_keep_no_starts():
-    found = FixedFanOut(fan_out=3).connect(6, 7, KEY)
-    assert isinstance(found.rows, EvenRows)
-    assert len(found.wires) == 1
+    rows, (starts, places) = FixedFanOut(fan_out=3).connect(6, 7, KEY)[:2]
+    assert (len(starts), len(places)) == (0, 18)
+    pre, _ = rows.all((starts, places))
+    assert np.bincount(pre).tolist() == [3] * 6
     given = SparseConnectivity(pre=[0, 0, 1], post=[2, 1, 0]).connect(6, 7, KEY)
-    assert isinstance(given.rows, UnevenRows)
-    assert len(given.wires) == 2
+    assert given.wires[0].tolist() == [0, 2, 3, 3, 3, 3, 3]
+    assert [each.tolist() for each in given.rows.all(given.wires)] == [[0, 0, 1], [1, 2, 0]]
 
 
 @pytest.mark.parametrize("limit", [1, 2, 37, 1 << 16, 100_003, 2**31 - 1])
@@ -77,17 +71,40 @@ def test_drawn_weights_are_linear_in_the_parameters_of_their_law(law):
     np.testing.assert_allclose(np.vdot(of_spikes, XS), np.vdot(parts[2], AIM), rtol=0, atol=1e-3)
 
 
-def test_what_is_drawn_depends_neither_on_the_batch_nor_on_the_way():
+@pytest.mark.parametrize("law", ["constant", "uniform", "normal"])
+def test_a_cpu_and_every_other_device_draw_the_same(law):
+    rows, wires, parameters, _ = ProceduralConnectivity(fan_out=6, law=law).connect(20, 7, KEY)
+
+    @functools.partial(jax.jit, static_argnums=2)
+    def derivatives(parameters, xs, way):
+        def loss(parameters, xs):
+            sums = project_rows(rows, wires, parameters, xs, jnp.dtype("float32"), way)
+            return jnp.vdot(sums, AIM), sums
+
+        return jax.value_and_grad(loss, (0, 1), has_aux=True)(parameters, xs)
+
+    parameters = parameters.astype(np.float32)
+    ours, theirs = (derivatives(parameters, XS, way) for way in ("events", "dense"))
+    for one, other in zip(jax.tree.leaves(ours), jax.tree.leaves(theirs), strict=True):
+        # Sums of up to 600 terms in another order; a quantile to some 1e-6 of itself.
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-4)
+
+
+def test_what_is_drawn_does_not_depend_on_the_batch():
     rows, wires, *_ = ProceduralConnectivity(fan_out=6).connect(20, 7, KEY)
-    run = jax.jit(project_rows, static_argnums=(0, 4, 5))
-    weights = np.float32([2.0, 5.0])
-
-    def sums(xs, way):
-        return run(rows, wires, weights, xs, jnp.dtype("float32"), way)
-
-    # The whole kernel, input by input; there is nothing that could be multiplied at once.
-    every = sums(np.eye(20, dtype=bool)[:5], "events")
+    run = jax.jit(project_rows, static_argnums=(0, 4))
+    every, one = np.eye(20, dtype=bool)[:5], np.float32([2.0, 5.0])
+    together = run(rows, wires, one, every, jnp.dtype("float32"))
     for i in range(5):
-        one = sums(np.eye(20, dtype=bool)[i], "dense")
-        # Up to six terms, perhaps fused otherwise.
-        np.testing.assert_allclose(every[i], one, rtol=1e-6)
+        alone = run(rows, wires, one, every[i], jnp.dtype("float32"))
+        np.testing.assert_array_equal(together[i], alone)
+
+
+def test_normal_quantiles_are_those_of_scipy():
+    from spark.nn.components.synapses._cpu.kernels import _normal
+
+    p = np.concatenate([np.linspace(1e-7, 1 - 1e-7, 1001), 2.0 ** -np.arange(2, 25)])
+    # The relative accuracy that the source states, and rounding.
+    np.testing.assert_allclose(
+        [_normal(x) for x in p], scipy.special.ndtri(p), rtol=1e-14, atol=1e-15
+    )

@@ -6,11 +6,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import scipy.sparse
 from jax import lax
 
 from spark.core.tracers.agreement import tolerance
 from spark.nn.components.synapses.connectivity import stored_rows
-from spark.nn.components.synapses.sparse import project_rows
+from spark.nn.components.synapses.sparse import project_later, project_rows
 
 from .comparing import same_gradients
 from .graphs import GRAPHS, matrix, weights_of
@@ -34,9 +35,9 @@ many_runs = pytest.mark.parametrize(
 run = jax.jit(project_rows, static_argnames=("rows", "dtype", "way"))
 
 
-def project(name, weights, spikes, way="events", dtype=FLOAT32, into=None):
+def project(name, weights, spikes, way="events", dtype=FLOAT32):
     rows, wires, *_ = GRAPHS[name]
-    return run(rows, wires, weights, spikes, dtype=dtype, way=way, into=into)
+    return run(rows, wires, weights, spikes, dtype=dtype, way=way)
 
 
 def close(name, found, spikes, weights):
@@ -65,15 +66,84 @@ def graded(inputs, batch):
     return xs
 
 
+# Later sums.
+
+
+@functools.partial(jax.jit, static_argnums=(0, 5))
+def later(rows, wires, weights, spikes, ring, way, now):
+    return project_later(rows, wires, weights, spikes, ring, now, way)
+
+
+def delayed(name, steps):
+    """A graph with a delay of each connection."""
+    rows, _, pre, post = GRAPHS[name]
+    delays = np.random.default_rng(9).integers(steps, size=len(pre))
+    delays[0] = steps - 1
+    return *stored_rows(pre, post, rows.inputs, rows.targets, delays), pre, post, delays
+
+
 @many_runs
-def test_signed_and_graded_spikes_in_a_batch_are_added_to_what_there_is(name, way):
+@pytest.mark.parametrize("now", [0, 2])
+def test_sums_arrive_when_they_are_due(name, way, now):
+    rows, wires, pre, post, delays = delayed(name, 4)
     stored, weights = weights_of(name)
-    rows = GRAPHS[name][0]
-    xs, into = graded(rows.inputs, (2, 3)), normal(7, (2, 3, rows.targets))
-    found = project(name, stored, xs, way, into=into)
+    xs, ring = graded(rows.inputs, (2, 3)), normal(7, (2, 3, 4, rows.targets))
+    after, drive = later(rows, wires, stored, xs, ring, way, now)
+    expected = ring.astype(float)
+    for d in range(4):
+        own = delays == d
+        sums = scipy.sparse.coo_array(
+            (weights[own], (pre[own], post[own])), (rows.inputs, rows.targets)
+        )
+        expected[:, :, (now + d) % 4] += xs.astype(float) @ sums.toarray()
     # Sums of up to 200 products, and numbers around 1.
-    expected = into + xs.astype(float) @ matrix(name, weights)
-    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+    close = {"rtol": 1e-5, "atol": 1e-5}
+    np.testing.assert_allclose(drive, expected[:, :, now], **close)
+    expected[:, :, now] = 0
+    np.testing.assert_allclose(after, expected, **close)
+
+
+@pytest.mark.parametrize("way", ["events", "dense"])
+def test_derivatives_of_later_sums_are_those_of_the_dense_kernel_in_float64(way, x64):
+    rows, wires, pre, post, delays = delayed("uneven", 4)
+    rng = np.random.default_rng(8)
+    xs = rng.normal(size=(6, 2, rows.inputs)) * (rng.random((6, 2, rows.inputs)) < 0.3)
+    at = rng.normal(size=len(pre)), xs, rng.normal(size=(2, 4, rows.targets))
+    push = jax.tree.map(lambda each: rng.normal(size=each.shape), at)
+    aim = rng.normal(size=(6, 2, rows.targets))
+
+    def ours(weights, xs, ring):
+        def body(carry, x):
+            ring, now = carry
+            ring, drive = project_later(rows, wires, weights, x, ring, now, way)
+            return (ring, (now + 1) % 4), drive
+
+        (ring, _), drives = lax.scan(body, (ring, jnp.int32(0)), xs)
+        return drives, jnp.roll(ring, -2, axis=1)
+
+    def theirs(weights, xs, ring):
+        whole = jnp.zeros((4, rows.inputs, rows.targets)).at[delays, pre, post].add(weights)
+
+        def body(ring, x):
+            ring = ring + jnp.einsum("bi,dit->bdt", x, whole, precision="highest")
+            return jnp.roll(ring, -1, axis=1).at[:, -1].set(0.0), ring[:, 0]
+
+        ring, drives = lax.scan(body, ring, xs)
+        return drives, ring
+
+    @functools.partial(jax.jit, static_argnums=0)
+    def derivatives(project, at, push):
+        def loss(*at):
+            drives, ring = project(*at)
+            return jnp.sum(jnp.sin(drives) * aim) + jnp.sum(jnp.cos(ring))
+
+        gradient = jax.grad(loss, (0, 1, 2))
+        return project(*at), jax.jvp(project, at, push), *jax.jvp(gradient, at, push)
+
+    found, expected = (derivatives(each, at, push) for each in (ours, theirs))
+    for one, other in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
+        # Some hundred products, each rounded by 1e-16.
+        np.testing.assert_allclose(one, other, rtol=1e-11, atol=1e-11)
 
 
 @every_way
@@ -248,31 +318,43 @@ def test_sums_and_derivatives_are_those_of_the_dense_kernel_in_float64(name, way
 
 @pytest.mark.parametrize(
     ("way", "axes"),
-    [
-        ("events", (0, None, None)),
-        ("events", (None, None, 0)),
-        ("events", (0, 0, 0)),
-        ("dense", (None, 0, None)),
-    ],
+    [("events", (0, None)), ("events", (0, 0)), ("events", (None, 0)), ("dense", (None, 0))],
 )
-def test_vmap_over_weights_spikes_and_sums(way, axes):
+def test_vmap_over_weights_and_spikes(way, axes):
     rng = np.random.default_rng(1)
     weights = rng.normal(size=(2, len(GRAPHS["uneven"][2]))).astype(np.float32)
     xs = (rng.normal(size=(2, 3, 40)) * spikes(2, (2, 3, 40))).astype(np.float32)
-    into = rng.normal(size=(2, 3, 50)).astype(np.float32)
-    given = [
-        each if axis == 0 else each[0] for each, axis in zip((weights, xs, into), axes, strict=True)
-    ]
+    given = [each if axis == 0 else each[0] for each, axis in zip((weights, xs), axes, strict=True)]
 
-    def sums(weights, xs, into):
-        return project("uneven", weights, xs, way, into=into)
+    def sums(weights, xs):
+        return project("uneven", weights, xs, way)
 
     found = jax.jit(jax.vmap(sums, axes))(*given)
     for i in range(2):
-        w, x, start = (e[i] if axis == 0 else e for e, axis in zip(given, axes, strict=True))
+        w, x = (e[i] if axis == 0 else e for e, axis in zip(given, axes, strict=True))
         # Some ten products of float32.
-        expected = start + x.astype(float) @ matrix("uneven", w.astype(float))
+        expected = x.astype(float) @ matrix("uneven", w.astype(float))
         np.testing.assert_allclose(found[i], expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("axes", [(None, 0, 0, None), (0, None, 0, None), (None, None, 0, 0)])
+def test_vmap_over_later_sums(axes):
+    rows, wires, *_ = delayed("uneven", 4)
+    weights, xs = normal(1, (2, len(weights_of("uneven")[0]))), graded(40, (2, 3))
+    ring, now = normal(2, (2, 3, 4, 50)), np.array([1, 3], np.int32)
+    given = [
+        each if axis == 0 else each[0]
+        for each, axis in zip((weights, xs, ring, now), axes, strict=True)
+    ]
+
+    def one(weights, xs, ring, now):
+        return project_later(rows, wires, weights, xs, ring, now)
+
+    found = jax.jit(jax.vmap(one, axes))(*given)
+    for i in range(2):
+        own = [each[i] if axis == 0 else each for each, axis in zip(given, axes, strict=True)]
+        for several, single in zip(found, jax.jit(one)(*own), strict=True):
+            np.testing.assert_array_equal(several[i], single)
 
 
 def dense(name, weights, xs):

@@ -312,8 +312,11 @@ class Synapses(CheckedModule, abc.ABC):
             None if self.release_tracer is None else self.release_tracer.parameters,
         )
 
-    def _wires(self) -> Wires:
-        return tuple([wire.get_value() for wire in self.wires])
+    def _wires(self) -> Wires | None:
+        if not self.wires:
+            return None
+        first, second = self.wires
+        return first.get_value(), second.get_value()
 
     def _state(self) -> SynapseState:
         return SynapseState(

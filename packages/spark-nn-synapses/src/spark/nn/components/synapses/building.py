@@ -35,7 +35,7 @@ from .layout import as_matrix, lay_out
 from .partition import Partition
 from .pathway import Pathway
 from .projection import inputs_first
-from .rows import DelayedRows
+from .rows import DrawnRows, StoredRows
 from .wiring import Wiring, along_rows, stored_weights, wire
 
 
@@ -242,7 +242,7 @@ def _warn_of_faint_currents(
 ) -> None:
     """Warn of weights whose spikes a current cannot show; each device looks at its own part."""
     dtype, response = as_storage_dtype(config.dtype), _response(config, wiring, inputs)
-    if wiring.rows is not None and not wiring.rows.stored:
+    if isinstance(wiring.rows, DrawnRows):
         # The largest number of the distribution stands for its weights.
         warn_of_underflow(jnp.max(jnp.abs(weights), keepdims=True), response, dtype, drawn=False)
         return
@@ -257,7 +257,7 @@ def _response(config: Any, wiring: Wiring, inputs: tuple[int, ...]) -> np.ndarra
         matrix = matrix * np.abs(as_matrix(np.asarray(factor), config.units, inputs))
     if config.connectivity == "dense":
         return matrix
-    if matrix.size == 1 or (wiring.rows is not None and not wiring.rows.stored):
+    if matrix.size == 1 or isinstance(wiring.rows, DrawnRows):
         return np.max(matrix, keepdims=True)[0]
     whole = np.broadcast_to(matrix, (len(matrix), math.prod(config.units)))
     return along_rows(wiring, "scale", whole)
@@ -266,13 +266,13 @@ def _response(config: Any, wiring: Wiring, inputs: tuple[int, ...]) -> np.ndarra
 def _delay(parts: Parts, drive: Drive, config: Any, wiring: Wiring, batch: tuple[int, ...]) -> None:
     """Keep connections and delays, with nothing on its way."""
     wide = arithmetic_dtype(drive.dtype)
-    parts.wires = [Constant(wire) for wire in wiring.wires]
+    parts.wires = [Constant(wire) for wire in wiring.wires or ()]
     if wiring.steps:
         shape = (wiring.steps + 1, *batch, math.prod(drive.inputs))
         parts.spikes_on_way = DelayLine(Ring.empty(shape, wide))
         parts.delays = Constant(jnp.asarray(wiring.delays))
-    if isinstance(drive.rows, DelayedRows):
-        shape = (*batch, *drive.lead, drive.rows.steps, math.prod(drive.units))
+    if isinstance(drive.rows, StoredRows) and drive.rows.steps > 1:
+        shape = (*batch, *drive.lead, *drive.rows.shape)
         kernel = arithmetic_dtype(as_storage_dtype(config.dtype_of_kernel))
         widest = max(wide, kernel, key=lambda dtype: dtype.itemsize)
         parts.drive_on_way = DelayLine(Ring.empty(shape, widest))

@@ -18,13 +18,7 @@ from spark.nn.configs import Config
 from spark.nn.configs.errors import show
 from spark.nn.configs.fields import Count, Indices, Numbers, Probability
 
-from .rows import DrawnRows, EvenRows, Law, Rows, UnevenRows, Wires
-
-# What it costs to read a part of a row, or a whole row, beside the connections in it; in the time
-# that one connection takes (see the changelog).
-_PART, _ROW = 80, 35
-
-_WIDTHS = [8, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024]
+from .rows import LAWS, DrawnRows, Law, Rows, StoredRows, Wires
 
 
 class Connections(NamedTuple):
@@ -283,12 +277,17 @@ class ProceduralConnectivity(Connectivity):
         words = jax.random.key_data(key).reshape(-1)[-2:].astype(jnp.uint32)
         rows = DrawnRows(inputs, targets, size, self.fan_out, self.law)
         start = np.ones(1) if self.law == "constant" else np.array([0.0, 1.0])
-        return Connections(rows, (words,), start)
+        sizes = jnp.asarray([self.fan_out, LAWS.index(self.law)], jnp.int32)
+        return Connections(rows, (words, sizes), start)
 
 
 def stored_rows(
-    pre: np.ndarray[Any, Any], post: np.ndarray[Any, Any], inputs: int, targets: int
-) -> tuple[Rows, Wires]:
+    pre: np.ndarray[Any, Any],
+    post: np.ndarray[Any, Any],
+    inputs: int,
+    targets: int,
+    delays: np.ndarray[Any, Any] | None = None,
+) -> tuple[StoredRows, Wires]:
     """Rows of stored connections, in as few bytes as their numbers allow.
 
     Args:
@@ -296,6 +295,7 @@ def stored_rows(
         post: Target of each connection.
         inputs: Number of inputs.
         targets: Number of targets.
+        delays: Of each connection, in steps; None if all arrive at once.
 
     Returns:
         The rows, and what they are read from; weights are in the order of the connections.
@@ -303,23 +303,24 @@ def stored_rows(
     Raises:
         ValueError: If there are more than an index of 32 bits can count.
     """
-    count = len(pre)
-    if count >= 2**31 or targets >= 2**31:
+    steps = 1
+    if delays is not None and delays.size and delays.max():
+        steps = int(delays.max()) + 1
+        post = delays.astype(np.int64) * targets + post
+    count, places = len(pre), steps * targets
+    if count >= 2**31 or places >= 2**31:
         raise ValueError(
-            f"stored connections are counted in 32 bits, got {count} of them to {targets} places; "
+            f"stored connections are counted in 32 bits, got {count} of them to {places} places; "
             "ProceduralConnectivity stores none."
         )
-    wires = (jnp.asarray(post.astype(np.uint16 if targets <= 1 << 16 else np.int32)),)
     lengths = np.bincount(pre, minlength=inputs)
-    if count and (lengths == lengths[0]).all():
-        return EvenRows(inputs, targets, count, int(lengths[0])), wires
-    starts = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
-    longest = int(lengths.max(initial=0))
-    costs = {width: np.sum(-(-lengths // width)) * (_PART + width) for width in _WIDTHS}
-    costs[longest] = np.count_nonzero(lengths) * (_ROW + longest)
-    width = min(min(costs, key=lambda width: costs[width]), max(count, 1))
-    rows = UnevenRows(inputs, targets, count, max(width, 1), longest)
-    return rows, (*wires, jnp.asarray(starts))
+    even = count > 0 and bool((lengths == lengths[0]).all())
+    starts = np.empty(0) if even else np.concatenate([[0], np.cumsum(lengths)])
+    wires = (
+        jnp.asarray(starts.astype(np.int32)),
+        jnp.asarray(post.astype(np.uint16 if places <= 1 << 16 else np.int32)),
+    )
+    return StoredRows(inputs, targets, count, steps), wires
 
 
 def as_connectivity(value: Any) -> Connectivity | Literal["dense"]:

@@ -13,12 +13,12 @@ from jaxtyping import Array, Float
 from spark.core.tracers.rounding import arithmetic_dtype
 
 from .delays import Ring
-from .events import active
 from .layout import Sharing
 from .partition import Partition
 from .projection import Way, Weights, contributions, project
-from .rows import DelayedRows, Rows, Wires
-from .sparse import project_rows
+from .rows import Rows, StoredRows, Wires
+from .sparse import project_later, project_rows
+from .spiking import active
 
 
 class Kernel(NamedTuple):
@@ -33,7 +33,7 @@ class Kernel(NamedTuple):
 
     weights: Weights
     groups: Array | None
-    wires: Wires = ()
+    wires: Wires | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,7 +100,7 @@ class Drive:
         if self.sharing == "synapse":
             each = flat if self.async_spikes else flat[..., None]
             drive = contributions(kernel.weights, each, self._wide(kernel))
-        elif isinstance(self.rows, DelayedRows) and on_way is not None:
+        elif isinstance(self.rows, StoredRows) and on_way is not None:
             on_way, drive = self._sums_later(kernel, self.rows, on_way, flat)
         elif self.rows is not None:
             drive = self._sums_along(kernel, self.rows, flat)
@@ -149,10 +149,8 @@ class Drive:
             return sums(kernel.weights, spikes)
         return self.partition.project(sums, kernel.weights, spikes, front - self.batch)
 
-    def _sums_along(
-        self, kernel: Kernel, rows: Rows, spikes: Array, into: Array | None = None
-    ) -> Array:
-        """Sums over inputs along rows of connections, added to what there is."""
+    def _along(self, kernel: Kernel, spikes: Array) -> tuple[Array, Array]:
+        """Weights along rows, and spikes, with the scales that vary over inputs."""
         wide = self._wide(kernel)
         stored, *gains = kernel.weights
         weights = stored.reshape(-1)
@@ -164,19 +162,23 @@ class Drive:
                 spikes = spikes.astype(wide) * each
             else:
                 weights = weights.astype(wide) * gain.astype(wide)
-        return project_rows(rows, kernel.wires, weights, spikes, wide, self.way, into)
+        return weights, spikes
+
+    def _sums_along(self, kernel: Kernel, rows: Rows, spikes: Array) -> Array:
+        """Sums over inputs along rows of connections."""
+        assert kernel.wires is not None
+        weights, spikes = self._along(kernel, spikes)
+        return project_rows(rows, kernel.wires, weights, spikes, self._wide(kernel), self.way)
 
     def _sums_later(
-        self, kernel: Kernel, rows: DelayedRows, ring: Ring, spikes: Array
+        self, kernel: Kernel, rows: StoredRows, ring: Ring, spikes: Array
     ) -> tuple[Ring, Array]:
         """Sums that arrive now, while others are put on their way."""
-        *lead, steps, targets = ring.places.shape
-        before = ring.places.reshape(*lead, steps * targets)
-        now = kernel._replace(wires=(*kernel.wires, ring.now))
-        places = self._sums_along(now, rows, spikes, before).reshape(*lead, steps, targets)
-        drive = lax.dynamic_index_in_dim(places, ring.now, len(lead), keepdims=False)
-        places = lax.dynamic_update_index_in_dim(places, jnp.zeros_like(drive), ring.now, len(lead))
-        return Ring(places, (ring.now + 1) % steps), drive
+        assert kernel.wires is not None
+        weights, spikes = self._along(kernel, spikes)
+        places, now = ring
+        places, drive = project_later(rows, kernel.wires, weights, spikes, places, now, self.way)
+        return Ring(places, (now + 1) % rows.steps), drive
 
     def _wide(self, kernel: Kernel) -> jnp.dtype:
         """The wider one of the dtypes of kernel and currents."""

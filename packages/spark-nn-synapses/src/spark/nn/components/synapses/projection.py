@@ -10,13 +10,17 @@ from typing import Any, Literal, TypeAlias, get_args
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jax.core import ShapedArray
 from jax.custom_batching import custom_vmap
+from jax.extend.core import Primitive
 from jaxtyping import Array, Bool, Float, Int
 
 from spark.core.tracers.rounding import arithmetic_dtype
 
-from .events import Events, active
+from . import _cpu
 from .map_leading import map_leading
+from .primitives import define
+from .spiking import active
 
 Way = Literal["auto", "dense", "events"]
 """How a projection is computed."""
@@ -26,17 +30,12 @@ WAYS = get_args(Way)
 Weights: TypeAlias = tuple[Float[Array, "#inputs #targets"], ...]
 """Factors whose product is the weight of each synapse; the first has its full shape."""
 
-# Measured on a CPU (see the changelog): up to this size one product costs less than to look which
-# inputs spike. Since jax 0.12 a loop costs less to start.
-_SMALL = 1 << (14 if jax.__version_info__ < (0, 12) else 10)
+# Up to this size, it takes longer to count the spikes than to read the rows of all.
+_SMALL = 1 << 14
 
 # From this size on, one vector is multiplied in parts, side by side: twice as fast as in one piece.
 _LARGE = 1 << 18
 _PARTS = 8
-
-# Rows added per turn of the loop, each read once. Fewer leave the loop itself to be paid, more do
-# nothing but pad.
-_ROWS = 16
 
 
 def project(
@@ -61,7 +60,7 @@ def project(
     wide = arithmetic_dtype(weights[0].dtype if dtype is None else dtype)
     if spikes.dtype != bool:
         spikes = spikes.astype(wide)
-    return _project(_chosen(way, weights[0]), wide, weights, spikes)
+    return _project(_chosen(way), wide, weights, spikes)
 
 
 def contributions(
@@ -97,14 +96,11 @@ def inputs_first(kernel: Any, target_axes: int) -> Any:
     return kernel.reshape(math.prod(targets), math.prod(inputs)).T
 
 
-def _chosen(way: Way, kernel: Array) -> Way:
-    """`"auto"` as what to do with this kernel on this device."""
-    if way != "auto":
-        return way
-    # Elsewhere a loop over spikes has not been measured yet.
-    if jax.default_backend() != "cpu" or kernel.size <= _SMALL:
+def _chosen(way: Way) -> Way:
+    """`"auto"` as what to do on this device."""
+    if way == "auto" and (jax.default_backend() != "cpu" or not _cpu.available()):
         return "dense"
-    return "auto"
+    return way
 
 
 def _with_derivative_of(product: Callable[..., Array]) -> Callable[..., Any]:
@@ -208,8 +204,8 @@ def _dense_or_faults(wide: jnp.dtype, weights: Weights, spikes: Array) -> Array:
 def _fewest(wide: jnp.dtype, weights: Weights, spikes: Array) -> Array:
     """Rows of spiking inputs, unless there are so many that a product is faster."""
     batch, inputs = spikes.shape
-    if batch == 1 and weights[0].dtype != wide:
-        # A product would first convert the whole kernel.
+    if batch == 1 and (weights[0].dtype != wide or weights[0].size <= _SMALL):
+        # A product would first convert the whole kernel, or the choice would cost more.
         return _events(wide, weights, spikes)
     # A product of several vectors reads the kernel once for all of them.
     share = max(1 / 16, 2 / (5 * batch)) if batch else 1
@@ -225,43 +221,53 @@ def _count(spikes: Bool[Array, "batch inputs"]) -> Int[Array, ""]:
 
 
 def _events(wide: jnp.dtype, weights: Weights, spikes: Array) -> Array:
-    if len(spikes) == 1:
-        return _add_rows(wide, weights, spikes[0])[None]
-    return map_leading(functools.partial(_add_rows, wide, weights), spikes)
+    """The rows of the inputs that spike, added up; no other row is read on a CPU."""
+    kernel, *gains = weights
+    inputs, _ = kernel.shape
+    full = [gain for gain in gains if gain.shape[1] != 1]
+    for gain in gains:
+        if gain.shape[1] == 1:
+            each = jnp.broadcast_to(gain, (inputs, 1)).astype(wide).T
+            # A silent input stays so, whatever its gain.
+            spikes = jnp.where(active(spikes), spikes.astype(wide) * each, 0)
+    if len(full) > 1:
+        full = [_product(tuple(full), wide)]
+    gain = jnp.broadcast_to(full[0], kernel.shape) if full else jnp.zeros((0, 0), wide)
+    sums: Array = _rows.bind(kernel, gain, spikes, dtype=wide)
+    return sums
 
 
 _RUN = {"dense": _dense_or_faults, "auto": _fewest, "events": _events}
 
 
-def _add_rows(wide: jnp.dtype, weights: Weights, spikes: Array) -> Float[Array, " targets"]:
-    """The sum of the rows of the inputs that spike; reads no other row."""
-    inputs, targets = weights[0].shape
-    zero = jnp.zeros(targets, wide)
-    if inputs == 0:
-        return zero
-    spiking = Events.of(active(spikes))
-    count = spiking.number
+# A primitive, for what a platform does. Its operands are the kernel, what each weight is multiplied
+# by if there is such, and spikes of shape (batch, inputs).
+_rows = Primitive("project_dense_rows")
 
-    def row(index: Array) -> Array:
-        # Behind a barrier, or XLA would convert a whole bfloat16 kernel before the loop.
-        here, _ = lax.optimization_barrier((weights, index))
-        parts = [
-            lax.dynamic_index_in_dim(weight, index, keepdims=False)
-            if weight.shape[0] == inputs
-            else weight[0]
-            for weight in here
-        ]
-        return jnp.broadcast_to(_product(tuple(parts), wide), targets)
 
-    def add(turn: Array, sums: Array) -> Array:
-        ranks = turn * _ROWS + jnp.arange(_ROWS, dtype=jnp.int32)
-        found = spiking.find(ranks)
-        for i in range(_ROWS):
-            one = row(found[i])
-            if spikes.dtype != bool:
-                one = one * spikes[found[i]]
-            # Beyond the last spike, whatever was found adds nothing.
-            sums = sums + jnp.where(ranks[i] < count, one, zero)
-        return sums
+def _shape(kernel: Any, gain: Any, spikes: Any, *, dtype: jnp.dtype) -> ShapedArray:
+    return ShapedArray((spikes.shape[0], kernel.shape[1]), dtype)
 
-    return lax.fori_loop(0, -(-count // _ROWS), add, zero)
+
+def _of_engine(kernel: Array, gain: Array, spikes: Array, *, dtype: jnp.dtype) -> Array:
+    result = jax.ShapeDtypeStruct((len(spikes), kernel.shape[1]), dtype)
+    sums: Array = _cpu.call("dense", (kernel, gain, spikes), result)
+    return sums
+
+
+def _masked(kernel: Array, gain: Array, spikes: Array, *, dtype: jnp.dtype) -> Array:
+    """A product, of a kernel without the rows of the inputs that are silent."""
+    whole = _product((kernel, gain) if gain.size else (kernel,), dtype)
+
+    def one(spikes: Array) -> Array:
+        rows = jnp.where(active(spikes)[:, None], whole, 0)
+        return jnp.dot(spikes.astype(dtype), rows, precision=lax.Precision.HIGHEST)
+
+    return map_leading(one, spikes)
+
+
+def _on_cpu(*arrays: Array, dtype: jnp.dtype) -> Array:
+    return (_of_engine if _cpu.available() else _masked)(*arrays, dtype=dtype)
+
+
+define(_rows, _shape, _masked, _on_cpu)

@@ -1,12 +1,16 @@
-"""Spikes times a kernel that is read along rows of connections: the sum, and its two transposes.
+"""Spikes times a kernel along rows of connections: the sum, its two transposes, and delayed sums.
 
-The sums for spikes `s`, weighed by `g`, are a form `sum of w s g` over all connections. It is
-linear in weights, spikes and weighing, so that each of three maps takes two of these and gives
-the derivative by the third; and the derivatives of each map are the other two.
+The sums for spikes `s`, weighed by `g`, are a form `F(w, s, g) = sum of w s g` over all
+connections. It is linear in weights, spikes and weighing, so that each of three maps takes two of
+these and gives the derivative by the third; and the derivatives of each map are the other two.
+
+On a CPU each map is a kernel of the engine, which reads the rows of the inputs that spike;
+elsewhere, and where the engine does not run, XLA takes all connections at once.
 """
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from typing import Any, Literal, get_args
@@ -16,24 +20,22 @@ import jax.numpy as jnp
 from jax import lax
 from jax.core import ShapedArray
 from jax.extend.core import Primitive
-from jax.interpreters import ad, batching, mlir
-from jaxtyping import Array, Float
+from jax.interpreters import ad, batching
+from jaxtyping import Array, Float, Int
 
-from .events import Events, active
+from . import _cpu
 from .map_leading import map_leading
-from .rows import Rows, Wires
-
-# Spikes found per turn of the loop.
-_RANKS = 128
-
-# Rows added at a time, in two thirds of the time of one by one; eight take as long, and sixteen
-# twice that of one by one (see the changelog).
-_ROWS = 4
+from .primitives import define
+from .rows import DrawnRows, Rows, StoredRows, Wires
+from .spiking import active
 
 Of = Literal["weights", "inputs", "targets"]
 """What a map gives: sums for the targets, or derivatives by weights or inputs."""
 
 _KINDS = get_args(Of)
+
+# Drawn connections that XLA takes at once.
+_AT_ONCE = 1 << 20
 
 
 def project_rows(
@@ -43,8 +45,7 @@ def project_rows(
     spikes: Array,
     dtype: jnp.dtype,
     way: Literal["auto", "dense", "events"] = "auto",
-    into: Float[Array, "*batch targets"] | None = None,
-) -> Float[Array, "*batch targets"]:
+) -> Float[Array, "*batch *shape"]:
     """The sum over inputs of weight times spike, for each target, along rows of connections.
 
     Inputs that do not spike add nothing, whatever their weights. The derivative is that of the
@@ -56,53 +57,79 @@ def project_rows(
         weights: The weights, as the rows have them.
         spikes: Booleans or signed numbers, of shape `(*batch, inputs)`.
         dtype: Arithmetic dtype, and that of the sums.
-        way: `"events"` reads the rows of the inputs that spike, one after the other; `"dense"`
-            all at once, if they are stored; `"auto"` the former on a CPU, the latter elsewhere.
-        into: What the sums are added to; None stands for zeros.
+        way: `"dense"` takes all connections at once, everywhere; otherwise a CPU reads the rows of
+            the inputs that spike, one after the other.
 
     Returns:
         The sums.
     """
-    *batch, inputs = spikes.shape
-    spikes = spikes.reshape(math.prod(batch), inputs)
-    if spikes.dtype != bool:
-        spikes = spikes.astype(dtype)
-    shape = (1 if into is None else len(spikes), rows.targets)
-    start = jnp.zeros(shape, dtype) if into is None else into.reshape(shape)
-    if way == "auto":
-        way = "events" if jax.default_backend() == "cpu" else "dense"
-    static = {"rows": rows, "dtype": dtype, "dense": way == "dense" and rows.stored}
-    sums: Array = _project.bind(*wires, weights, spikes, start, of="targets", **static)
-    return sums.reshape(*batch, rows.targets)
+    spikes = spikes if spikes.dtype == bool else spikes.astype(dtype)
+    now = jnp.zeros((), jnp.int32)
+    found: Array = _sums.bind(
+        *wires, now, weights, spikes, of="targets", rows=rows, dtype=dtype, dense=way == "dense"
+    )
+    return found
 
 
-# A primitive: JAX has no other way to be told the transpose of a linear map under every transform.
-# Its operands are the wires, the two kinds that a map takes, and what it adds to: with the leading
-# axis of the batch that spikes and sums have, or one of size 1.
-_project = Primitive("project_rows")
+def project_later(
+    rows: StoredRows,
+    wires: Wires,
+    weights: Float[Array, " weights"],
+    spikes: Array,
+    ring: Float[Array, "*batch steps targets"],
+    now: Int[Array, ""],
+    way: Literal["auto", "dense", "events"] = "auto",
+) -> tuple[Float[Array, "*batch steps targets"], Float[Array, "*batch targets"]]:
+    """A step of sums that arrive later, in place where XLA need not keep the ring as it was.
+
+    Args:
+        rows: Where each input leads, and in how many steps.
+        wires: The arrays that the rows are read from.
+        weights: The weights.
+        spikes: Booleans or signed numbers, of shape `(*batch, inputs)`.
+        ring: Sums on their way, in the arithmetic dtype.
+        now: Which step of the ring is the current one.
+        way: As in `project_rows`.
+
+    Returns:
+        The ring with what is put on its way and without what arrives, and what arrives.
+    """
+    spikes = spikes if spikes.dtype == bool else spikes.astype(ring.dtype)
+    static = {"rows": rows, "dtype": ring.dtype, "dense": way == "dense"}
+    after, drive = _later.bind(*wires, now, weights, spikes, ring, **static)
+    return after, drive
 
 
-def _run(*arrays: Array, of: Of, rows: Rows, dtype: jnp.dtype, dense: bool) -> Array:
-    *wires, first, second, start = arrays
-    run = (_DENSE if dense else _EVENTS)[of]
-    return run(rows, dtype, tuple(wires), first, second, start)
+# Primitives: JAX has no other way to be told the transpose of a linear map under every transform,
+# and what a platform does. Their operands are two wires and the current step of a ring, then two of
+# weights, spikes and sums; and what sums are added to, if that is something.
+_sums = Primitive("project_rows")
+_later = Primitive("project_rows_later")
+_later.multiple_results = True
 
 
-_project.def_impl(jax.jit(_run, static_argnames=("of", "rows", "dtype", "dense")))
-mlir.register_lowering(_project, mlir.lower_fun(_run, multiple_results=False))
+def _shape(*arrays: Any, of: Of, rows: Rows, dtype: jnp.dtype, dense: bool) -> ShapedArray:
+    _require_untracked(arrays)
+    _, _, _, _, second, *_ = arrays
+    lead = second.shape[: second.ndim - (len(rows.shape) if of != "targets" else 1)]
+    shapes = {"targets": (*lead, *rows.shape), "inputs": (*lead, rows.inputs)}
+    return ShapedArray(shapes.get(of, (rows.weights,)), dtype)
 
 
-def _shape(*arrays: Any, of: Of, **static: Any) -> ShapedArray:
+def _shapes_later(*arrays: Any, **static: Any) -> list[ShapedArray]:
+    _require_untracked(arrays)
+    *_, ring = arrays
+    drive = (*ring.shape[:-2], ring.shape[-1])
+    return [ShapedArray(ring.shape, ring.dtype), ShapedArray(drive, ring.dtype)]
+
+
+def _require_untracked(arrays: Any) -> None:
     # JAX would take the result for one that all devices share, and not add up its derivatives.
     if any(map(_varying, arrays)):
         raise TypeError(
             "sparse connections inside jax.shard_map need check_vma=False: JAX does not keep track "
             "for them of what differs between devices."
         )
-    *_, second, start = arrays
-    if of == "weights":
-        return ShapedArray(start.shape, start.dtype)
-    return ShapedArray((second.shape[0], start.shape[1]), start.dtype)
 
 
 def _varying(array: Any) -> frozenset[str]:
@@ -112,234 +139,276 @@ def _varying(array: Any) -> frozenset[str]:
     return axes
 
 
-_project.def_abstract_eval(_shape)
+# Derivatives --------------------------------------------------------------------------------------
 
 
-def _without_start(of: Of, wires: Wires, given: dict[str, Array], static: Any) -> Array:
-    """What a map gives, of the two kinds it takes, by name."""
-    rows, dtype = static["rows"], static["dtype"]
-    shapes = {"weights": (rows.weights,), "inputs": (1, rows.inputs), "targets": (1, rows.targets)}
+def _by(of: Of, wires: Any, given: dict[str, Array], static: Any, *onto: Array) -> Array:
+    """What a map gives, of the two kinds it takes, by name; added to sums, if they are given."""
     two = [given[kind] for kind in _KINDS if kind != of]
-    result: Array = _project.bind(*wires, *two, jnp.zeros(shapes[of], dtype), of=of, **static)
-    return result
+    found: Array = _sums.bind(*wires, *two, *onto, of=of, **static)
+    return found
 
 
-def _jvp(primals: Any, tangents: Any, *, of: Of, **static: Any) -> tuple[Array, Array]:
-    *wires, first, second, _ = primals
+def _is_zero(tangent: Any) -> bool:
+    return isinstance(tangent, ad.Zero)
+
+
+def _jvp_sums(primals: Any, tangents: Any, *, of: Of, **static: Any) -> tuple[Array, Array]:
+    *wires, first, second = primals[:5]
     given = dict(zip([kind for kind in _KINDS if kind != of], (first, second), strict=True))
     changes = [
-        _without_start(of, tuple(wires), given | {kind: tangent}, static)
-        for kind, tangent in zip(given, tangents[-3:-1], strict=True)
-        if not isinstance(tangent, ad.Zero)
+        _by(of, wires, given | {kind: tangent}, static)
+        for kind, tangent in zip(given, tangents[3:5], strict=True)
+        if not _is_zero(tangent)
     ]
-    if not isinstance(tangents[-1], ad.Zero):
-        changes.append(tangents[-1])
-    return _project.bind(*primals, of=of, **static), sum(changes[1:], changes[0])
+    changes += [tangent for tangent in tangents[5:] if not _is_zero(tangent)]
+    return _sums.bind(*primals, of=of, **static), sum(changes[1:], changes[0])
 
 
-def _transpose(cotangent: Any, *arrays: Any, of: Of, **static: Any) -> list[Any]:
-    *wires, first, second, _ = arrays
+def _jvp_later(primals: Any, tangents: Any, **static: Any) -> tuple[Any, Any]:
+    *wires, weights, spikes, ring = primals
+    of_weights, of_spikes, of_ring = tangents[3:]
+    change = jnp.zeros_like(ring) if _is_zero(of_ring) else of_ring
+    if not _is_zero(of_spikes):
+        given = {"weights": weights, "inputs": of_spikes}
+        change = _by("targets", wires, given, static, change)
+    # Linear in the weights and the ring together.
+    if _is_zero(of_weights):
+        of_weights, spikes = weights, jnp.zeros(spikes.shape, bool)
+    after = _later.bind(*wires, of_weights, spikes, change, **static)
+    return _later.bind(*primals, **static), after
+
+
+def _transpose_sums(cotangent: Any, *arrays: Any, of: Of, **static: Any) -> list[Any]:
+    *wires, first, second = arrays[:5]
     given = dict(zip([kind for kind in _KINDS if kind != of], (first, second), strict=True))
-    # Never by the start, which is 0 in all that `_jvp` makes.
-    (unknown,) = [kind for kind, value in given.items() if ad.is_undefined_primal(value)]
-    aval = given.pop(unknown).aval
-    credit: Any = ad.Zero(aval)
-    if not isinstance(cotangent, ad.Zero):
-        known = given | {of: cotangent}
-        credit = _without_start(unknown, tuple(wires), known, static).astype(aval.dtype)
-    both = [credit if kind == unknown else None for kind in _KINDS if kind != of]
-    return [*[None] * len(wires), *both, None]
+    both = _credits(cotangent, of, wires, given, static)
+    onto = [cotangent if ad.is_undefined_primal(each) else None for each in arrays[5:]]
+    return [None, None, None, *both, *onto]
 
 
-def _batch(arrays: Any, axes: Any, *, of: Of, **static: Any) -> tuple[Array, int]:
-    is_mapped = [isinstance(axis, int) for axis in axes]
+def _transpose_later(cotangents: Any, *arrays: Any, **static: Any) -> list[Any]:
+    *wires, weights, spikes, ring = arrays
+    _, _, now = wires
+    of_ring, of_drive = cotangents
+    if _is_zero(of_ring) and _is_zero(of_drive):
+        return [None, None, None, *[ad.Zero(_aval(each)) for each in (weights, spikes, ring)]]
+    of_ring, of_drive = map(ad.instantiate_zeros, (of_ring, of_drive))
+    # What arrived was taken out, so that nothing comes back from that step of the ring.
+    of_ring = lax.dynamic_update_index_in_dim(of_ring, of_drive, now, of_ring.ndim - 2)
+    given = {"weights": weights, "inputs": spikes}
+    both = _credits(of_ring, "targets", wires, given, static)
+    return [None, None, None, *both, of_ring if ad.is_undefined_primal(ring) else None]
+
+
+def _credits(cotangent: Any, of: Of, wires: Any, given: dict[str, Any], static: Any) -> list[Any]:
+    """The cotangents of the two kinds that a map takes; None for one that is known."""
+    found: list[Any] = []
+    for kind, value in given.items():
+        if not ad.is_undefined_primal(value):
+            found.append(None)
+        elif _is_zero(cotangent):
+            found.append(ad.Zero(value.aval))
+        else:
+            (known,) = [each for each in given if each != kind]
+            gains = _by(kind, wires, {known: given[known], of: cotangent}, static)  # type: ignore[arg-type]
+            found.append(gains.astype(value.aval.dtype))
+    return found
+
+
+def _aval(array: Any) -> Any:
+    return array.aval if ad.is_undefined_primal(array) else jax.typeof(array)
+
+
+# Batches --------------------------------------------------------------------------------------
+
+
+def _batch(primitive: Primitive, arrays: Any, axes: Any, **static: Any) -> Any:
+    """More of what is a batch anyway, if neither wires, step nor weights are mapped."""
+    first = 4
+    mapped = [isinstance(axis, int) for axis in axes]
     moved = [
         jnp.moveaxis(array, axis, 0) if each else array
-        for array, axis, each in zip(arrays, axes, is_mapped, strict=True)
+        for array, axis, each in zip(arrays, axes, mapped, strict=True)
     ]
-    several = [array for array, each in zip(moved, is_mapped, strict=True) if each]
-    size = len(several[0])
-    if of != "weights" and not any(is_mapped[:-2]):
-        # The kernel is the same for all: more of what is a batch anyway.
-        batch = moved[-2].shape[-2]
+    several = [array for array, each in zip(moved, mapped, strict=True) if each]
+    if static.get("of") != "weights" and not any(mapped[:first]):
+        size = len(several[0])
+        spread = [
+            array if each else jnp.broadcast_to(array, (size, *array.shape))
+            for array, each in zip(moved[first:], mapped[first:], strict=True)
+        ]
+        together = primitive.bind(*moved[:first], *spread, **static)
+    else:
 
-        def flat(array: Array, rows: int) -> Array:
-            full = jnp.broadcast_to(array, (size, rows, array.shape[-1]))
-            return full.reshape(size * rows, array.shape[-1])
+        def one(several: list[Array]) -> Any:
+            each = iter(several)
+            every = [next(each) if yes else array for array, yes in zip(moved, mapped, strict=True)]
+            return primitive.bind(*every, **static)
 
-        start = moved[-1]
-        if is_mapped[-1] or len(start) != 1:
-            start = flat(start, batch)
-        together = _project.bind(*moved[:-2], flat(moved[-2], batch), start, of=of, **static)
-        return together.reshape(size, batch, together.shape[-1]), 0
-
-    def one(several: list[Array]) -> Array:
-        each = iter(several)
-        every = [next(each) if yes else array for array, yes in zip(moved, is_mapped, strict=True)]
-        result: Array = _project.bind(*every, of=of, **static)
-        return result
-
-    return map_leading(one, several), 0
+        together = map_leading(one, several)
+    return together, jax.tree.map(lambda _: 0, together)
 
 
-ad.primitive_jvps[_project] = _jvp
-ad.primitive_transposes[_project] = _transpose
-batching.primitive_batchers[_project] = _batch
+# What runs ----------------------------------------------------------------------------------------
 
 
-def _to_targets(
-    rows: Rows, wide: jnp.dtype, wires: Wires, weights: Array, spikes: Array, start: Array
-) -> Float[Array, "batch targets"]:
-    def one(spikes: Array, start: Array) -> Array:
-        def values(index: Array, part: Array) -> Array:
-            read = rows.read(wires, weights, index, part, wide)
-            if spikes.dtype == bool:
-                return read
-            # Of a spike that is no number, nothing goes on where the row has ended.
-            own = rows.within(wires, index, part)
-            return jnp.where(own, read * spikes[index], jnp.zeros((), wide))
-
-        def add(several: list[Array], part: Array, sums: Array) -> Array:
-            targets = jnp.concatenate([rows.reached(wires, each, part) for each in several])
-            added = jnp.concatenate([values(each, part) for each in several])
-            return sums.at[targets].add(added, mode="promise_in_bounds")
-
-        return _for_spikes(rows, wires, spikes, add, start, _ROWS)
-
-    return _over_batch(one, spikes, start)
+def _of_engine(*arrays: Array, of: Of, rows: Rows, dtype: jnp.dtype, dense: bool) -> Array:
+    starts, indices, now, *others = arrays
+    operands = (starts, indices, *others[:2], now, *others[2:])
+    result = _shape(*arrays, of=of, rows=rows, dtype=dtype, dense=dense)
+    aliases = {5: 0} if len(others) > 2 else None
+    found: Array = _cpu.call(
+        of,
+        operands,
+        jax.ShapeDtypeStruct(result.shape, result.dtype),
+        aliases,
+        drawn=isinstance(rows, DrawnRows),
+    )
+    return found
 
 
-def _to_weights(
-    rows: Rows, wide: jnp.dtype, wires: Wires, spikes: Array, sums: Array, start: Array
-) -> Float[Array, " weights"]:
-    def one(weights: Array, both: tuple[Array, Array]) -> tuple[Array, None]:
-        spikes, sums = both
-
-        def add(several: list[Array], part: Array, weights: Array) -> Array:
-            (index,) = several
-            gains = sums.at[rows.reached(wires, index, part)].get(mode="promise_in_bounds")
-            if spikes.dtype != bool:
-                gains = gains * spikes[index]
-            return rows.credit(wires, index, part, weights, gains)
-
-        return _for_spikes(rows, wires, spikes, add, weights), None
-
-    return lax.scan(one, start, (spikes, sums))[0]
+def _of_engine_later(*arrays: Array, **static: Any) -> Any:
+    starts, indices, now, weights, spikes, ring = arrays
+    operands = (starts, indices, weights, spikes, now, ring)
+    results = [jax.ShapeDtypeStruct(each.shape, each.dtype) for each in _shapes_later(*arrays)]
+    return _cpu.call("ring", operands, results, {5: 0})
 
 
-def _to_inputs(
-    rows: Rows, wide: jnp.dtype, wires: Wires, weights: Array, sums: Array, start: Array
-) -> Float[Array, "batch inputs"]:
-    if rows.inputs == 0 or rows.weights == 0:
-        return jnp.broadcast_to(start, (len(sums), rows.inputs))
-
-    def one(sums: Array, start: Array) -> Array:
-        def value(index: Array) -> Array:
-            def add(part: Array, total: Array) -> Array:
-                gains = sums.at[rows.reached(wires, index, part)].get(mode="promise_in_bounds")
-                values = rows.read(wires, weights, index, part, wide)
-                # Where a row has ended, what is found there is of no account.
-                own = rows.within(wires, index, part)
-                return total + jnp.sum(values * gains, where=own)
-
-            return lax.fori_loop(0, rows.parts(wires, index), add, jnp.zeros((), wide))
-
-        return start + map_leading(value, jnp.arange(rows.inputs, dtype=jnp.int32))
-
-    return _over_batch(one, sums, start)
+def _at_once(*arrays: Array, of: Of, rows: Rows, dtype: jnp.dtype, dense: bool) -> Array:
+    *wires, now, first, second = arrays[:5]
+    lead = second.shape[: second.ndim - (len(rows.shape) if of != "targets" else 1)]
+    shapes = {
+        "weights": (rows.weights,),
+        "inputs": (math.prod(lead), rows.inputs),
+        "targets": (math.prod(lead), math.prod(rows.shape)),
+    }
+    two = [
+        each if kind == "weights" else each.reshape(shapes[kind])
+        for kind, each in zip([kind for kind in _KINDS if kind != of], (first, second), strict=True)
+    ]
+    start = jnp.zeros(shapes[of], dtype)
+    if len(arrays) > 5:
+        start = arrays[5].reshape(shapes[of])
+    run = _drawn_at_once if isinstance(rows, DrawnRows) else _stored_at_once
+    found = run(rows, dtype, (wires[0], wires[1]), now, of, two, start)
+    return found.reshape(_shape(*arrays, of=of, rows=rows, dtype=dtype, dense=dense).shape)
 
 
-def _over_batch(one: Callable[[Array, Array], Array], batch: Array, start: Array) -> Array:
-    """A function of each entry of a batch, and of what belongs to it or to all."""
-    if len(batch) == 1:
-        return one(batch[0], start[0])[None]
-    if len(start) == 1:
-        return map_leading(lambda each: one(each, start[0]), batch)
-    return map_leading(lambda both: one(*both), (batch, start))
+def _at_once_later(*arrays: Array, rows: StoredRows, dtype: jnp.dtype, dense: bool) -> Any:
+    _, _, now, _, _, ring = arrays
+    places = _at_once(*arrays, of="targets", rows=rows, dtype=dtype, dense=dense)
+    axis = ring.ndim - 2
+    drive = lax.dynamic_index_in_dim(places, now, axis, keepdims=False)
+    return lax.dynamic_update_index_in_dim(places, jnp.zeros_like(drive), now, axis), drive
 
 
-def _for_spikes(
-    rows: Rows,
-    wires: Wires,
-    spikes: Array,
-    visit: Callable[[list[Array], Array, Array], Array],
-    start: Array,
-    several: int = 1,
+def _stored_at_once(
+    rows: Any, wide: jnp.dtype, wires: Wires, now: Array, of: Of, two: list[Array], start: Array
 ) -> Array:
-    """Go through the rows of the inputs that spike, part by part: `(indices, part, a) -> a`.
+    inputs, places = rows.all(wires)
+    count = math.prod(rows.shape)
+    # Counted from the end, which 32 bits hold where the sum of both may be too much for them.
+    later = places - (count - now * rows.targets)
+    places = jnp.where(later < 0, later + count, later)
+    return _SUMS[of](inputs, places, wide, two, start)
 
-    As many as `several` at a time, if rows are stored and none has more than one part.
-    """
-    if rows.inputs == 0 or rows.weights == 0:
+
+def _drawn_at_once(
+    rows: Any, wide: jnp.dtype, wires: Wires, now: Array, of: Of, two: list[Array], start: Array
+) -> Array:
+    """Block by block of the inputs, so that no more connections exist than `_AT_ONCE`."""
+    given = dict(zip([kind for kind in _KINDS if kind != of], two, strict=True))
+
+    def block(total: Array, inputs: Array) -> tuple[Array, None]:
+        places = rows.reached(wires, inputs).reshape(-1)
+        basis = rows.basis(wires, inputs, wide).reshape(rows.weights, -1)
+        every = jnp.repeat(inputs, rows.width)
+        if of == "weights":
+            flat = [given["inputs"], given["targets"]]
+            gains = _SUMS[of](every, places, wide, flat, jnp.zeros(every.shape, wide))
+            return total + jnp.sum(basis * gains[None], axis=1), None
+        weights = jnp.sum(given["weights"].astype(wide)[:, None] * basis, axis=0)
+        others = [given[kind] for kind in given if kind != "weights"]
+        return _SUMS[of](every, places, wide, [weights, *others], total), None
+
+    if start.size == 0:
         return start
-    spiking = Events.of(active(spikes))
-
-    def row(index: Array, value: Array) -> Array:
-        return lax.fori_loop(
-            0, rows.parts(wires, index), lambda part, value: visit([index], part, value), value
-        )
-
-    def turn(number: Array, value: Array) -> Array:
-        first = number * _RANKS
-        found = spiking.find(first + jnp.arange(_RANKS, dtype=jnp.int32))
-        count = jnp.minimum(spiking.number - first, _RANKS)
-        done = jnp.zeros((), jnp.int32)
-        if several > 1 and rows.whole and rows.stored:
-
-            def group(i: Array, value: Array) -> Array:
-                here = [found[several * i + j] for j in range(several)]
-                return visit(here, jnp.zeros((), jnp.int32), value)
-
-            value = lax.fori_loop(0, count // several, group, value)
-            done = count // several * several
-        return lax.fori_loop(done, count, lambda i, value: row(found[i], value), value)
-
-    return lax.fori_loop(0, -(-spiking.number // _RANKS), turn, start)
+    size = max(1, min(rows.inputs, _AT_ONCE // rows.width))
+    whole = rows.inputs - rows.inputs % size
+    inputs = jnp.arange(rows.inputs, dtype=jnp.int32)
+    if whole:
+        start, _ = lax.scan(block, start, inputs[:whole].reshape(-1, size))
+    if whole < rows.inputs:
+        start, _ = block(start, inputs[whole:])
+    return start
 
 
-def _to_targets_at_once(
-    rows: Rows, wide: jnp.dtype, wires: Wires, weights: Array, spikes: Array, start: Array
-) -> Float[Array, "batch targets"]:
-    inputs, targets = rows.all(wires)
+def _add_to_targets(
+    inputs: Array, places: Array, wide: jnp.dtype, two: list[Array], start: Array
+) -> Array:
+    weights, spikes = two
 
-    def one(spikes: Array, start: Array) -> Array:
+    def one(both: tuple[Array, Array]) -> Array:
+        spikes, start = both
         values = weights.astype(wide)
         if spikes.dtype != bool:
             values = values * spikes[inputs]
-        return start.at[targets].add(jnp.where(active(spikes)[inputs], values, 0))
+        return start.at[places].add(jnp.where(active(spikes)[inputs], values, 0))
 
-    return _over_batch(one, spikes, start)
+    return map_leading(one, (spikes, start))
 
 
-def _to_weights_at_once(
-    rows: Rows, wide: jnp.dtype, wires: Wires, spikes: Array, sums: Array, start: Array
-) -> Float[Array, " weights"]:
-    inputs, targets = rows.all(wires)
-
-    def one(weights: Array, both: tuple[Array, Array]) -> tuple[Array, None]:
+def _add_to_weights(
+    inputs: Array, places: Array, wide: jnp.dtype, two: list[Array], start: Array
+) -> Array:
+    def one(gains: Array, both: tuple[Array, Array]) -> tuple[Array, None]:
         spikes, sums = both
-        gains = sums[targets]
+        each = sums[places]
         if spikes.dtype != bool:
-            gains = gains * spikes[inputs]
-        return weights + jnp.where(active(spikes)[inputs], gains, 0), None
+            each = each * spikes[inputs]
+        return gains + jnp.where(active(spikes)[inputs], each, 0), None
 
-    return lax.scan(one, start, (spikes, sums))[0]
-
-
-def _to_inputs_at_once(
-    rows: Rows, wide: jnp.dtype, wires: Wires, weights: Array, sums: Array, start: Array
-) -> Float[Array, "batch inputs"]:
-    inputs, targets = rows.all(wires)
-
-    def one(sums: Array, start: Array) -> Array:
-        return start.at[inputs].add(weights.astype(wide) * sums[targets])
-
-    return _over_batch(one, sums, start)
+    if not len(two[0]):  # no loop, which jax.disable_jit refuses over nothing
+        return start
+    return lax.scan(one, start, (two[0], two[1]))[0]
 
 
-_EVENTS = {"targets": _to_targets, "weights": _to_weights, "inputs": _to_inputs}
-_DENSE = {
-    "targets": _to_targets_at_once,
-    "weights": _to_weights_at_once,
-    "inputs": _to_inputs_at_once,
+def _add_to_inputs(
+    inputs: Array, places: Array, wide: jnp.dtype, two: list[Array], start: Array
+) -> Array:
+    weights, sums = two
+
+    def one(both: tuple[Array, Array]) -> Array:
+        sums, start = both
+        return start.at[inputs].add(weights.astype(wide) * sums[places])
+
+    return map_leading(one, (sums, start))
+
+
+_SUMS: dict[str, Callable[..., Array]] = {
+    "targets": _add_to_targets,
+    "weights": _add_to_weights,
+    "inputs": _add_to_inputs,
 }
+
+
+def _on_cpu(engine: Callable[..., Any], at_once: Callable[..., Any]) -> Callable[..., Any]:
+    """What a CPU runs: the engine, unless all connections are asked for at once."""
+
+    def run(*arrays: Array, dense: bool, **static: Any) -> Any:
+        chosen = at_once if dense or not _cpu.available() else engine
+        return chosen(*arrays, dense=dense, **static)
+
+    return run
+
+
+define(_sums, _shape, _at_once, _on_cpu(_of_engine, _at_once))
+ad.primitive_jvps[_sums] = _jvp_sums
+ad.primitive_transposes[_sums] = _transpose_sums
+batching.primitive_batchers[_sums] = functools.partial(_batch, _sums)
+
+define(_later, _shapes_later, _at_once_later, _on_cpu(_of_engine_later, _at_once_later))
+ad.primitive_jvps[_later] = _jvp_later
+ad.primitive_transposes[_later] = _transpose_later
+batching.primitive_batchers[_later] = functools.partial(_batch, _later)

@@ -17,7 +17,7 @@ from spark.nn.initializers import KernelInitializerConfig
 from .connectivity import Connections, stored_rows
 from .delays import as_steps
 from .kernel import as_kernel, as_weights, stored
-from .rows import DelayedRows, EvenRows, Rows, Wires
+from .rows import Rows, StoredRows, Wires
 
 _OF_A_MATRIX = ("sparse_normalized", "orthogonal")
 """Initializers whose entries are not independent."""
@@ -34,7 +34,7 @@ class Wiring(NamedTuple):
     """
 
     rows: Rows | None = None
-    wires: Wires = ()
+    wires: Wires | None = None
     weights: np.ndarray[Any, Any] | None = None
     delays: np.ndarray[Any, Any] | None = None
 
@@ -46,10 +46,8 @@ class Wiring(NamedTuple):
     def connections(self, targets: int) -> tuple[Array, Array]:
         """Input and target of each connection along rows."""
         assert self.rows is not None
-        rows, wires = self.rows, self.wires
-        if isinstance(rows, DelayedRows):
-            rows = rows.rows
-        inputs, places = rows.all(wires)
+        assert self.wires is not None
+        inputs, places = self.rows.all(self.wires)
         return inputs, places % targets
 
 
@@ -75,9 +73,8 @@ def _wire(config: Any, inputs: tuple[int, ...], key: Array) -> Wiring:
     if config.connectivity == "dense":
         if spread is None or not spread.any():
             return Wiring(delays=delays)
-        post = np.tile(np.arange(targets), count)
-        whole = EvenRows(count, targets, count * targets, targets)
-        found = Connections(whole, (jnp.asarray(post.astype(np.int32)),))
+        pre, post = np.divmod(np.arange(count * targets), targets)
+        found = Connections(*stored_rows(pre, post, count, targets))
         late = spread
     else:
         found = config.connectivity.connect(count, targets, key)
@@ -86,7 +83,7 @@ def _wire(config: Any, inputs: tuple[int, ...], key: Array) -> Wiring:
             if config.delays is not None:
                 raise ValueError("delays are given twice: by the connectivity, and by delays.")
             late = as_steps("delays of the connectivity", found.delays, config.dt)
-    if spread is not None and not found.rows.stored:
+    if spread is not None and not isinstance(found.rows, StoredRows):
         raise ValueError(
             "delays of connections need these to be stored: ProceduralConnectivity takes a delay "
             f"for all, or of shape {inputs}, one for each input."
@@ -95,14 +92,9 @@ def _wire(config: Any, inputs: tuple[int, ...], key: Array) -> Wiring:
         pre, post = (np.asarray(each) for each in found.rows.all(found.wires))
         late = spread.reshape(count, targets)[pre, post]
     rows, wires = found.rows, found.wires
-    if late is not None and late.size and late.max():
-        steps = int(late.max()) + 1
+    if late is not None:
         pre, post = (np.asarray(each) for each in rows.all(wires))
-        places = late.reshape(-1).astype(np.int64) * targets + post
-        rows, wires = stored_rows(pre, places, count, steps * targets)
-        rows = DelayedRows(
-            rows.inputs, rows.targets, rows.weights, rows.width, rows=rows, steps=steps
-        )
+        rows, wires = stored_rows(pre, post, count, targets, late.reshape(-1))
     return Wiring(rows, wires, found.weights, delays)
 
 
@@ -198,7 +190,7 @@ def along_rows(wiring: Wiring, name: str, gain: np.ndarray[Any, Any]) -> np.ndar
     assert rows is not None
     if gain.shape[1] == 1:
         return gain
-    if not rows.stored:
+    if not isinstance(rows, StoredRows):
         raise ValueError(
             f"{name} of ProceduralConnectivity must not differ between connections: give it per "
             "input or per target."

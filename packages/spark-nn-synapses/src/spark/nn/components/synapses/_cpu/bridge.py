@@ -1,0 +1,315 @@
+"""XLA's foreign function interface, answered by functions that numba compiles.
+
+XLA calls a handler with the address of a call frame: a structure of C that holds the operands and
+results of the call. A handler is compiled without Python: it takes no lock, so that several threads
+may call it at once, and allocates no Python object.
+
+The structures are those of `xla/ffi/api/c_api.h`, which jaxlib ships. Offsets in bytes:
+
+    call frame                              buffer                  metadata
+     0  size                                 0  size                 0  size
+     8  extension: size, type, next,         8  extension            8  version: size, extension,
+        and metadata at 24                  16  dtype                   major at 24, minor at 28
+    16  api: create an error at 48          24  data                32  traits
+    72  addresses of the operands           32  rank
+   112  addresses of the results            40  sizes
+"""
+
+# mypy: ignore-errors
+# Compiled by numba, which infers types of its own.
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+import jaxlib
+import numpy as np
+from llvmlite import ir
+from numba import carray, cfunc, njit, types
+from numba.core import cgutils
+from numba.extending import intrinsic, overload
+
+KNOWN = {(0, 1), (0, 2), (0, 3)}
+"""Versions of the interface in which the structures above are as they stand there."""
+
+INVALID_ARGUMENT = 3
+"""What XLA calls the kind of the errors."""
+
+OPERANDS, RESULTS = 72, 112
+
+ENCODED = {
+    "bool": np.uint8,
+    "float16": np.uint16,
+    "bfloat16": np.int16,  # signed, to be told from the other
+    "float32": np.float32,
+    "float64": np.float64,
+    "uint16": np.uint16,
+    "int32": np.uint32,  # counts and places, which are never negative
+    "uint32": np.uint32,
+}
+"""How numba reads a dtype of JAX."""
+
+_WORD = ir.IntType(64)
+
+
+class InterfaceError(RuntimeError):
+    """The interface of this jaxlib is another one."""
+
+
+@functools.cache
+def version() -> tuple[int, int]:
+    """Version of the interface of this jaxlib.
+
+    Raises:
+        InterfaceError: If it is not known.
+    """
+    header = Path(jax.ffi.include_dir()) / "xla" / "ffi" / "api" / "c_api.h"
+    try:
+        text = header.read_text()
+    except OSError as error:
+        raise InterfaceError(f"jaxlib has no {header.name}: {error}") from error
+    found = re.findall(r"#define XLA_FFI_API_(?:MAJOR|MINOR) (\d+)", text)
+    if tuple(map(int, found)) not in KNOWN:
+        raise InterfaceError(
+            f"jaxlib {jaxlib.__version__} has version {'.'.join(found) or '?'} of XLA's foreign "
+            f"function interface; known are {sorted(KNOWN)}"
+        )
+    return int(found[0]), int(found[1])
+
+
+def register(name: str, handler: Callable[[int], int]) -> None:
+    """Compile a handler, or read it from numba's cache, and make it a target of custom calls.
+
+    Args:
+        name: Name of the target; to be registered once.
+        handler: From the address of a call frame to that of an error, or 0.
+    """
+    compiled = cfunc(types.uintp(types.uintp), cache=True)(handler)
+    _KEPT.append(compiled)
+    new = ctypes.pythonapi.PyCapsule_New
+    new.restype, new.argtypes = (
+        ctypes.py_object,
+        [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p],
+    )
+    jax.ffi.register_ffi_target(name, new(compiled.address, None, None), platform="cpu")
+
+
+_KEPT: list[Any] = []  # XLA holds their addresses
+
+
+# Memory --------------------------------------------------------------------------------------
+
+
+@intrinsic
+def load(typing: Any, address: Any) -> Any:
+    """The 64-bit word at an address."""
+
+    def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.load(builder.inttoptr(args[0], _WORD.as_pointer()))
+
+    return types.uintp(types.uintp), code
+
+
+@intrinsic
+def store(typing: Any, address: Any, word: Any) -> Any:
+    """Write a 64-bit word to an address."""
+
+    def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        builder.store(args[1], builder.inttoptr(args[0], _WORD.as_pointer()))
+        return context.get_dummy_value()
+
+    return types.void(types.uintp, types.uintp), code
+
+
+@intrinsic
+def pointer(typing: Any, address: Any) -> Any:
+    """An address as numba's `carray` takes it."""
+
+    def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.inttoptr(args[0], cgutils.voidptr_t)
+
+    return types.voidptr(types.uintp), code
+
+
+@intrinsic
+def prefetch(typing: Any, array: Any, index: Any) -> Any:
+    """Ask for the element of an array to be brought into the cache; it may lie outside."""
+
+    def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        data = context.make_array(signature.args[0])(context, builder, args[0]).data
+        where = builder.bitcast(builder.gep(data, [args[1]]), cgutils.voidptr_t)
+        number = ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [cgutils.voidptr_t, number, number, number])
+        ask = builder.module.declare_intrinsic("llvm.prefetch", [cgutils.voidptr_t], kind)
+        builder.call(ask, [where, number(0), number(3), number(1)])
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp), code
+
+
+@intrinsic
+def word_at(typing: Any, array: Any, index: Any) -> Any:
+    """Eight bytes of an array of bytes, from an index on."""
+
+    def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        data = context.make_array(signature.args[0])(context, builder, args[0]).data
+        where = builder.bitcast(builder.gep(data, [args[1]]), _WORD.as_pointer())
+        return builder.load(where, align=1)
+
+    return types.uint64(array, types.intp), code
+
+
+@intrinsic
+def trailing_zeros(typing: Any, word: Any) -> Any:
+    """How many bits of a word are 0 below the lowest that is not; for words other than 0."""
+
+    def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.cttz(args[0], ir.IntType(1)(1))
+
+    return types.uint64(types.uint64), code
+
+
+@intrinsic
+def float_of_bits(typing: Any, bits: Any) -> Any:
+    """The float32 of 32 bits."""
+
+    def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.bitcast(args[0], ir.FloatType())
+
+    return types.float32(types.uint32), code
+
+
+def number(value: Any) -> Any:
+    """A value of an encoded array as a float: halves in float32, which holds them exactly."""
+    raise NotImplementedError  # compiled only
+
+
+@overload(number)
+def _number(value: Any) -> Any:
+    if value == types.int16:
+
+        def bfloat16(value: Any) -> Any:
+            return float_of_bits(np.uint32(np.uint16(value)) << np.uint32(16))
+
+        return bfloat16
+    if value == types.uint16:
+
+        def float16(value: Any) -> Any:
+            bits = np.uint32(value)
+            sign = (bits & np.uint32(0x8000)) << np.uint32(16)
+            bits &= np.uint32(0x7FFF)
+            if bits < np.uint32(0x400):  # below the normal numbers: so many times 2^-24
+                size = np.float32(bits) * np.float32(2.0**-24)
+                return -size if sign else size
+            # The exponent is counted from another number, by 112; and those of infinities differ.
+            more = np.uint32(112 << 23 if bits < np.uint32(0x7C00) else 224 << 23)
+            return float_of_bits(np.uint32(sign | ((bits << np.uint32(13)) + more)))
+
+        return float16
+
+    def itself(value: Any) -> Any:
+        return value
+
+    return itself
+
+
+# Call frames -----------------------------------------------------------------------------------
+
+
+@njit
+def _buffer(frame: int, part: int, index: int) -> Any:
+    return load(load(frame + part) + 8 * index)
+
+
+@njit
+def length(frame: int, part: int, index: int, first: int, last: int) -> Any:
+    """Product of the sizes of an operand or a result, over some of its axes.
+
+    Args:
+        frame: Address of the call frame.
+        part: `OPERANDS` or `RESULTS`.
+        index: Which of them.
+        first: The first axis, counted from the end if negative.
+        last: The first axis beyond; 0 stands for none.
+    """
+    buffer = _buffer(frame, part, index)
+    axes, sizes = np.int64(load(buffer + 32)), load(buffer + 40)
+    size = np.int64(1)
+    for axis in range(first if first >= 0 else axes + first, last if last else axes):
+        size *= np.int64(load(sizes + 8 * axis))
+    return size
+
+
+@njit
+def rank(frame: int, part: int, index: int) -> Any:
+    """Number of axes of an operand or a result."""
+    return np.int64(load(_buffer(frame, part, index) + 32))
+
+
+@njit
+def array(frame: int, part: int, index: int, dtype: Any) -> Any:
+    """All elements of an operand or a result, in row-major order.
+
+    Args:
+        frame: Address of the call frame.
+        part: `OPERANDS` or `RESULTS`.
+        index: Which of them.
+        dtype: How to read it; one of `ENCODED`.
+    """
+    data = pointer(load(_buffer(frame, part, index) + 24))
+    return carray(data, (length(frame, part, index, 0, 0),), dtype)
+
+
+@njit
+def copy(source: Any, result: Any) -> None:
+    """Copy an operand into a result, unless XLA has put both in one place."""
+    if source.ctypes.data != result.ctypes.data:
+        result[:] = source
+
+
+@njit
+def answered(frame: int, version: tuple[int, int], revision: str) -> Any:
+    """Whether XLA asks for the version of the interface, which is then answered.
+
+    Args:
+        frame: Address of the call frame.
+        version: The version.
+        revision: Of the code; part of what numba knows a compiled handler by.
+    """
+    extension = load(frame + 8)
+    if extension == 0 or np.uint32(load(extension + 8)) != 1:
+        return False
+    major, minor = version
+    store(load(extension + 24) + 24, np.uint64(major) | np.uint64(minor) << np.uint64(32))
+    return True
+
+
+def failure(message: str) -> Any:
+    """A function that makes an error of XLA with this message: `(frame) -> address`."""
+
+    @intrinsic
+    def fail(typing: Any, frame: Any) -> Any:
+        def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            def word(address: Any) -> Any:
+                return builder.load(builder.inttoptr(address, _WORD.as_pointer()))
+
+            text = context.insert_const_string(builder.module, message)
+            fields = cgutils.alloca_once(builder, ir.ArrayType(_WORD, 4))
+            # Size, extension, message, kind.
+            values = _WORD(28), _WORD(0), builder.ptrtoint(text, _WORD), _WORD(INVALID_ARGUMENT)
+            for place, value in enumerate(values):
+                builder.store(value, cgutils.gep_inbounds(builder, fields, 0, place))
+            api = word(builder.add(args[0], _WORD(16)))
+            kind = ir.FunctionType(_WORD, [_WORD])
+            create = builder.inttoptr(word(builder.add(api, _WORD(48))), kind.as_pointer())
+            return builder.call(create, [builder.ptrtoint(fields, _WORD)])
+
+        return types.uintp(types.uintp), code
+
+    return fail

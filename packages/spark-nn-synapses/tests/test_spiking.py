@@ -1,0 +1,11 @@
+"""Where there is a spike."""
+
+import numpy as np
+
+from spark.nn.components.synapses.spiking import active
+
+
+def test_a_graded_spike_of_any_sign_is_one_and_0_is_none():
+    graded = np.array([0.5, -2.0, np.nan, -0.0, 0.0])
+    assert active(graded).tolist() == [True, True, True, False, False]
+    assert active(np.array([True, False])).tolist() == [True, False]
