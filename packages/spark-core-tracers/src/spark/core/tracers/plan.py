@@ -26,8 +26,8 @@ class Plan:
         dtype: Storage dtype of the traces.
         parallel: Whether to compose the steps in a tree over time.
         every: Whether to return every trace at each step, instead of the output alone.
-        size: Elements x steps that the parallel way composes at a time; by default what was measured
-            to be fast on this platform.
+        size: Elements x steps that the parallel way composes at a time;
+            by default what was measured to be fast on this platform.
     """
 
     law: Law[Any]

@@ -18,14 +18,13 @@ METHODS = get_args(Method)
 # wins on a platform; absent where it never does, or where nobody has measured yet.
 #
 # CPU: the sequential scan wins at every length and width (`spark-bench choose`; see the changelog).
-# GPU: the parallel way takes 0.006 to 1.23 times as long, 10 to 10 000 steps of 1 to 10^6 elements;
-# beyond these it is not measured (NVIDIA H100 80GB HBM3, jax 0.11.2, 2026-11-27, `spark-bench choose
-# --from docs/benchmarks/h100.json`).
+# GPU: the parallel way takes 0.006 to 1.23 times as long, from 10 to 10 000 steps and 1 to 10^6
+# elements; beyond these it is not measured (NVIDIA H100 80GB HBM3, jax 0.11.2, 2026-11-27,
+# `spark-bench choose --from docs/benchmarks/h100.json`).
 PARALLEL_WINS: Mapping[str, tuple[int, int]] = {"gpu": (10, 10**6)}
 
-# Elements x steps that the parallel way composes at a time, which bounds its memory. A CPU gains
-# nothing by more than what its caches hold; a GPU takes more to be busy. `Tracer` there, ms, the best
-# of 5:
+# Elements x steps that the parallel way composes at a time, which bounds its memory. It takes more
+# of them to keep a GPU busy. `Tracer` on the same one, ms, the best of 5:
 #
 # steps x elements    2^18   2^20   2^22   2^24   2^26
 # 10 000 x 1000      1.529  0.988  0.647  0.391  0.413

@@ -101,7 +101,8 @@ def _chosen(way: Way, kernel: Array) -> Way:
     """`"auto"` as what to do with this kernel on this device."""
     if way != "auto":
         return way
-    # Elsewhere a loop over spikes has not been measured yet.
+    # On a GPU a loop over spikes was measured at one size and activity alone, 16 384 x 16 384 and
+    # 1 %: it takes 0.78 times as long as the product (NVIDIA H100). That is too little to go by.
     if jax.default_backend() != "cpu" or kernel.size <= _SMALL:
         return "dense"
     return "auto"
