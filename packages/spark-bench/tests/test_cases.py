@@ -7,6 +7,7 @@ import pytest
 from spark.bench import registry
 from spark.bench.cases import budget, scaling, synapses, tracers
 from spark.bench.conform import references
+from spark.core.tracers.agreement import tolerance
 from spark.nn.components.synapses import TracedSynapses
 
 
@@ -60,8 +61,10 @@ def test_references_of_the_budget_compute_what_synapses_do():
 
 def test_synapses_that_are_cut_compute_what_the_whole_does():
     whole = TracedSynapses(units=(scaling.SIZE,), tau=5.0, dtype="float32")
-    expected = whole.scan(tracers.spikes((scaling.STEPS, scaling.SIZE)))
-    np.testing.assert_array_equal(result("scaling/strong/1"), expected)
+    expected = np.asarray(whole.scan(tracers.spikes((scaling.STEPS, scaling.SIZE))))
+    # Equal on a CPU; elsewhere the two are different programs.
+    close = tolerance("devices", "float32") * np.abs(expected).max()
+    np.testing.assert_allclose(result("scaling/strong/1"), expected, rtol=0, atol=close)
 
 
 def test_synaptic_events_are_those_of_the_input():
