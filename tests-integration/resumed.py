@@ -26,9 +26,9 @@ def main(folder):
     """Compare what goes on with what was never cut."""
     xs = np.random.default_rng(0).random((TIME, BATCH, INPUTS)) < 0.2
     whole = make(targets=8)
-    expected = np.asarray(whole.scan(xs).value)
+    expected = np.asarray(whole.scan(xs, "sequential").value)
     first = make(targets=8)
-    first.scan(xs[:7])
+    first.scan(xs[:7], "sequential")
     checkpoints.save(folder, 7, first)
     for cut in ({"targets": 8}, {"targets": 4, "batch": 2}, {"batch": 8}, {"inputs": 8}):
         resumed = make(seed=1, **cut)
@@ -37,7 +37,7 @@ def main(folder):
         where = resumed.weights.get_value().sharding.spec
         names = resumed.pathway.drive.partition
         assert tuple(where) == (names.inputs, names.targets), where
-        found = np.asarray(resumed.scan(xs[7:]).value)
+        found = np.asarray(resumed.scan(xs[7:], "sequential").value)
         if "inputs" in cut:
             slack = tolerance("crossing", "float16") * np.abs(expected).max()
             np.testing.assert_allclose(found, expected[7:], rtol=0, atol=slack)

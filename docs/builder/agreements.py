@@ -10,7 +10,7 @@ DTYPES = ("float64", "float32", "float16", "bfloat16")
 
 
 def agreements(backend: str) -> str:
-    """All bounds of a backend, and whether tests have run there."""
+    """All bounds of a backend, and whether the tests have passed there."""
     rows = []
     for each in AGREEMENTS.values():
         bounds: Bounds = getattr(each, backend)

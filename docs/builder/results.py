@@ -43,8 +43,9 @@ def source(found: dict[str, Record]) -> str:
         return ", ".join(dict.fromkeys(str(each[name]) for each in about if name in each))
 
     days = sorted({str(each["date"])[:10] for each in about})
+    device = "" if values("device_platform") in ("", "cpu") else f"{values('device')}, "
     return (
-        f"{values('cpu_count')} cores of an {values('cpu_model_name')}, "
+        f"{device}{values('cpu_count')} cores of an {values('cpu_model_name')}, "
         f"jax {values('jax_version')}, flax {values('flax_version')}, "
         f"Python {values('python_version')}, {' to '.join(days)}."
     )
@@ -97,16 +98,16 @@ def offered(found: Checked) -> int:
     return sum(each.outcome != "not offered" for each in found.verdicts.values())
 
 
-def budget(found: dict[str, Record]) -> str:
-    """What synapses promise to cost: each program beside the reference of its row."""
+def budget(found: dict[str, Record], prefix: str = "budget") -> str:
+    """Each program beside the reference of its row; by default what synapses promise to cost."""
     references = {each.group: each for each in found.values() if each.is_reference}
     rows = []
     for record in found.values():
-        if not record.name.startswith("budget/"):
+        if not record.name.startswith(f"{prefix}/"):
             continue
         reference = references[record.group]
         times = "" if record is reference else f"{reference.median / record.median:.2f}"
-        row, program = record.name.removeprefix("budget/").rsplit("/", 1)
+        row, program = record.name.removeprefix(f"{prefix}/").rsplit("/", 1)
         rows.append([row if record is reference else "", program, seconds(record.median), times])
     return table(["row", "program", "one call", "reference over it"], rows)
 
@@ -145,6 +146,26 @@ def ways(found: dict[str, Record]) -> str:
         "The parallel scan takes longer than the sequential one at every length and width",
         "Time of the parallel scan over the sequential one; above 1 the sequential one wins.",
     )
+
+
+def ratios(found: dict[str, Record]) -> str:
+    """How many times as long as the sequential scan the parallel one takes; by class and size."""
+    grid = points(found.values())
+    sizes = sorted({(point.steps, point.elements) for point in grid})
+    measured = {
+        (point.cls, point.steps, point.elements): f"{point.parallel / point.sequential:.2f}"
+        for point in grid
+    }
+    rows = [
+        [cls, *[measured.get((cls, *size), "-") for size in sizes]]
+        for cls in dict.fromkeys(point.cls for point in grid)
+    ]
+    return table(["", *[f"{steps} x {elements:,}" for steps, elements in sizes]], rows)
+
+
+def dispatch(found: dict[str, Record]) -> str:
+    """How long a call takes that does nothing."""
+    return seconds(found["limits/dispatch"].median)
 
 
 def table(head: list[str], rows: list[list[str]]) -> str:

@@ -16,7 +16,7 @@ def processes(median, spread=0.05, count=3, rounds=5, seed=0):
     return [list(map(float, process)) for process in times]
 
 
-def benchmark(name, times, counts=None, **case):
+def benchmark(name, times, counts=None, environment=ENVIRONMENT, **case):
     """A benchmark of pyperf's with these times."""
     case = Case(name, setup=lambda: None, counts=counts or Counts(), **case)
     timings = [
@@ -30,7 +30,7 @@ def benchmark(name, times, counts=None, **case):
                 compile=0.25,
                 peak=1024,
             ),
-            ENVIRONMENT,
+            environment,
         )
         for values in times
     ]

@@ -7,6 +7,7 @@ import pytest
 from spark.bench import registry
 from spark.bench.cases import budget, scaling, synapses, tracers
 from spark.bench.conform import references
+from spark.core.tracers.agreement import tolerance
 from spark.nn.components.synapses import TracedSynapses
 
 
@@ -50,15 +51,20 @@ def test_references_of_the_budget_compute_what_synapses_do():
     for program, others in references.items():
         ours = np.asarray(synapses.stepped(program, shape, activity, "float32")())
         for other in others:
-            *_, currents = jax.tree.leaves(other())  # some return their traces too, first
+            # Synapses ask for all digits in a product. The references ask for nothing, and a GPU
+            # rounds their weights to the 10 bits of TF32, which is worth 3e-3 here.
+            with jax.default_matmul_precision("highest"):
+                *_, currents = jax.tree.leaves(other())  # some return their traces too, first
             # Sums of 20 weights in another order; the largest current is about 10.
             assert np.asarray(currents) == pytest.approx(ours, abs=1e-4)
 
 
 def test_synapses_that_are_cut_compute_what_the_whole_does():
     whole = TracedSynapses(units=(scaling.SIZE,), tau=5.0, dtype="float32")
-    expected = whole.scan(tracers.spikes((scaling.STEPS, scaling.SIZE)))
-    np.testing.assert_array_equal(result("scaling/strong/1"), expected)
+    expected = np.asarray(whole.scan(tracers.spikes((scaling.STEPS, scaling.SIZE))))
+    # Equal on a CPU; elsewhere the two are different programs.
+    close = tolerance("devices", "float32") * np.abs(expected).max()
+    np.testing.assert_allclose(result("scaling/strong/1"), expected, rtol=0, atol=close)
 
 
 def test_synaptic_events_are_those_of_the_input():

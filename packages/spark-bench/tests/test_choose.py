@@ -5,7 +5,7 @@ from spark.bench import records
 from spark.bench.choose import Point, Thresholds, as_entry, choices, fit, points, worst
 from spark.bench.cli import ExitCode, app
 
-from .crafted import benchmark
+from .crafted import ENVIRONMENT, benchmark
 
 
 def grid(parallel_wins):
@@ -55,16 +55,29 @@ def test_a_projection_chooses_while_it_runs():
     assert found.over_best == 1.5
 
 
-@pytest.mark.parametrize(("parallel", "code"), [(2.0, ExitCode.OK), (0.5, ExitCode.FAILED)])
-def test_the_command_says_how_far_auto_is_from_the_best(tmp_path, parallel, code):
+# Results of any device are judged by what `auto` picks there, wherever they are read: it is
+# sequential at every size on a CPU, and parallel at this one on a GPU.
+@pytest.mark.parametrize(
+    ("platform", "parallel", "code"),
+    [
+        ("cpu", 2.0, ExitCode.OK),
+        ("cpu", 0.5, ExitCode.FAILED),
+        ("gpu", 2.0, ExitCode.FAILED),
+        ("gpu", 0.5, ExitCode.OK),
+    ],
+)
+def test_the_command_says_how_far_auto_is_from_the_best(tmp_path, platform, parallel, code):
     sizes = {"steps": 1000, "elements": 10}
     ways = {"sequential": 1.0, "parallel": parallel}
+    where = ENVIRONMENT | {"device_platform": platform}
     written = [
-        benchmark(f"ways/Tracer/1000x10/{way}", [[time]], sizes=sizes) for way, time in ways.items()
+        benchmark(f"ways/Tracer/1000x10/{way}", [[time]], environment=where, sizes=sizes)
+        for way, time in ways.items()
     ]
     records.write(tmp_path / "ways.json", written)
     assert len(points(records.read(tmp_path / "ways.json").values())) == 1
-    # On a CPU, `auto` is sequential at every size.
     found = CliRunner().invoke(app, ["choose", "--from", str(tmp_path / "ways.json")])
     assert found.exit_code == code, found.output
     assert "auto takes at most" in found.output
+    entry = f'"{platform}": (1000, 10),' if parallel < 1 else f"# {platform}: the sequential scan"
+    assert f"this grid: {entry}" in found.output

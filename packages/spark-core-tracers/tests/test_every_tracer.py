@@ -39,7 +39,7 @@ def test_scan_equals_steps_bit_for_bit_and_calls_return_the_value(kind, dtype):
         ys.append(np.asarray(stepped(x)))
         if kind.cls is not tracers.RUTracer:  # returns the efficacy of the step
             np.testing.assert_array_equal(ys[-1], np.asarray(stepped.value))
-    found = np.asarray(scanned.scan(xs))
+    found = np.asarray(scanned.scan(xs, "sequential"))
     assert found.dtype == dtype
     np.testing.assert_array_equal(found, np.stack(ys))
     for name, trace in kind.traces(stepped).items():
@@ -56,7 +56,7 @@ def test_rest_stays_at_rest(kind, dtype, base):
     tracer = kind.make(SHAPE, dtype=dtype, **bases)
     before = kind.traces(tracer)
     for _ in range(3):
-        tracer.scan(np.zeros((STEPS, *SHAPE), np.float32))
+        tracer.scan(np.zeros((STEPS, *SHAPE), np.float32), "sequential")
     for name, trace in kind.traces(tracer).items():
         np.testing.assert_array_equal(trace, before[name])
         expected = kind.rest[name] if base is None or kind.cls is tracers.RUTracer else base
@@ -140,7 +140,7 @@ def test_every_element_has_its_own_parameters(kind):
 def test_empty_and_scalar_shapes(kind, option):
     tracer, stepped = kind.make(option, dtype="float16"), kind.make(option, dtype="float16")
     xs = np.ones((3, *option), np.float32)
-    ys = np.asarray(tracer.scan(xs))
+    ys = np.asarray(tracer.scan(xs, "sequential"))
     assert ys.shape == (3, *option)
     assert tracer.scan(xs[:0]).shape == (0, *option)
     np.testing.assert_array_equal(ys, np.stack([stepped(x) for x in xs]))
@@ -186,8 +186,8 @@ def test_booleans_mean_the_same_for_every_kind(kind):
 
 def inputs_mean_the_same(kind, x_dtype):
     xs = train(8)
-    expected = np.asarray(kind.make(SHAPE).scan(xs))
-    found = kind.make(SHAPE).scan(jnp.asarray(xs.astype(jnp.dtype(x_dtype))))
+    expected = np.asarray(kind.make(SHAPE).scan(xs, "sequential"))
+    found = kind.make(SHAPE).scan(jnp.asarray(xs.astype(jnp.dtype(x_dtype))), "sequential")
     np.testing.assert_array_equal(np.asarray(found), expected)
 
 
@@ -198,7 +198,7 @@ def test_numbers_beyond_32_bits_do_not_wrap(kind, x):
     as_float = np.float32(min(float(x), float(np.finfo(np.float32).max)))
     y = np.asarray(expected(np.full(SHAPE, as_float)))
     np.testing.assert_array_equal(np.asarray(stepped(np.full(SHAPE, x))), y)
-    found = np.asarray(scanned.scan(np.full((STEPS, *SHAPE), x)))
+    found = np.asarray(scanned.scan(np.full((STEPS, *SHAPE), x), "sequential"))
     np.testing.assert_array_equal(found[0], y)
 
 
@@ -324,7 +324,7 @@ def test_gradients_at_the_shortest_time_constants_are_finite(kind):
 def test_scan_equals_steps_on_any_input(kind, dtype, xs, seed):
     stepped, scanned = (kind.make(SHAPE, dtype=dtype, seed=seed) for _ in range(2))
     # The rest of the scan is the same again.
-    found = np.asarray(scanned.scan(np.tile(xs, (STEPS // 4, 1, 1))))
+    found = np.asarray(scanned.scan(np.tile(xs, (STEPS // 4, 1, 1)), "sequential"))
     for y, x in zip(found[:8], [*xs, *xs], strict=True):
         # XLA may or may not fuse a product and a sum: one float32 rounding, which stochastic
         # rounding passes on in one case of thousands.

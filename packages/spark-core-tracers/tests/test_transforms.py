@@ -69,7 +69,7 @@ def test_split_and_merge_under_lax_scan(kind):
 @every_kind
 def test_scan_method_under_nnx_jit(kind):
     tracer = kind.make(SHAPE)
-    ys = nnx.jit(lambda tracer, xs: tracer.scan(xs))(tracer, jnp.asarray(XS))
+    ys = nnx.jit(lambda tracer, xs: tracer.scan(xs, "sequential"))(tracer, jnp.asarray(XS))
     same(kind, tracer, ys)
 
 
@@ -78,9 +78,10 @@ def test_vmap_over_a_batch_of_states(kind):
     xs = np.stack([train(seed) for seed in range(3)])
     tracer = kind.make(SHAPE)
     recurrence, parameters, state = tracer.recurrence, tracer.parameters, tracer.state
-    batch = jax.jit(jax.vmap(lambda xs: recurrence.scan(parameters, state, xs)[1]))
+    batch = jax.jit(jax.vmap(lambda xs: recurrence.scan(parameters, state, xs, "sequential")[1]))
     for x, y in zip(xs, batch(xs), strict=True):
-        np.testing.assert_array_equal(np.asarray(kind.make(SHAPE).scan(x)), np.asarray(y))
+        alone = kind.make(SHAPE).scan(x, "sequential")
+        np.testing.assert_array_equal(np.asarray(alone), np.asarray(y))
 
 
 @every_kind
@@ -103,7 +104,7 @@ def test_nnx_vmap_of_constructor_and_call(kind):
 
 @every_kind
 def test_constructor_inside_jit(kind):
-    ys = jax.jit(lambda xs: kind.make(SHAPE).scan(xs))(jnp.asarray(XS))
+    ys = jax.jit(lambda xs: kind.make(SHAPE).scan(xs, "sequential"))(jnp.asarray(XS))
     np.testing.assert_array_equal(np.asarray(ys), by_steps(kind)[0])
 
 
@@ -168,7 +169,7 @@ def test_noise_does_not_change_when_a_state_is_cut_in_parts():
     parameters = ExponentialParameters(jnp.float32(50.0))
     xs = jnp.asarray(spikes(3, (20, 8)))
     whole = recurrence.init(parameters, (8,), jnp.float16, jax.random.key(0))
-    scan = jax.jit(lambda state, xs: recurrence.scan(parameters, state, xs)[1])
+    scan = jax.jit(lambda state, xs: recurrence.scan(parameters, state, xs, "sequential")[1])
     expected = np.asarray(scan(whole, xs))
     for part in (slice(0, 3), slice(3, 8)):
         element = jnp.arange(8, dtype=jnp.uint32)[part]

@@ -253,6 +253,18 @@ def test_auto_follows_the_table():
     assert ways.choose("auto", 99, 1000, wins) is False
     assert ways.choose("auto", 100, 1001, wins) is False
     assert ways.choose("auto", 10**6, 1, {"other": (1, 1000)}) is False
+    assert ways.choose("auto", 10**6, 1, {"other": (1, 1000)}, "other") is True
+
+
+def test_chunks_follow_the_table(monkeypatch):
+    recurrence, platform = KINDS[0].make(SHAPE).recurrence, jax.default_backend()
+    for size in (12, 36):
+        monkeypatch.setattr(ways, "CHUNKS", {platform: size})
+        plan = Plan(recurrence, jnp.dtype("float32"), parallel=True)
+        assert plan.chunk(100, SHAPE) == size // 6
+    monkeypatch.setattr(ways, "CHUNKS", {})
+    plan = Plan(recurrence, jnp.dtype("float32"), parallel=True)
+    assert plan.chunk(10**9, SHAPE) == ways.CHUNK // 6
 
 
 # Gradients ------------------------------------------------------------------------------------

@@ -195,11 +195,12 @@ def resume(name, cut, folder):
 
     xs = np.random.default_rng(0).random((12, 8, 8)) < 0.2
     whole, first, second = make(0), make(0), make(1)
-    expected = numbers(whole.scan(xs))
-    first.scan(xs[:5])
+    expected = numbers(whole.scan(xs, "sequential"))
+    first.scan(xs[:5], "sequential")
     checkpoints.save(f"{folder}/{name}", 5, first)
     assert checkpoints.restore(f"{folder}/{name}", second) == 5
-    np.testing.assert_array_equal(numbers(second.scan(xs[5:])), expected[5:])
+    found = numbers(second.scan(xs[5:], "sequential"))
+    np.testing.assert_array_equal(found, expected[5:])
     return name
 
 

@@ -50,7 +50,7 @@ def test_scan_and_steps_are_those_of_numpy_in_every_layout(kind, layout):
     arguments, _ = laid_out(kind, layout)
     expected = kind.currents(KERNEL, XS, **arguments)
     scanned, stepped = (kind.make(KERNEL, **arguments) for _ in range(2))
-    found = scanned.scan(XS)
+    found = scanned.scan(XS, "sequential")
     assert isinstance(found, CurrentArray)
     np.testing.assert_allclose(found, expected, **CLOSE)
     np.testing.assert_allclose(by_steps(stepped, XS), expected, **CLOSE)
@@ -173,7 +173,8 @@ def test_steps_and_scans_go_on_from_one_another_bit_for_bit(kind, layout):
     kernel, (arguments, _) = exact(6, (3, 5)), laid_out(kind, layout)
     stepped, both = (kind.make(kernel, dtype="float16", **arguments) for _ in range(2))
     expected = by_steps(stepped, XS[:28])
-    found = [both.scan(XS[:12]).value, by_steps(both, XS[12:16]), both.scan(XS[16:28]).value]
+    found = [both.scan(XS[:12], "sequential").value, by_steps(both, XS[12:16])]
+    found.append(both.scan(XS[16:28], "sequential").value)
     assert found[0].dtype == np.float16
     np.testing.assert_array_equal(np.concatenate(found), expected)
     for one, two in zip(kind.state(stepped), kind.state(both), strict=True):
@@ -381,9 +382,9 @@ def test_currents_saturate_and_do_not_become_infinite():
 
 
 def in_chunks(module, elements):
-    """The scan of a built module, seven steps at a time, as a function of spikes."""
+    """The sequential scan of a built module, seven steps at a time, as a function of spikes."""
     chunked = dataclasses.replace(module.pathway, chunk=7 * elements)
-    return functools.partial(chunked.scan, module._arrays(), module._state())
+    return functools.partial(chunked.scan, module._arrays(), module._state(), method="sequential")
 
 
 ALONG_ROWS = {"connectivity": SparseConnectivity(pre=np.arange(8) % 5, post=np.arange(8) % 3)}
@@ -412,7 +413,7 @@ def test_a_scan_in_chunks_equals_one_at_once(features, dtype):
     state, found = scan.lower().compile()(xs)
     # In half precision every step draws the same random numbers, or some are rounded differently.
     close = AS_STEPS if dtype == "float32" else {"rtol": 0, "atol": 0}
-    np.testing.assert_allclose(found, whole.scan(xs).value, **close)
+    np.testing.assert_allclose(found, whole.scan(xs, "sequential").value, **close)
     np.testing.assert_allclose(state.tracer.traces[0], whole.current_tracer.trace[...], **close)
     assert int(state.tracer.noise.steps) == len(xs)
 

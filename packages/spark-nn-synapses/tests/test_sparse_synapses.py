@@ -89,7 +89,7 @@ def test_scan_equals_steps_by_call_and_by_lax(kind, layout, dtype):
     weights, (arguments, _) = exact(6, 8), laid_out(kind, layout)
     options = {"dtype": dtype, "projection": "dense", **arguments}
     stepped, scanned, split = (make(kind, weights, **options) for _ in range(3))
-    ys, found = by_steps(stepped, XS), np.asarray(scanned.scan(XS))
+    ys, found = by_steps(stepped, XS), np.asarray(scanned.scan(XS, "sequential"))
     assert found.dtype == jnp.dtype(dtype)
     for one, two in zip(kind.state(stepped), kind.state(scanned), strict=True):
         np.testing.assert_allclose(one, two, **AS_STEPS)

@@ -113,7 +113,7 @@ def test_nnx_scan():
 
 def test_scan_method_under_nnx_jit():
     kind, module = TRACED, built(TRACED, "two-values")
-    currents = nnx.jit(lambda module, xs: module.scan(xs))(module, jnp.asarray(XS))
+    currents = nnx.jit(lambda module, xs: module.scan(xs, "sequential"))(module, jnp.asarray(XS))
     same(kind, module, currents, built(kind, "two-values"))
 
 
@@ -126,14 +126,15 @@ def test_vmap_over_states_split_from_the_module(kind, layout):
 
     def run(traces, rest, xs):
         module = nnx.merge(graph, traces, rest)
-        currents = module.scan(SpikeArray(xs))
+        currents = module.scan(SpikeArray(xs), "sequential")
         return nnx.state(module, TraceState), currents
 
     after, currents = jax.jit(jax.vmap(run, (None, None, 0)))(traces, rest, xs)
     for i in range(2):
         alone = built(kind, layout, dtype="float32")
         # XLA may fuse a product and a sum for one shape and not for the other.
-        np.testing.assert_allclose(currents.value[i], alone.scan(xs[i]), rtol=1e-6, atol=1e-6)
+        expected = alone.scan(xs[i], "sequential")
+        np.testing.assert_allclose(currents.value[i], expected, rtol=1e-6, atol=1e-6)
         for one, two in zip(
             jax.tree.leaves(after), jax.tree.leaves(nnx.state(alone, TraceState)), strict=True
         ):
@@ -149,13 +150,13 @@ def test_vmap_over_kernels(kind):
     def run(state, kernel):
         module = nnx.merge(graph, state)
         module.kernel = kernel
-        return module.scan(jnp.asarray(XS)).value
+        return module.scan(jnp.asarray(XS), "sequential").value
 
     found = jax.jit(jax.vmap(run, (None, 0)))(state, kernels)
     for i, sign in enumerate((1, -1)):
         alone = built(kind)
         alone.kernel = sign * KERNEL
-        np.testing.assert_array_equal(found[i], alone.scan(XS))
+        np.testing.assert_array_equal(found[i], alone.scan(XS, "sequential"))
 
 
 def test_an_ensemble_by_split_random_numbers():
@@ -219,8 +220,8 @@ def test_payloads_pass_through_jit():
     module = built(TRACED)
     mask = np.array([True, False, False, True, False])
     given = SpikeArray(XS, mask)
-    found = nnx.jit(lambda module, xs: module.scan(xs))(module, given)
-    np.testing.assert_array_equal(found, built(TRACED).scan(given))
+    found = nnx.jit(lambda module, xs: module.scan(xs, "sequential"))(module, given)
+    np.testing.assert_array_equal(found, built(TRACED).scan(given, "sequential"))
 
 
 def test_the_kernel_is_read_and_set_inside_jit():

@@ -38,10 +38,10 @@ def device(
 ) -> None:
     """Measure what decides on an accelerator, and run tests there for half of the time or more.
 
-    Limits of the device; a trace of 10^7 elements beside a copy; a long sequence step by step and
-    in parallel; a projection densely, by events and along stored connections; the ways to run over
-    their grid (`spark-bench choose --from` prints the line for `auto`). It needs no package index,
-    and the file is complete after each part.
+    Limits of the device; a trace of 4 x 10^8 elements beside a copy; a long sequence step by step
+    and in parallel; a projection densely, by events and along stored connections; the ways to run
+    over their grid (`spark-bench choose --from` prints the line for `auto`). It needs no package
+    index, and the file is complete after each part.
 
     Example: `spark-bench device --backend gpu --json gpu.json --tests packages/spark-core-tracers`
     """

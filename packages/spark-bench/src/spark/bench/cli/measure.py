@@ -116,7 +116,8 @@ def choose(
     """Measure the ways to run over a grid, and print which wins where on this device.
 
     Exits with 1 if what `method="auto"` picks takes more than 1.3 times as long as the best way
-    somewhere on the grid. The thresholds printed go into `spark.core.tracers.ways`.
+    somewhere on the grid. Results of another device are judged by what it picks there. The
+    thresholds printed go into `spark.core.tracers.ways`.
 
     Example: `spark-bench choose --backend gpu --json ways.json`
     """
@@ -125,7 +126,7 @@ def choose(
     from ..registry import select
     from ..tables import choice_table
 
-    # What `auto` goes by is the backend of the process that asks, this one.
+    # What `auto` goes by where the results do not say what they were measured on.
     use(backend and backend.value)
     failed = None
     if results is None:
@@ -138,8 +139,11 @@ def choose(
 
     from ..choose import GOOD_ENOUGH, as_entry, choices, fit, points
 
+    recorded = next((each.metadata.get("device_platform") for each in found.values()), None)
+    platform = recorded and str(recorded)
+
     def picks(steps: int, elements: int) -> bool:
-        return auto("auto", steps, elements)
+        return auto("auto", steps, elements, platform=platform)
 
     with guarded():
         measured = choices(found.values(), picks)
@@ -150,8 +154,7 @@ def choose(
     out.print(f"auto takes at most {furthest.over_best:.2f} times as long as the best way,")
     out.print(f"at {furthest.name}.")
     if grid := points(found.values()):
-        platform = str(next(iter(found.values())).metadata.get("device_platform", "?"))
-        out.print(f"Thresholds fitted to this grid: {as_entry(platform, fit(grid))}")
+        out.print(f"Thresholds fitted to this grid: {as_entry(platform or '?', fit(grid))}")
     if failed is not None:
         finish(failed)
     if furthest.over_best > GOOD_ENOUGH:

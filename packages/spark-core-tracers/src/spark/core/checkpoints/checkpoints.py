@@ -94,7 +94,8 @@ def restore(directory: str | os.PathLike[str], module: nnx.Module, step: int | N
     """Give a module the arrays that were saved, each to where the module has it.
 
     A run that goes on from there has the numbers of one that was never cut, bit for bit on the same
-    devices. On other devices it has so where no sum crosses them.
+    devices. On other devices it has so where no sum crosses them. A scan that is cut in two has so
+    step by step; in parallel over time, the default on a GPU, it differs by rounding.
 
     Another process may save to the same folder meanwhile: where it deletes the latest checkpoint
     while this one is reading it, the latest then is read instead.

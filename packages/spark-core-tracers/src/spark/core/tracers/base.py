@@ -261,8 +261,8 @@ class BaseTracer(CheckedModule, abc.ABC):
             xs: Inputs, time as the leading axis; `xs[t]` broadcasts to `shape`.
             method: `"sequential"` takes the steps of single calls, with the same random bits.
                 `"parallel"` composes steps in a tree over time, and agrees to the rounding of the
-                arithmetic dtype. `"auto"` takes the one that is faster by measurement on this
-                device.
+                arithmetic dtype. `"auto"` takes the one that is faster by measurement: the
+                sequential on a CPU, the parallel on a GPU but for a few steps or many elements.
 
         Returns:
             The value after each step, of shape `(time, *shape)` and dtype `dtype`.

@@ -112,7 +112,8 @@ class Recurrence(Law[P]):
                 dtype; what it returns is rounded to the storage dtype, and limited to its range,
                 what it carries is not. So a trace beyond that range, 65504 in float16, decays from
                 the limit step by step, and from where it is in parallel.
-                `"auto"` takes the one that is faster by measurement on this device.
+                `"auto"` takes the one that is faster by measurement: the sequential on a CPU, the
+                parallel on a GPU but for a few steps or many elements.
 
         Returns:
             The state after the last step, and the outputs of all steps in the dtype of the state.

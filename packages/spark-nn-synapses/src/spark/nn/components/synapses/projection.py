@@ -98,6 +98,7 @@ def inputs_first(kernel: Any, target_axes: int) -> Any:
 
 def _chosen(way: Way) -> Way:
     """`"auto"` as what to do on this device."""
+    # XLA alone multiplies.
     if way == "auto" and (jax.default_backend() != "cpu" or not _cpu.available()):
         return "dense"
     return way
