@@ -127,6 +127,15 @@ def oldest(session):
     test(session, "-n", "auto", "-m", "versions", "packages", "tests-integration")
 
 
+@nox.session
+def bounds(session):
+    """Run the tests of synapses while numba checks every index of the compiled kernels."""
+    install(session, "spark-nn-synapses")
+    session.env["NUMBA_BOUNDSCHECK"] = "1"
+    session.env["NUMBA_CACHE_DIR"] = session.create_tmp()
+    test(session, "-n", "auto", "packages/spark-nn-synapses")
+
+
 @nox.session(python=PYTHONS)
 @nox.parametrize("jax", list(JAX))
 @nox.parametrize("backend", list(BACKENDS))

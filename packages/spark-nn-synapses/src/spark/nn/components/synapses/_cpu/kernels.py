@@ -1,7 +1,7 @@
 """What a CPU does with spikes: loops over the connections of the inputs that spike, in numba.
 
 Each kernel is a function of flat arrays, and a handler reads these from a call frame. Nothing is
-read or written outside of an array, whatever indices the connections have: a connection that leads
+read or written outside of an array, whatever indices the connections have: a row that leads
 elsewhere is left out, and the call fails.
 
 Sums over inputs have, for each entry of a batch, some places: the targets, or those of a ring of
@@ -42,7 +42,7 @@ Handler = Callable[[int], int]
 _outside = failure("connections lead to no target, or begin at none: their indices are wrong.")
 
 _AHEAD = 2  # how many spikes before its turn a row is asked for
-_BLOCK = 64  # inputs whose rows stay in the cache while a batch goes through them
+_CACHED = 1 << 18  # weights that stay in the cache while a batch goes through them
 
 
 # Spikes ----------------------------------------------------------------------------------------
@@ -107,8 +107,17 @@ def _ask_for(starts, indices, weights, inputs, i):
 
 
 @njit
+def _inside(indices, places):
+    """Whether all indices of a row are places: looked up before, so that no other loop has to."""
+    largest = np.uint64(0)
+    for c in range(indices.size):
+        largest = max(largest, np.uint64(indices[c]))
+    return largest < np.uint64(places) or indices.size == 0
+
+
+@njit
 def _from(index, origin, places):
-    """A place of a ring, as seen from its current step; at least `places` if there is none."""
+    """A place of a ring, as seen from its current step."""
     place = np.uint64(index) + np.uint64(origin)
     return place - np.uint64(places) if place >= np.uint64(places) else place
 
@@ -125,13 +134,16 @@ def to_targets(starts, indices, weights, spikes, inputs, origin, sums, places):
             if k + _AHEAD < count:
                 _ask_for(starts, indices, weights, inputs, found[k + _AHEAD])
             low, high = _row(starts, indices.size, inputs, found[k])
+            row, values = indices[low:high], weights[low:high]
             spike = sums.dtype.type(spikes[b * inputs + found[k]])
-            for c in range(low, high):
-                place = _from(indices[c], origin, places)
-                if place < np.uint64(places):
-                    own[place] += number(weights[c]) * spike
-                else:
-                    inside = False
+            if not _inside(row, places):
+                inside = False
+            elif origin == 0:
+                for c in range(row.size):
+                    own[np.uint64(row[c])] += number(values[c]) * spike
+            else:
+                for c in range(row.size):
+                    own[_from(row[c], origin, places)] += number(values[c]) * spike
     return inside
 
 
@@ -147,13 +159,16 @@ def to_weights(starts, indices, spikes, sums, inputs, origin, gains, places):
             if k + _AHEAD < count:
                 _ask_for(starts, indices, gains, inputs, found[k + _AHEAD])
             low, high = _row(starts, indices.size, inputs, found[k])
+            row, into = indices[low:high], gains[low:high]
             spike = sums.dtype.type(spikes[b * inputs + found[k]])
-            for c in range(low, high):
-                place = _from(indices[c], origin, places)
-                if place < np.uint64(places):
-                    gains[c] += own[place] * spike
-                else:
-                    inside = False
+            if not _inside(row, places):
+                inside = False
+            elif origin == 0:
+                for c in range(row.size):
+                    into[c] += own[np.uint64(row[c])] * spike
+            else:
+                for c in range(row.size):
+                    into[c] += own[_from(row[c], origin, places)] * spike
     return inside
 
 
@@ -164,14 +179,15 @@ def to_inputs(starts, indices, weights, sums, inputs, origin, gains, places):
     batch = sums.size // max(places, 1)
     for i in range(inputs):
         low, high = _row(starts, indices.size, inputs, i)
+        row, values = indices[low:high], weights[low:high]
+        if not _inside(row, places):
+            inside = False
+            continue
         for b in range(batch):
+            own = sums[b * places : (b + 1) * places]
             total = sums.dtype.type(0)
-            for c in range(low, high):
-                place = _from(indices[c], origin, places)
-                if place < np.uint64(places):
-                    total += number(weights[c]) * sums[b * places + np.int64(place)]
-                else:
-                    inside = False
+            for c in range(row.size):
+                total += number(values[c]) * own[_from(row[c], origin, places)]
             gains[b * inputs + i] = total
     return inside
 
@@ -377,6 +393,62 @@ def drawn_to_inputs(words, sizes, parameters, sums, inputs, gains, targets):
 
 
 @njit
+def _add_eight(weights, rows, spikes, k, sums):
+    """Add eight rows at once, so that sums are read and written an eighth as often."""
+    n = sums.size
+    w0, s0 = weights[rows[k] : rows[k] + n], spikes[k]
+    w1, s1 = weights[rows[k + 1] : rows[k + 1] + n], spikes[k + 1]
+    w2, s2 = weights[rows[k + 2] : rows[k + 2] + n], spikes[k + 2]
+    w3, s3 = weights[rows[k + 3] : rows[k + 3] + n], spikes[k + 3]
+    w4, s4 = weights[rows[k + 4] : rows[k + 4] + n], spikes[k + 4]
+    w5, s5 = weights[rows[k + 5] : rows[k + 5] + n], spikes[k + 5]
+    w6, s6 = weights[rows[k + 6] : rows[k + 6] + n], spikes[k + 6]
+    w7, s7 = weights[rows[k + 7] : rows[k + 7] + n], spikes[k + 7]
+    for j in range(n):
+        sums[j] += (
+            (number(w0[j]) * s0 + number(w1[j]) * s1) + (number(w2[j]) * s2 + number(w3[j]) * s3)
+        ) + ((number(w4[j]) * s4 + number(w5[j]) * s5) + (number(w6[j]) * s6 + number(w7[j]) * s7))
+
+
+@njit
+def _add_four(weights, rows, spikes, k, sums):
+    n = sums.size
+    w0, s0 = weights[rows[k] : rows[k] + n], spikes[k]
+    w1, s1 = weights[rows[k + 1] : rows[k + 1] + n], spikes[k + 1]
+    w2, s2 = weights[rows[k + 2] : rows[k + 2] + n], spikes[k + 2]
+    w3, s3 = weights[rows[k + 3] : rows[k + 3] + n], spikes[k + 3]
+    for j in range(n):
+        sums[j] += (number(w0[j]) * s0 + number(w1[j]) * s1) + (
+            number(w2[j]) * s2 + number(w3[j]) * s3
+        )
+
+
+@njit
+def _add_rows(weights, rows, spikes, count, sums):
+    k = 0
+    while k + 8 <= count:
+        _add_eight(weights, rows, spikes, k, sums)
+        k += 8
+    if k + 4 <= count:
+        _add_four(weights, rows, spikes, k, sums)
+        k += 4
+    while k < count:
+        row = weights[rows[k] : rows[k] + sums.size]
+        for j in range(sums.size):
+            sums[j] += number(row[j]) * spikes[k]
+        k += 1
+
+
+@njit
+def _add_products(weights, gains, rows, spikes, count, sums):
+    for k in range(count):
+        row = weights[rows[k] : rows[k] + sums.size]
+        gain = gains[rows[k] : rows[k] + sums.size]
+        for j in range(sums.size):
+            sums[j] += number(row[j]) * number(gain[j]) * spikes[k]
+
+
+@njit
 def add_dense_rows(weights, gains, spikes, inputs, sums, targets):
     """Add to the sums of each entry of a batch: the rows of the inputs that spike.
 
@@ -388,41 +460,25 @@ def add_dense_rows(weights, gains, spikes, inputs, sums, targets):
         sums: Of each entry of the batch.
         targets: Number of targets.
     """
-    found = np.empty(_BLOCK, np.int32)
     batch = sums.size // max(targets, 1)
-    for first in range(0, inputs, _BLOCK):
-        for b in range(batch):
-            count = active(spikes, b * inputs + first, min(_BLOCK, inputs - first), found)
-            own = sums[b * targets : (b + 1) * targets]
-            k = 0
-            while k + 4 <= count and gains.size == 0:
-                # Four at a time, so that sums are read and written a quarter as often.
-                i0, i1 = first + found[k], first + found[k + 1]
-                i2, i3 = first + found[k + 2], first + found[k + 3]
-                s0 = sums.dtype.type(spikes[b * inputs + i0])
-                s1 = sums.dtype.type(spikes[b * inputs + i1])
-                s2 = sums.dtype.type(spikes[b * inputs + i2])
-                s3 = sums.dtype.type(spikes[b * inputs + i3])
-                w0 = weights[i0 * targets : (i0 + 1) * targets]
-                w1 = weights[i1 * targets : (i1 + 1) * targets]
-                w2 = weights[i2 * targets : (i2 + 1) * targets]
-                w3 = weights[i3 * targets : (i3 + 1) * targets]
-                for j in range(targets):
-                    own[j] += (number(w0[j]) * s0 + number(w1[j]) * s1) + (
-                        number(w2[j]) * s2 + number(w3[j]) * s3
-                    )
-                k += 4
-            for k in range(count - count % 4 if gains.size == 0 else 0, count):
-                i = first + found[k]
-                spike = sums.dtype.type(spikes[b * inputs + i])
-                row = weights[i * targets : (i + 1) * targets]
+    # Some rows stay in the cache while some entries of the batch go through them.
+    some = max(64, _CACHED // max(targets, 1))
+    block = inputs if batch == 1 else min(inputs, some)
+    found = np.empty(block, np.int32)
+    rows, values = np.empty(block, np.int64), np.empty(block, sums.dtype)
+    for start in range(0, batch, some):
+        for first in range(0, inputs, max(block, 1)):
+            for b in range(start, min(start + some, batch)):
+                begin = b * inputs + first
+                count = active(spikes, begin, min(block, inputs - first), found)
+                for k in range(count):
+                    rows[k] = (first + found[k]) * targets
+                    values[k] = spikes[begin + found[k]]
+                own = sums[b * targets : (b + 1) * targets]
                 if gains.size == 0:
-                    for j in range(targets):
-                        own[j] += number(row[j]) * spike
+                    _add_rows(weights, rows, values, count, own)
                 else:
-                    gain = gains[i * targets : (i + 1) * targets]
-                    for j in range(targets):
-                        own[j] += number(row[j]) * number(gain[j]) * spike
+                    _add_products(weights, gains, rows, values, count, own)
 
 
 # Handlers -----------------------------------------------------------------------------------------
