@@ -4,7 +4,6 @@ import jax
 import numpy as np
 import pytest
 import scipy.sparse
-from flax import nnx
 
 from spark.core import checkpoints
 from spark.nn.components.synapses import (
@@ -189,14 +188,17 @@ def test_a_checkpoint_of_other_rows_is_refused(tmp_path, saved, other, message):
     np.testing.assert_array_equal(second.weights.get_value(), before)
 
 
-def test_a_checkpoint_brings_its_connections():
-    first, second = (
-        built(SparseConnectivity(pre=pre, post=[0, 1, 2, 3], weights=[1, 2, 4, 8]), 5, 7)
+def test_a_checkpoint_brings_its_connections(tmp_path):
+    uneven = [
+        SparseConnectivity(pre=pre, post=[0, 1, 2, 3], weights=[1, 2, 4, 8])
         for pre in ([0, 0, 1, 2], [0, 0, 0, 1])
-    )
-    nnx.update(second, nnx.state(first))
-    for xs in np.eye(5, dtype=bool):
-        np.testing.assert_array_equal(second(xs), first(xs))
+    ]
+    for name, (saved, other) in {"uneven": uneven, "even": [FixedFanOut(fan_out=2)] * 2}.items():
+        first, second = built(saved, 5, 7), built(other, 5, 7, seed=1)
+        checkpoints.save(tmp_path / name, 1, first)
+        checkpoints.restore(tmp_path / name, second)
+        for xs in np.eye(5, dtype=bool):
+            np.testing.assert_array_equal(second(xs), first(xs))
 
 
 @pytest.mark.parametrize("delays", [None, [0.0, 2.0, 1.0]], ids=["at once", "later"])
@@ -205,7 +207,7 @@ def test_indices_that_lead_elsewhere_touch_no_memory_and_fail(delays):
     given = SparseConnectivity(pre=[0, 0, 1], post=[4, 69_999, 2], delays=delays)
     module = built(given, 2, 70_000)
     starts, places = (wire.get_value() for wire in module.wires)
-    for wrong in (-1, 2**31 - 1):
+    for wrong in (-1, 3 * 70_000, 2**31 - 1):
         module.wires[1].set_value(places.at[1].set(wrong))
         with pytest.raises(Exception, match="connections lead to no target"):
             jax.block_until_ready(module(np.array([True, False])).value)

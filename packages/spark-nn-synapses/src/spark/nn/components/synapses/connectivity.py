@@ -315,7 +315,7 @@ def stored_rows(
         )
     lengths = np.bincount(pre, minlength=inputs)
     even = count > 0 and bool((lengths == lengths[0]).all())
-    starts = np.empty(0) if even else np.concatenate([[0], np.cumsum(lengths)])
+    starts = np.zeros(1) if even else np.concatenate([[0], np.cumsum(lengths)])
     wires = (
         jnp.asarray(starts.astype(np.int32)),
         jnp.asarray(post.astype(np.uint16 if places <= 1 << 16 else np.int32)),

@@ -51,7 +51,7 @@ class Rows(abc.ABC):
 class StoredRows(Rows):
     """Rows that are kept. Wires: where each row starts, and where its connections lead.
 
-    Rows of one length need no starts: these are then empty. A connection leads to a target, or to
+    Rows of one length need no starts but the first. A connection leads to a target, or to
     one of those of a later step, counted step by step.
 
     Attributes:
@@ -68,7 +68,7 @@ class StoredRows(Rows):
     def all(self, wires: Wires) -> tuple[Int[Array, " connections"], Int[Array, " connections"]]:
         """Input and place of every connection, in the order of the weights."""
         starts, places = wires
-        lengths = jnp.diff(starts) if len(starts) else self.weights // max(self.inputs, 1)
+        lengths = jnp.diff(starts) if len(starts) > 1 else self.weights // max(self.inputs, 1)
         every = jnp.arange(self.inputs, dtype=jnp.int32)
         inputs = jnp.repeat(every, lengths, total_repeat_length=self.weights)
         return inputs, places.astype(jnp.int32)
@@ -76,7 +76,7 @@ class StoredRows(Rows):
 
 @dataclasses.dataclass(frozen=True)
 class DrawnRows(Rows):
-    """Rows of one length that are never stored. Wires: two words of a key; length, number of law.
+    """Rows of one length that are never stored. Wires: two words of a key; `width` and index of `law`.
 
     Targets are uniform and independent of each other, so that an input may reach one twice. Target
     and weight of a connection are a hash of key, input and place in the row: the same whenever they

@@ -11,9 +11,8 @@ elsewhere, and where the engine does not run, XLA takes all connections at once.
 from __future__ import annotations
 
 import functools
-import math
 from collections.abc import Callable
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -24,18 +23,10 @@ from jax.interpreters import ad, batching
 from jaxtyping import Array, Float, Int
 
 from . import _cpu
+from .at_once import KINDS, Of, all_at_once
 from .map_leading import map_leading
 from .primitives import define
 from .rows import DrawnRows, Rows, StoredRows, Wires
-from .spiking import active
-
-Of = Literal["weights", "inputs", "targets"]
-"""What a map gives: sums for the targets, or derivatives by weights or inputs."""
-
-_KINDS = get_args(Of)
-
-# Drawn connections that XLA takes at once.
-_AT_ONCE = 1 << 20
 
 
 def project_rows(
@@ -144,7 +135,7 @@ def _varying(array: Any) -> frozenset[str]:
 
 def _by(of: Of, wires: Any, given: dict[str, Array], static: Any, *onto: Array) -> Array:
     """What a map gives, of the two kinds it takes, by name; added to sums, if they are given."""
-    two = [given[kind] for kind in _KINDS if kind != of]
+    two = [given[kind] for kind in KINDS if kind != of]
     found: Array = _sums.bind(*wires, *two, *onto, of=of, **static)
     return found
 
@@ -155,7 +146,7 @@ def _is_zero(tangent: Any) -> bool:
 
 def _jvp_sums(primals: Any, tangents: Any, *, of: Of, **static: Any) -> tuple[Array, Array]:
     *wires, first, second = primals[:5]
-    given = dict(zip([kind for kind in _KINDS if kind != of], (first, second), strict=True))
+    given = dict(zip([kind for kind in KINDS if kind != of], (first, second), strict=True))
     changes = [
         _by(of, wires, given | {kind: tangent}, static)
         for kind, tangent in zip(given, tangents[3:5], strict=True)
@@ -181,7 +172,7 @@ def _jvp_later(primals: Any, tangents: Any, **static: Any) -> tuple[Any, Any]:
 
 def _transpose_sums(cotangent: Any, *arrays: Any, of: Of, **static: Any) -> list[Any]:
     *wires, first, second = arrays[:5]
-    given = dict(zip([kind for kind in _KINDS if kind != of], (first, second), strict=True))
+    given = dict(zip([kind for kind in KINDS if kind != of], (first, second), strict=True))
     both = _credits(cotangent, of, wires, given, static)
     onto = [cotangent if ad.is_undefined_primal(each) else None for each in arrays[5:]]
     return [None, None, None, *both, *onto]
@@ -263,7 +254,7 @@ def _of_engine(*arrays: Array, of: Of, rows: Rows, dtype: jnp.dtype, dense: bool
         operands,
         jax.ShapeDtypeStruct(result.shape, result.dtype),
         aliases,
-        drawn=isinstance(rows, DrawnRows),
+        are_drawn=isinstance(rows, DrawnRows),
     )
     return found
 
@@ -276,23 +267,9 @@ def _of_engine_later(*arrays: Array, **static: Any) -> Any:
 
 
 def _at_once(*arrays: Array, of: Of, rows: Rows, dtype: jnp.dtype, dense: bool) -> Array:
-    *wires, now, first, second = arrays[:5]
-    lead = second.shape[: second.ndim - (len(rows.shape) if of != "targets" else 1)]
-    shapes = {
-        "weights": (rows.weights,),
-        "inputs": (math.prod(lead), rows.inputs),
-        "targets": (math.prod(lead), math.prod(rows.shape)),
-    }
-    two = [
-        each if kind == "weights" else each.reshape(shapes[kind])
-        for kind, each in zip([kind for kind in _KINDS if kind != of], (first, second), strict=True)
-    ]
-    start = jnp.zeros(shapes[of], dtype)
-    if len(arrays) > 5:
-        start = arrays[5].reshape(shapes[of])
-    run = _drawn_at_once if isinstance(rows, DrawnRows) else _stored_at_once
-    found = run(rows, dtype, (wires[0], wires[1]), now, of, two, start)
-    return found.reshape(_shape(*arrays, of=of, rows=rows, dtype=dtype, dense=dense).shape)
+    first, second, now, *others = arrays
+    shape = _shape(*arrays, of=of, rows=rows, dtype=dtype, dense=dense).shape
+    return all_at_once(rows, (first, second), now, of, others, dtype, shape)
 
 
 def _at_once_later(*arrays: Array, rows: StoredRows, dtype: jnp.dtype, dense: bool) -> Any:
@@ -301,96 +278,6 @@ def _at_once_later(*arrays: Array, rows: StoredRows, dtype: jnp.dtype, dense: bo
     axis = ring.ndim - 2
     drive = lax.dynamic_index_in_dim(places, now, axis, keepdims=False)
     return lax.dynamic_update_index_in_dim(places, jnp.zeros_like(drive), now, axis), drive
-
-
-def _stored_at_once(
-    rows: Any, wide: jnp.dtype, wires: Wires, now: Array, of: Of, two: list[Array], start: Array
-) -> Array:
-    inputs, places = rows.all(wires)
-    count = math.prod(rows.shape)
-    # Counted from the end, which 32 bits hold where the sum of both may be too much for them.
-    later = places - (count - now * rows.targets)
-    places = jnp.where(later < 0, later + count, later)
-    return _SUMS[of](inputs, places, wide, two, start)
-
-
-def _drawn_at_once(
-    rows: Any, wide: jnp.dtype, wires: Wires, now: Array, of: Of, two: list[Array], start: Array
-) -> Array:
-    """Block by block of the inputs, so that no more connections exist than `_AT_ONCE`."""
-    given = dict(zip([kind for kind in _KINDS if kind != of], two, strict=True))
-
-    def block(total: Array, inputs: Array) -> tuple[Array, None]:
-        places = rows.reached(wires, inputs).reshape(-1)
-        basis = rows.basis(wires, inputs, wide).reshape(rows.weights, -1)
-        every = jnp.repeat(inputs, rows.width)
-        if of == "weights":
-            flat = [given["inputs"], given["targets"]]
-            gains = _SUMS[of](every, places, wide, flat, jnp.zeros(every.shape, wide))
-            return total + jnp.sum(basis * gains[None], axis=1), None
-        weights = jnp.sum(given["weights"].astype(wide)[:, None] * basis, axis=0)
-        others = [given[kind] for kind in given if kind != "weights"]
-        return _SUMS[of](every, places, wide, [weights, *others], total), None
-
-    if start.size == 0:
-        return start
-    size = max(1, min(rows.inputs, _AT_ONCE // rows.width))
-    whole = rows.inputs - rows.inputs % size
-    inputs = jnp.arange(rows.inputs, dtype=jnp.int32)
-    if whole:
-        start, _ = lax.scan(block, start, inputs[:whole].reshape(-1, size))
-    if whole < rows.inputs:
-        start, _ = block(start, inputs[whole:])
-    return start
-
-
-def _add_to_targets(
-    inputs: Array, places: Array, wide: jnp.dtype, two: list[Array], start: Array
-) -> Array:
-    weights, spikes = two
-
-    def one(both: tuple[Array, Array]) -> Array:
-        spikes, start = both
-        values = weights.astype(wide)
-        if spikes.dtype != bool:
-            values = values * spikes[inputs]
-        return start.at[places].add(jnp.where(active(spikes)[inputs], values, 0))
-
-    return map_leading(one, (spikes, start))
-
-
-def _add_to_weights(
-    inputs: Array, places: Array, wide: jnp.dtype, two: list[Array], start: Array
-) -> Array:
-    def one(gains: Array, both: tuple[Array, Array]) -> tuple[Array, None]:
-        spikes, sums = both
-        each = sums[places]
-        if spikes.dtype != bool:
-            each = each * spikes[inputs]
-        return gains + jnp.where(active(spikes)[inputs], each, 0), None
-
-    if not len(two[0]):  # no loop, which jax.disable_jit refuses over nothing
-        return start
-    return lax.scan(one, start, (two[0], two[1]))[0]
-
-
-def _add_to_inputs(
-    inputs: Array, places: Array, wide: jnp.dtype, two: list[Array], start: Array
-) -> Array:
-    weights, sums = two
-
-    def one(both: tuple[Array, Array]) -> Array:
-        sums, start = both
-        return start.at[inputs].add(weights.astype(wide) * sums[places])
-
-    return map_leading(one, (sums, start))
-
-
-_SUMS: dict[str, Callable[..., Array]] = {
-    "targets": _add_to_targets,
-    "weights": _add_to_weights,
-    "inputs": _add_to_inputs,
-}
 
 
 def _on_cpu(engine: Callable[..., Any], at_once: Callable[..., Any]) -> Callable[..., Any]:

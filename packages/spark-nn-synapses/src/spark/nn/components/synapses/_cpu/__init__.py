@@ -46,7 +46,7 @@ def call(
     """Call a kernel, in a program for a CPU.
 
     Args:
-        kernel: A key of `kernels.HANDLERS`.
+        kernel: A key of `handlers.HANDLERS`.
         operands: Its operands.
         results: Shapes and dtypes of its results.
         aliases: Which operands a result takes the place of, by their numbers.
@@ -66,10 +66,10 @@ def _target(kernel: str, dtypes: tuple[str, ...], static: tuple[tuple[str, Any],
 
 @functools.cache
 def _made(kernel: str, dtypes: tuple[str, ...], static: tuple[tuple[str, Any], ...]) -> str:
-    from . import bridge, kernels
+    from . import bridge, handlers
 
     encoded = tuple(bridge.ENCODED[each] for each in dtypes)
-    handler = kernels.HANDLERS[kernel](
+    handler = handlers.HANDLERS[kernel](
         encoded, **dict(static), version=bridge.version(), revision=_revision()
     )
     name = "_".join(["spark_synapses", kernel, *dtypes, *(str(value) for _, value in static)])
@@ -80,6 +80,5 @@ def _made(kernel: str, dtypes: tuple[str, ...], static: tuple[tuple[str, Any], .
 @functools.cache
 def _revision() -> str:
     """Of the sources that handlers are compiled from, of which numba looks at one alone."""
-    here = Path(__file__).parent
-    sources = b"".join((here / name).read_bytes() for name in ("bridge.py", "kernels.py"))
-    return hashlib.sha256(sources).hexdigest()
+    sources = sorted(Path(__file__).parent.glob("*.py"))
+    return hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()

@@ -33,7 +33,7 @@ import numpy as np
 from llvmlite import ir
 from numba import carray, cfunc, njit, types
 from numba.core import cgutils
-from numba.extending import intrinsic, overload
+from numba.extending import intrinsic
 
 KNOWN = {(0, 1), (0, 2), (0, 3)}
 """Versions of the interface in which the structures above are as they stand there."""
@@ -90,7 +90,11 @@ def register(name: str, handler: Callable[[int], int]) -> None:
         name: Name of the target; to be registered once.
         handler: From the address of a call frame to that of an error, or 0.
     """
-    compiled = cfunc(types.uintp(types.uintp), cache=True)(handler)
+    kind = types.uintp(types.uintp)
+    try:
+        compiled = cfunc(kind, cache=True)(handler)
+    except RuntimeError:  # numba has found no folder for its cache
+        compiled = cfunc(kind)(handler)
     _KEPT.append(compiled)
     new = ctypes.pythonapi.PyCapsule_New
     new.restype, new.argtypes = (
@@ -135,88 +139,6 @@ def pointer(typing: Any, address: Any) -> Any:
         return builder.inttoptr(args[0], cgutils.voidptr_t)
 
     return types.voidptr(types.uintp), code
-
-
-@intrinsic
-def prefetch(typing: Any, array: Any, index: Any) -> Any:
-    """Ask for the element of an array to be brought into the cache; it may lie outside."""
-
-    def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        data = context.make_array(signature.args[0])(context, builder, args[0]).data
-        where = builder.bitcast(builder.gep(data, [args[1]]), cgutils.voidptr_t)
-        number = ir.IntType(32)
-        kind = ir.FunctionType(ir.VoidType(), [cgutils.voidptr_t, number, number, number])
-        ask = builder.module.declare_intrinsic("llvm.prefetch", [cgutils.voidptr_t], kind)
-        builder.call(ask, [where, number(0), number(3), number(1)])
-        return context.get_dummy_value()
-
-    return types.void(array, types.intp), code
-
-
-@intrinsic
-def word_at(typing: Any, array: Any, index: Any) -> Any:
-    """Eight bytes of an array of bytes, from an index on."""
-
-    def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        data = context.make_array(signature.args[0])(context, builder, args[0]).data
-        where = builder.bitcast(builder.gep(data, [args[1]]), _WORD.as_pointer())
-        return builder.load(where, align=1)
-
-    return types.uint64(array, types.intp), code
-
-
-@intrinsic
-def trailing_zeros(typing: Any, word: Any) -> Any:
-    """How many bits of a word are 0 below the lowest that is not; for words other than 0."""
-
-    def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return builder.cttz(args[0], ir.IntType(1)(1))
-
-    return types.uint64(types.uint64), code
-
-
-@intrinsic
-def float_of_bits(typing: Any, bits: Any) -> Any:
-    """The float32 of 32 bits."""
-
-    def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return builder.bitcast(args[0], ir.FloatType())
-
-    return types.float32(types.uint32), code
-
-
-def number(value: Any) -> Any:
-    """A value of an encoded array as a float: halves in float32, which holds them exactly."""
-    raise NotImplementedError  # compiled only
-
-
-@overload(number)
-def _number(value: Any) -> Any:
-    if value == types.int16:
-
-        def bfloat16(value: Any) -> Any:
-            return float_of_bits(np.uint32(np.uint16(value)) << np.uint32(16))
-
-        return bfloat16
-    if value == types.uint16:
-
-        def float16(value: Any) -> Any:
-            bits = np.uint32(value)
-            sign = (bits & np.uint32(0x8000)) << np.uint32(16)
-            bits &= np.uint32(0x7FFF)
-            if bits < np.uint32(0x400):  # below the normal numbers: so many times 2^-24
-                size = np.float32(bits) * np.float32(2.0**-24)
-                return -size if sign else size
-            # The exponent is counted from another number, by 112; and those of infinities differ.
-            more = np.uint32(112 << 23 if bits < np.uint32(0x7C00) else 224 << 23)
-            return float_of_bits(np.uint32(sign | ((bits << np.uint32(13)) + more)))
-
-        return float16
-
-    def itself(value: Any) -> Any:
-        return value
-
-    return itself
 
 
 # Call frames -----------------------------------------------------------------------------------

@@ -1,0 +1,102 @@
+"""Sums along kernels that connect all with all: the rows of inputs that spike, added up."""
+
+# mypy: ignore-errors
+# Compiled by numba, which infers types of its own.
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+from .reading import find_spikes, number
+
+_CACHED = 1 << 18  # weights that stay in the cache while a batch goes through them
+
+
+@njit
+def _add_eight(weights, rows, spikes, k, sums):
+    """Add eight rows at once, so that sums are read and written an eighth as often."""
+    n = sums.size
+    w0, s0 = weights[rows[k] : rows[k] + n], spikes[k]
+    w1, s1 = weights[rows[k + 1] : rows[k + 1] + n], spikes[k + 1]
+    w2, s2 = weights[rows[k + 2] : rows[k + 2] + n], spikes[k + 2]
+    w3, s3 = weights[rows[k + 3] : rows[k + 3] + n], spikes[k + 3]
+    w4, s4 = weights[rows[k + 4] : rows[k + 4] + n], spikes[k + 4]
+    w5, s5 = weights[rows[k + 5] : rows[k + 5] + n], spikes[k + 5]
+    w6, s6 = weights[rows[k + 6] : rows[k + 6] + n], spikes[k + 6]
+    w7, s7 = weights[rows[k + 7] : rows[k + 7] + n], spikes[k + 7]
+    for j in range(n):
+        sums[j] += (
+            (number(w0[j]) * s0 + number(w1[j]) * s1) + (number(w2[j]) * s2 + number(w3[j]) * s3)
+        ) + ((number(w4[j]) * s4 + number(w5[j]) * s5) + (number(w6[j]) * s6 + number(w7[j]) * s7))
+
+
+@njit
+def _add_four(weights, rows, spikes, k, sums):
+    n = sums.size
+    w0, s0 = weights[rows[k] : rows[k] + n], spikes[k]
+    w1, s1 = weights[rows[k + 1] : rows[k + 1] + n], spikes[k + 1]
+    w2, s2 = weights[rows[k + 2] : rows[k + 2] + n], spikes[k + 2]
+    w3, s3 = weights[rows[k + 3] : rows[k + 3] + n], spikes[k + 3]
+    for j in range(n):
+        sums[j] += (number(w0[j]) * s0 + number(w1[j]) * s1) + (
+            number(w2[j]) * s2 + number(w3[j]) * s3
+        )
+
+
+@njit
+def _add_rows(weights, rows, spikes, count, sums):
+    k = 0
+    while k + 8 <= count:
+        _add_eight(weights, rows, spikes, k, sums)
+        k += 8
+    if k + 4 <= count:
+        _add_four(weights, rows, spikes, k, sums)
+        k += 4
+    while k < count:
+        row = weights[rows[k] : rows[k] + sums.size]
+        for j in range(sums.size):
+            sums[j] += number(row[j]) * spikes[k]
+        k += 1
+
+
+@njit
+def _add_products(weights, gains, rows, spikes, count, sums):
+    for k in range(count):
+        row = weights[rows[k] : rows[k] + sums.size]
+        gain = gains[rows[k] : rows[k] + sums.size]
+        for j in range(sums.size):
+            sums[j] += number(row[j]) * number(gain[j]) * spikes[k]
+
+
+@njit
+def to_targets(weights, gains, spikes, inputs, sums, targets):
+    """Add to the sums of each entry of a batch: the rows of the inputs that spike.
+
+    Args:
+        weights: Row by row.
+        gains: What each weight is multiplied by; empty if by nothing.
+        spikes: Of each entry of the batch.
+        inputs: Number of inputs.
+        sums: Of each entry of the batch.
+        targets: Number of targets.
+    """
+    batch = sums.size // max(targets, 1)
+    # Some rows stay in the cache while some entries of the batch go through them.
+    some = max(64, _CACHED // max(targets, 1))
+    block = inputs if batch == 1 else min(inputs, some)
+    found = np.empty(block, np.int32)
+    rows, values = np.empty(block, np.int64), np.empty(block, sums.dtype)
+    for start in range(0, batch, some):
+        for first in range(0, inputs, max(block, 1)):
+            for b in range(start, min(start + some, batch)):
+                begin = b * inputs + first
+                count = find_spikes(spikes, begin, min(block, inputs - first), found)
+                for k in range(count):
+                    rows[k] = (first + found[k]) * targets
+                    values[k] = spikes[begin + found[k]]
+                own = sums[b * targets : (b + 1) * targets]
+                if gains.size == 0:
+                    _add_rows(weights, rows, values, count, own)
+                else:
+                    _add_products(weights, gains, rows, values, count, own)

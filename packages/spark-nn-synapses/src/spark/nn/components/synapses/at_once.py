@@ -1,0 +1,151 @@
+"""Sums along rows, and their transposes, in terms of JAX: all connections at once."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, get_args
+
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Int
+
+from .map_leading import map_leading
+from .rows import DrawnRows, Rows, Wires
+from .spiking import active
+
+Of = Literal["weights", "inputs", "targets"]
+"""What a map gives: sums for the targets, or derivatives by weights or inputs."""
+
+KINDS = get_args(Of)
+
+# Drawn connections that exist at a time.
+_AT_ONCE = 1 << 20
+
+
+def all_at_once(
+    rows: Rows,
+    wires: Wires,
+    now: Int[Array, ""],
+    of: Of,
+    operands: Sequence[Array],
+    dtype: jnp.dtype,
+    shape: tuple[int, ...],
+) -> Array:
+    """The sum of weights times spikes times weighing, over all but what is asked for.
+
+    Args:
+        rows: Where each input leads.
+        wires: What the rows are read from.
+        now: Which step of a ring is the current one.
+        of: What is asked for.
+        operands: The two others, in the order of `KINDS`; and what the result is added to, if that
+            is something.
+        dtype: Arithmetic dtype, and that of the result.
+        shape: Shape of the result.
+    """
+    first, second, *onto = operands
+    lead = second.shape[: second.ndim - (len(rows.shape) if of != "targets" else 1)]
+    shapes = {
+        "weights": (rows.weights,),
+        "inputs": (math.prod(lead), rows.inputs),
+        "targets": (math.prod(lead), math.prod(rows.shape)),
+    }
+    two = [
+        each if kind == "weights" else each.reshape(shapes[kind])
+        for kind, each in zip([kind for kind in KINDS if kind != of], (first, second), strict=True)
+    ]
+    start = onto[0].reshape(shapes[of]) if onto else jnp.zeros(shapes[of], dtype)
+    run = _drawn if isinstance(rows, DrawnRows) else _stored
+    found: Array = run(rows, dtype, wires, now, of, two, start)
+    return found.reshape(shape)
+
+
+def _stored(
+    rows: Any, wide: jnp.dtype, wires: Wires, now: Array, of: Of, two: list[Array], start: Array
+) -> Array:
+    inputs, places = rows.all(wires)
+    count = math.prod(rows.shape)
+    # Counted from the end, which 32 bits hold where the sum of both may be too much for them.
+    later = places - (count - now * rows.targets)
+    places = jnp.where(later < 0, later + count, later)
+    return _SUMS[of](inputs, places, wide, two, start)
+
+
+def _drawn(
+    rows: Any, wide: jnp.dtype, wires: Wires, now: Array, of: Of, two: list[Array], start: Array
+) -> Array:
+    """Block by block of the inputs, so that no more connections exist than `_AT_ONCE`."""
+    given = dict(zip([kind for kind in KINDS if kind != of], two, strict=True))
+
+    def block(total: Array, inputs: Array) -> tuple[Array, None]:
+        places = rows.reached(wires, inputs).reshape(-1)
+        basis = rows.basis(wires, inputs, wide).reshape(rows.weights, -1)
+        every = jnp.repeat(inputs, rows.width)
+        if of == "weights":
+            flat = [given["inputs"], given["targets"]]
+            gains = _SUMS[of](every, places, wide, flat, jnp.zeros(every.shape, wide))
+            return total + jnp.sum(basis * gains[None], axis=1), None
+        weights = jnp.sum(given["weights"].astype(wide)[:, None] * basis, axis=0)
+        others = [given[kind] for kind in given if kind != "weights"]
+        return _SUMS[of](every, places, wide, [weights, *others], total), None
+
+    if start.size == 0:
+        return start
+    size = max(1, min(rows.inputs, _AT_ONCE // rows.width))
+    whole = rows.inputs - rows.inputs % size
+    inputs = jnp.arange(rows.inputs, dtype=jnp.int32)
+    if whole:
+        start, _ = lax.scan(block, start, inputs[:whole].reshape(-1, size))
+    if whole < rows.inputs:
+        start, _ = block(start, inputs[whole:])
+    return start
+
+
+def _add_to_targets(
+    inputs: Array, places: Array, wide: jnp.dtype, two: list[Array], start: Array
+) -> Array:
+    weights, spikes = two
+
+    def one(both: tuple[Array, Array]) -> Array:
+        spikes, start = both
+        values = weights.astype(wide)
+        if spikes.dtype != bool:
+            values = values * spikes[inputs]
+        return start.at[places].add(jnp.where(active(spikes)[inputs], values, 0))
+
+    return map_leading(one, (spikes, start))
+
+
+def _add_to_weights(
+    inputs: Array, places: Array, wide: jnp.dtype, two: list[Array], start: Array
+) -> Array:
+    def one(gains: Array, both: tuple[Array, Array]) -> tuple[Array, None]:
+        spikes, sums = both
+        each = sums[places]
+        if spikes.dtype != bool:
+            each = each * spikes[inputs]
+        return gains + jnp.where(active(spikes)[inputs], each, 0), None
+
+    if not len(two[0]):  # no loop, which jax.disable_jit refuses over nothing
+        return start
+    return lax.scan(one, start, (two[0], two[1]))[0]
+
+
+def _add_to_inputs(
+    inputs: Array, places: Array, wide: jnp.dtype, two: list[Array], start: Array
+) -> Array:
+    weights, sums = two
+
+    def one(both: tuple[Array, Array]) -> Array:
+        sums, start = both
+        return start.at[inputs].add(weights.astype(wide) * sums[places])
+
+    return map_leading(one, (sums, start))
+
+
+_SUMS: dict[str, Callable[..., Array]] = {
+    "targets": _add_to_targets,
+    "weights": _add_to_weights,
+    "inputs": _add_to_inputs,
+}
