@@ -48,6 +48,8 @@ class Case:
         fresh: Whether each value is a first call: set up, traced and compiled anew.
         devices: How many devices it takes. CPUs become as many virtual ones as a group needs;
             elsewhere, a case is skipped where there are fewer.
+        missing: What this machine lacks for it, such as a compiler, in words, or None: asked before
+            `setup`, in the process that measures. A case that lacks something is skipped.
     """
 
     name: str
@@ -61,6 +63,7 @@ class Case:
     observe: Callable[[], Mapping[str, float]] | None = None
     fresh: bool = False
     devices: int = 1
+    missing: Callable[[], str | None] | None = None
 
     def __post_init__(self) -> None:
         """A case without a group is one of its own."""

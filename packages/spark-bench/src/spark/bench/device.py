@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pyperf
 
-from .environment import Environment, environment
+from .environment import Environment, environment, python_path
 from .processes import BACKENDS
 
 NAME = "device/tests"
@@ -47,7 +47,7 @@ def run_tests(
         ones failed, and whether all were run.
     """
     variables = dict(os.environ) | {"XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
-    variables["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
+    variables["PYTHONPATH"] = python_path()
     if backend is not None:
         variables["JAX_PLATFORMS"] = BACKENDS[backend]
     command = [sys.executable, "-m", "pytest", "-v", "--color=no", "-p", "no:cacheprovider"]

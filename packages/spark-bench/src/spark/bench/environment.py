@@ -6,6 +6,7 @@ import datetime
 import os
 import platform
 import subprocess
+import sys
 from importlib import metadata
 from pathlib import Path
 from typing import TypeAlias
@@ -62,6 +63,14 @@ def git_revision(folder: Path) -> str | None:
     except (OSError, subprocess.SubprocessError):
         return None
     return found.stdout.strip() or None
+
+
+def python_path() -> str:
+    """The path of this process, for one that it starts.
+
+    A namespace package that is on this process's path only is on no other's.
+    """
+    return os.pathsep.join(path for path in sys.path if path)
 
 
 def _own_version() -> str:

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 import jax
 
 from .case import Case
+from .environment import python_path
 from .timing import Protocol
 from .worker import Answer, Task, answer
 
@@ -98,6 +99,5 @@ def _variables(backend: str | None, devices: int) -> Mapping[str, str]:
         # Before JAX starts; heeded by CPUs alone.
         count = f"--xla_force_host_platform_device_count={devices}"
         variables["XLA_FLAGS"] = f"{variables.get('XLA_FLAGS', '')} {count}".strip()
-    # A namespace package that is on this process's path only is on no other's.
-    variables["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
+    variables["PYTHONPATH"] = python_path()
     return variables

@@ -52,7 +52,7 @@ def answer(task: Task) -> Answer:
     """Measure in this process."""
     try:
         cases = [all_cases()[name] for name in task.cases]
-        skipped = {case.name: why for case in cases if (why := _too_few_devices(case))}
+        skipped = {case.name: why for case in cases if (why := _why_not(case))}
         able = [case for case in cases if case.name not in skipped]
         timings = measure(able, task.protocol)
         return Answer(timings=timings, skipped=skipped, environment=environment())
@@ -60,11 +60,12 @@ def answer(task: Task) -> Answer:
         return Answer(error=traceback.format_exc())
 
 
-def _too_few_devices(case: Case) -> str | None:
+def _why_not(case: Case) -> str | None:
+    """Why a case cannot be measured here, or None if it can."""
     here = jax.device_count()
-    if case.devices <= here:
-        return None
-    return f"it takes {case.devices} devices, and there are {here} ({jax.default_backend()})"
+    if case.devices > here:
+        return f"it takes {case.devices} devices, and there are {here} ({jax.default_backend()})"
+    return case.missing() if case.missing else None
 
 
 def _leave_with_parent() -> None:

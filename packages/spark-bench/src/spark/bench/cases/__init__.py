@@ -5,6 +5,7 @@ from . import (
     calls,
     connections,
     device,
+    engine,
     gradients,
     limits,
     projections,
@@ -28,6 +29,7 @@ BUILT_IN = tuple(
         ways,
         projections,
         device,
+        engine,
     )
 )
 """Functions that return cases, in the order in which they are listed and run."""

@@ -15,6 +15,8 @@ from typing import Any
 
 import numpy as np
 
+from ..environment import python_path
+
 HERE = Path(__file__).parent
 ALWAYS_THERE = ("spark", "spark-scan", "jax-per-synapse", "jax-dense", "numpy")
 """Adapters that need nothing beside what spark-bench needs."""
@@ -180,5 +182,5 @@ def _variables(python: str) -> dict[str, str]:
     variables = dict(os.environ)
     variables.pop("PYTHONPATH", None)
     if python == sys.executable:
-        variables["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
+        variables["PYTHONPATH"] = python_path()
     return variables
