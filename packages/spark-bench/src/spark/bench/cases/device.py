@@ -1,4 +1,4 @@
-"""What an accelerator is asked first: its bandwidth in a trace, parallel time, and events."""
+"""What an accelerator is asked first: its bandwidth in a trace, parallel time, and projections."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Array
 
 from spark.core.tracers import Method, State
-from spark.nn.components.synapses import LinearSynapses, RandomConnectivity, Way, project
+from spark.nn.components.synapses import LinearSynapses, RandomConnectivity, project
 
 from ..case import Case, Counts, Program
 from .tracers import KINDS, on_device, spikes
@@ -50,8 +50,7 @@ def cases() -> Iterator[Case]:
     yield from _group(
         f"projection/{INPUTS}x{INPUTS}/activity={ACTIVITY:g}",
         {
-            "dense": functools.partial(_project, "dense"),
-            "events": functools.partial(_project, "events"),
+            "dense": _product,
             "stored-1%": _stored,
         },
         Counts(synaptic_events=events, flop=2 * events),
@@ -102,11 +101,11 @@ def _sequence(way: Method, steps: int = SEQUENCE[0], elements: int = SEQUENCE[1]
     return lambda: tracer.scan(xs, method=way)
 
 
-def _project(way: Way, size: int = INPUTS) -> Program:
+def _product(size: int = INPUTS) -> Program:
     """A step of a projection along a dense kernel."""
     kernel = np.random.default_rng(2).standard_normal((size, size), np.float32)
     weights, spiking = (on_device(kernel),), on_device(spikes((size,), ACTIVITY))
-    step = jax.jit(functools.partial(project, way=way))
+    step = jax.jit(functools.partial(project, way="dense"))
     return lambda: step(weights, spiking)
 
 

@@ -243,7 +243,7 @@ class FixedFanOut(Connectivity):
 
 
 class ProceduralConnectivity(Connectivity):
-    """Each input reaches so many targets at random; drawn anew at each spike, and never stored.
+    """Each input reaches so many targets at random; drawn anew at each step, and never stored.
 
     Targets are drawn with replacement: an input may reach one twice. The kernel holds the
     parameters of the law that weights are distributed by, which can be trained.

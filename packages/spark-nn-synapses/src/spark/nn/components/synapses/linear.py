@@ -31,8 +31,8 @@ class LinearSynapsesConfig(Config):
         dtype: Dtype of traces and currents. Arithmetic is at least float32.
         kernel_dtype: Dtype of the kernel, a parameter; None takes float32, or float64 with a
             `dtype` of float64. In half precision an optimizer needs care.
-        projection: How spikes are multiplied with the kernel: `"dense"`; `"events"`, by adding the
-            rows of the inputs that spike; or `"auto"`, the faster of the two.
+        projection: How spikes are multiplied with the kernel: `"dense"`; `"events"`, by the rows of
+            the inputs that spike, which a CPU alone reads one by one; or `"auto"`, the faster.
         connectivity: Who reaches whom: `"dense"`, every input every target; or a
             `SparseConnectivity`, `RandomConnectivity`, `FixedFanOut` or `ProceduralConnectivity`.
             The kernel then holds a weight per connection, and so does an array as initializer.

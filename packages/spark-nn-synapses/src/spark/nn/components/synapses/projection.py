@@ -49,9 +49,9 @@ def project(
     Args:
         weights: Factors of the kernel, inputs first, as `Weights`.
         spikes: Booleans or signed numbers, of shape `(*batch, inputs)`.
-        way: `"dense"` multiplies; `"events"` reads the rows of the inputs that spike, whose cost
-            grows with their number; `"auto"` takes the one that is faster on this device by shape
-            and by how many spike. All are exact at every rate.
+        way: `"dense"` multiplies; `"events"` reads the rows of the inputs that spike on a CPU, and
+            multiplies without the others elsewhere; `"auto"` takes the one that is faster on this
+            device by shape and by how many spike. All are exact at every rate.
         dtype: Dtype of what the sums are for; None takes that of the kernel.
 
     Returns:

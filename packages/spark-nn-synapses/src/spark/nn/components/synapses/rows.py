@@ -76,7 +76,7 @@ class StoredRows(Rows):
 
 @dataclasses.dataclass(frozen=True)
 class DrawnRows(Rows):
-    """Rows of one length that are never stored. Wires: two words of a key; `width` and index of `law`.
+    """Rows of one length that are never stored. Wires: two words of a key; width, index of law.
 
     Targets are uniform and independent of each other, so that an input may reach one twice. Target
     and weight of a connection are a hash of key, input and place in the row: the same whenever they
