@@ -165,7 +165,7 @@ def _stored(synapses: TracedSynapses, inputs: int) -> tuple[Any, Any, Any]:
     assert synapses.weights is not None
     starts, places = (np.asarray(wire.get_value()) for wire in synapses.wires)
     weights = np.asarray(synapses.weights.get_value())
-    if not len(starts):  # rows of one length
+    if len(starts) == 1:  # rows of one length
         starts = np.arange(inputs + 1) * (len(places) // inputs)
     return starts, places, weights
 
