@@ -23,9 +23,9 @@ _LOCK = threading.Lock()
 def available() -> bool:
     """Whether the engine runs here; warns once if it does not."""
     try:
-        from . import bridge
+        from . import bridge, header  # noqa: F401
 
-        bridge.version()
+        header.version()
     except Exception as error:
         warnings.warn(
             f"spikes are projected by XLA alone, right but slower: {error}.",
@@ -66,11 +66,11 @@ def _target(kernel: str, dtypes: tuple[str, ...], static: tuple[tuple[str, Any],
 
 @functools.cache
 def _made(kernel: str, dtypes: tuple[str, ...], static: tuple[tuple[str, Any], ...]) -> str:
-    from . import bridge, handlers
+    from . import bridge, handlers, header
 
     encoded = tuple(bridge.ENCODED[each] for each in dtypes)
     handler = handlers.HANDLERS[kernel](
-        encoded, **dict(static), version=bridge.version(), revision=_revision()
+        encoded, **dict(static), version=header.version(), revision=_revision()
     )
     name = "_".join(["spark_synapses", kernel, *dtypes, *(str(value) for _, value in static)])
     bridge.register(name, handler)

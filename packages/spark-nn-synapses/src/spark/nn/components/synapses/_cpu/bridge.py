@@ -4,7 +4,8 @@ XLA calls a handler with the address of a call frame: a structure of C that hold
 results of the call. A handler is compiled without Python: it takes no lock, so that several threads
 may call it at once, and allocates no Python object.
 
-The structures are those of `xla/ffi/api/c_api.h`, which jaxlib ships. Offsets in bytes:
+The structures are those of `xla/ffi/api/c_api.h`; `header` looks up whether they stand as follows.
+Offsets in bytes:
 
     call frame                              buffer                  metadata
      0  size                                 0  size                 0  size
@@ -21,22 +22,15 @@ The structures are those of `xla/ffi/api/c_api.h`, which jaxlib ships. Offsets i
 from __future__ import annotations
 
 import ctypes
-import functools
-import re
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import jax
-import jaxlib
 import numpy as np
 from llvmlite import ir
 from numba import carray, cfunc, njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
-
-KNOWN = {(0, 1), (0, 2), (0, 3)}
-"""Versions of the interface in which the structures above are as they stand there."""
 
 INVALID_ARGUMENT = 3
 """What XLA calls the kind of the errors."""
@@ -56,31 +50,6 @@ ENCODED = {
 """How numba reads a dtype of JAX."""
 
 _WORD = ir.IntType(64)
-
-
-class InterfaceError(RuntimeError):
-    """The interface of this jaxlib is another one."""
-
-
-@functools.cache
-def version() -> tuple[int, int]:
-    """Version of the interface of this jaxlib.
-
-    Raises:
-        InterfaceError: If it is not known.
-    """
-    header = Path(jax.ffi.include_dir()) / "xla" / "ffi" / "api" / "c_api.h"
-    try:
-        text = header.read_text()
-    except OSError as error:
-        raise InterfaceError(f"jaxlib has no {header.name}: {error}") from error
-    found = re.findall(r"#define XLA_FFI_API_(?:MAJOR|MINOR) (\d+)", text)
-    if tuple(map(int, found)) not in KNOWN:
-        raise InterfaceError(
-            f"jaxlib {jaxlib.__version__} has version {'.'.join(found) or '?'} of XLA's foreign "
-            f"function interface; known are {sorted(KNOWN)}"
-        )
-    return int(found[0]), int(found[1])
 
 
 def register(name: str, handler: Callable[[int], int]) -> None:
