@@ -10,8 +10,6 @@ from numba import njit
 
 from .reading import find_spikes, number
 
-_CACHED = 1 << 18  # weights that stay in the cache while a batch goes through them
-
 
 @njit
 def _add_eight(weights, rows, spikes, k, sums):
@@ -81,22 +79,15 @@ def to_targets(weights, gains, spikes, inputs, sums, targets):
         sums: Of each entry of the batch.
         targets: Number of targets.
     """
-    batch = sums.size // max(targets, 1)
-    # Some rows stay in the cache while some entries of the batch go through them.
-    some = max(64, _CACHED // max(targets, 1))
-    block = inputs if batch == 1 else min(inputs, some)
-    found = np.empty(block, np.int32)
-    rows, values = np.empty(block, np.int64), np.empty(block, sums.dtype)
-    for start in range(0, batch, some):
-        for first in range(0, inputs, max(block, 1)):
-            for b in range(start, min(start + some, batch)):
-                begin = b * inputs + first
-                count = find_spikes(spikes, begin, min(block, inputs - first), found)
-                for k in range(count):
-                    rows[k] = (first + found[k]) * targets
-                    values[k] = spikes[begin + found[k]]
-                own = sums[b * targets : (b + 1) * targets]
-                if gains.size == 0:
-                    _add_rows(weights, rows, values, count, own)
-                else:
-                    _add_products(weights, gains, rows, values, count, own)
+    found = np.empty(inputs, np.int32)
+    rows, values = np.empty(inputs, np.int64), np.empty(inputs, sums.dtype)
+    for b in range(sums.size // max(targets, 1)):
+        count = find_spikes(spikes, b * inputs, inputs, found)
+        for k in range(count):
+            rows[k] = found[k] * targets
+            values[k] = spikes[b * inputs + found[k]]
+        own = sums[b * targets : (b + 1) * targets]
+        if gains.size == 0:
+            _add_rows(weights, rows, values, count, own)
+        else:
+            _add_products(weights, gains, rows, values, count, own)
