@@ -9,6 +9,7 @@ from pathlib import Path
 
 import jax
 import jax.numpy as jnp
+import numba
 import numpy as np
 import pytest
 from flax import nnx
@@ -22,6 +23,7 @@ from spark.nn.components.synapses import (
     _cpu,
 )
 from spark.nn.components.synapses._cpu import bridge, header
+from spark.nn.components.synapses._cpu.reading import number
 
 from .connected import built
 from .kinds import spikes
@@ -102,6 +104,23 @@ def test_another_version_of_the_interface_is_told_and_xla_goes_on_alone(monkeypa
         jax.clear_caches()
     # Three terms in another order.
     np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_every_number_of_half_precision_is_read(dtype):
+    every = np.arange(1 << 16, dtype=np.uint16)
+
+    @numba.njit
+    def read(halves, found):
+        for i in range(len(halves)):
+            found[i] = number(halves[i])
+
+    found = np.empty(1 << 16, np.float32)
+    read(every.view(bridge.ENCODED[dtype]), found)
+    # By their bits, but for those of what is no number; -0 is not 0.
+    expected = every.view(jnp.dtype(dtype)).astype(np.float32)
+    same = found.view(np.uint32) == expected.view(np.uint32)
+    assert np.all(same | (np.isnan(found) & np.isnan(expected)))
 
 
 def test_there_is_one_target_for_each_kernel_and_dtypes():

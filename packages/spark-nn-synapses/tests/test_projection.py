@@ -139,6 +139,14 @@ def test_several_factors_multiply(way):
         close(found, spikes, product, factors=2)
 
 
+def test_a_fault_of_a_factor_of_a_silent_input_stays_where_it_is():
+    stored, weights = kernel(131, 127)
+    spikes, factor = exactly(131, 5), np.full((131, 1), 2.0, np.float32)
+    factor[~spikes] = np.nan
+    for xs in (spikes, spikes.astype(np.float32)):
+        close(run((stored, factor), xs, "events"), xs, 2 * weights)
+
+
 @every_path
 def test_batches_of_mixed_rates_and_faults_of_silent_inputs(way, shape):
     """A fault of a silent input stays where it is; once its input spikes, it reaches its target."""

@@ -9,6 +9,7 @@ import pytest
 import scipy.special
 
 from spark.nn.components.synapses import FixedFanOut, ProceduralConnectivity, SparseConnectivity
+from spark.nn.components.synapses.at_once import all_at_once
 from spark.nn.components.synapses.rows import _below
 from spark.nn.components.synapses.sparse import project_rows
 
@@ -88,6 +89,23 @@ def test_a_cpu_and_every_other_device_draw_the_same(law):
     for one, other in zip(jax.tree.leaves(ours), jax.tree.leaves(theirs), strict=True):
         # Sums of up to 600 terms in another order; a quantile to some 1e-6 of itself.
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-4)
+
+
+def test_other_devices_draw_the_same_in_blocks_of_any_size():
+    rows, wires, parameters, _ = ProceduralConnectivity(fan_out=6).connect(20, 7, KEY)
+    weights, now = jnp.asarray(parameters, "float32"), jnp.int32(0)
+    sums = jnp.asarray(AIM, "float32")
+    for of, operands, shape in (
+        ("targets", (weights, XS), (5, 7)),
+        ("inputs", (weights, sums), (5, 20)),
+        ("weights", (XS, sums), (2,)),
+    ):
+        whole, blocks = (
+            all_at_once(rows, wires, now, of, operands, jnp.dtype("float32"), shape, most)
+            for most in (1 << 20, 6 * 8)  # twice 8 inputs, and 4 that are left over
+        )
+        # Sums of up to 600 terms in another order.
+        np.testing.assert_allclose(blocks, whole, rtol=1e-5, atol=1e-5)
 
 
 def test_what_is_drawn_does_not_depend_on_the_batch():

@@ -137,8 +137,15 @@ def test_derivatives_of_later_sums_are_those_of_the_dense_kernel_in_float64(way,
             drives, ring = project(*at)
             return jnp.sum(jnp.sin(drives) * aim) + jnp.sum(jnp.cos(ring))
 
+        def along(i):  # one of the three alone
+            def of_one(each):
+                return project(*at[:i], each, *at[i + 1 :])
+
+            return jax.jvp(of_one, (at[i],), (push[i],))[1]
+
         gradient = jax.grad(loss, (0, 1, 2))
-        return project(*at), jax.jvp(project, at, push), *jax.jvp(gradient, at, push)
+        every = [along(i) for i in range(3)]
+        return project(*at), jax.jvp(project, at, push), every, *jax.jvp(gradient, at, push)
 
     found, expected = (derivatives(each, at, push) for each in (ours, theirs))
     for one, other in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):

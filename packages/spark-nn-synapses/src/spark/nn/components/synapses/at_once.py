@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 import jax.numpy as jnp
 from jax import lax
@@ -19,9 +19,6 @@ Of = Literal["weights", "inputs", "targets"]
 
 KINDS = get_args(Of)
 
-# Drawn connections that exist at a time.
-_AT_ONCE = 1 << 20
-
 
 def all_at_once(
     rows: Rows,
@@ -31,6 +28,7 @@ def all_at_once(
     operands: Sequence[Array],
     dtype: jnp.dtype,
     shape: tuple[int, ...],
+    most: int = 1 << 20,
 ) -> Array:
     """The sum of weights times spikes times weighing, over all but what is asked for.
 
@@ -43,6 +41,7 @@ def all_at_once(
             is something.
         dtype: Arithmetic dtype, and that of the result.
         shape: Shape of the result.
+        most: How many drawn connections may exist at a time.
     """
     first, second, *onto = operands
     lead = second.shape[: second.ndim - (len(rows.shape) if of != "targets" else 1)]
@@ -56,13 +55,13 @@ def all_at_once(
         for kind, each in zip([kind for kind in KINDS if kind != of], (first, second), strict=True)
     ]
     start = onto[0].reshape(shapes[of]) if onto else jnp.zeros(shapes[of], dtype)
-    run = _drawn if isinstance(rows, DrawnRows) else _stored
-    found: Array = run(rows, dtype, wires, now, of, two, start)
-    return found.reshape(shape)
+    if isinstance(rows, DrawnRows):
+        return _drawn(rows, dtype, wires, of, two, start, most).reshape(shape)
+    return _stored(rows, dtype, wires, now, of, two, start).reshape(shape)
 
 
 def _stored(
-    rows: Any, wide: jnp.dtype, wires: Wires, now: Array, of: Of, two: list[Array], start: Array
+    rows: Rows, wide: jnp.dtype, wires: Wires, now: Array, of: Of, two: list[Array], start: Array
 ) -> Array:
     inputs, places = rows.all(wires)
     count = math.prod(rows.shape)
@@ -73,9 +72,15 @@ def _stored(
 
 
 def _drawn(
-    rows: Any, wide: jnp.dtype, wires: Wires, now: Array, of: Of, two: list[Array], start: Array
+    rows: DrawnRows,
+    wide: jnp.dtype,
+    wires: Wires,
+    of: Of,
+    two: list[Array],
+    start: Array,
+    most: int,
 ) -> Array:
-    """Block by block of the inputs, so that no more connections exist than `_AT_ONCE`."""
+    """Block by block of the inputs."""
     given = dict(zip([kind for kind in KINDS if kind != of], two, strict=True))
 
     def block(total: Array, inputs: Array) -> tuple[Array, None]:
@@ -92,7 +97,7 @@ def _drawn(
 
     if start.size == 0:
         return start
-    size = max(1, min(rows.inputs, _AT_ONCE // rows.width))
+    size = max(1, min(rows.inputs, most // rows.width))
     whole = rows.inputs - rows.inputs % size
     inputs = jnp.arange(rows.inputs, dtype=jnp.int32)
     if whole:
