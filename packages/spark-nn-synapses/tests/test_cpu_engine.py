@@ -179,3 +179,26 @@ def test_no_ring_and_no_kernel_is_copied_in_the_loop_of_a_network(loop):
     assert f"f32[{ring}]" in program
     inside, copied = program.split("ENTRY")[0], rf"(f32\[({ring}|3000)\])\S* copy\("
     assert not re.search(copied, inside)
+
+
+def test_a_boolean_counts_as_one_whatever_its_byte():
+    raw = np.zeros(64 + 40, np.uint8)
+    begin = -raw.ctypes.data % 64
+    bytes_ = raw[begin : begin + 40]  # aligned, so that JAX may take it as it is
+    bytes_[::2] = [1, 2, 3, 255] * 5
+    xs = jnp.asarray(bytes_.view(bool))
+    for connectivity in ("dense", RandomConnectivity(probability=0.5)):
+        module = built(connectivity, 40, 20)
+        np.testing.assert_array_equal(module(xs), module(np.arange(40) % 2 == 0))
+
+
+@pytest.mark.parametrize("late", [None, 2.0])
+def test_arrays_of_other_lengths_are_refused(late):
+    delays = None if late is None else [late, 0.0, 1.0]
+    given = SparseConnectivity(pre=[2, 0, 2], post=[0, 1, 1], weights=[3, 1, 4], delays=delays)
+    for name, shorter in (("weights", 2), ("wires", 2), ("starts", 3)):
+        module = built(given, 3, 2)
+        variable = {"weights": module.weights, "wires": module.wires[1], "starts": module.wires[0]}
+        variable[name].set_value(variable[name].get_value()[:shorter])
+        with pytest.raises(ValueError, match="3 inputs to 2 targets must have arrays of shapes"):
+            module(np.ones(3, bool))

@@ -42,3 +42,10 @@ def define(
     mlir.register_lowering(
         primitive, mlir.lower_fun(run_on_cpu, multiple_results=several), platform="cpu"
     )
+
+
+def varying(array: Any) -> frozenset[str]:
+    """The axes of a mesh along which an array differs, inside a `jax.shard_map` that looks."""
+    kind = getattr(array, "manual_axis_type", None)  # jax 0.8 has `vma`
+    axes: frozenset[str] = array.vma if kind is None else kind.varying
+    return axes

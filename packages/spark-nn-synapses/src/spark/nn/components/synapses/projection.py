@@ -19,7 +19,7 @@ from spark.core.tracers.rounding import arithmetic_dtype
 
 from . import _cpu
 from .map_leading import map_leading
-from .primitives import define
+from .primitives import define, varying
 from .spiking import active
 
 Way = Literal["auto", "dense", "events"]
@@ -234,6 +234,12 @@ def _events(wide: jnp.dtype, weights: Weights, spikes: Array) -> Array:
     if len(full) > 1:
         full = [_product(tuple(full), wide)]
     gain = jnp.broadcast_to(full[0], kernel.shape) if full else jnp.zeros((0, 0), wide)
+    kernel, gain = (
+        each if each.dtype.name in _cpu.FLOATS else each.astype(wide) for each in (kernel, gain)
+    )
+    if any(map(varying, map(jax.typeof, (kernel, gain, spikes)))):
+        # JAX keeps track of what differs between devices through its own operations alone.
+        return _masked(kernel, gain, spikes, dtype=wide)
     sums: Array = _rows.bind(kernel, gain, spikes, dtype=wide)
     return sums
 

@@ -25,7 +25,7 @@ from jaxtyping import Array, Float, Int
 from . import _cpu
 from .at_once import KINDS, Of, all_at_once
 from .map_leading import map_leading
-from .primitives import define
+from .primitives import define, varying
 from .rows import DrawnRows, Rows, StoredRows, Wires
 
 
@@ -55,6 +55,7 @@ def project_rows(
         The sums.
     """
     spikes = spikes if spikes.dtype == bool else spikes.astype(dtype)
+    weights = weights if weights.dtype.name in _cpu.FLOATS else weights.astype(dtype)
     now = jnp.zeros((), jnp.int32)
     found: Array = _sums.bind(
         *wires, now, weights, spikes, of="targets", rows=rows, dtype=dtype, dense=way == "dense"
@@ -86,6 +87,7 @@ def project_later(
         The ring with what is put on its way and without what arrives, and what arrives.
     """
     spikes = spikes if spikes.dtype == bool else spikes.astype(ring.dtype)
+    weights = weights if weights.dtype.name in _cpu.FLOATS else weights.astype(ring.dtype)
     static = {"rows": rows, "dtype": ring.dtype, "dense": way == "dense"}
     after, drive = _later.bind(*wires, now, weights, spikes, ring, **static)
     return after, drive
@@ -101,33 +103,52 @@ _later.multiple_results = True
 
 def _shape(*arrays: Any, of: Of, rows: Rows, dtype: jnp.dtype, dense: bool) -> ShapedArray:
     _require_untracked(arrays)
-    _, _, _, _, second, *_ = arrays
+    *wires, _, first, second = arrays[:5]
     lead = second.shape[: second.ndim - (len(rows.shape) if of != "targets" else 1)]
-    shapes = {"targets": (*lead, *rows.shape), "inputs": (*lead, rows.inputs)}
-    return ShapedArray(shapes.get(of, (rows.weights,)), dtype)
+    shapes = {
+        "weights": (rows.weights,),
+        "inputs": (*lead, rows.inputs),
+        "targets": (*lead, *rows.shape),
+    }
+    found = [each.shape for each in (first, second, *arrays[5:])]
+    wanted = [shapes[kind] for kind in KINDS if kind != of] + [shapes[of]] * len(arrays[5:])
+    _require_fit(rows, wires, found, wanted)
+    return ShapedArray(shapes[of], dtype)
 
 
-def _shapes_later(*arrays: Any, **static: Any) -> list[ShapedArray]:
+def _shapes_later(*arrays: Any, rows: StoredRows, **static: Any) -> list[ShapedArray]:
     _require_untracked(arrays)
-    *_, ring = arrays
+    *wires, _, weights, spikes, ring = arrays
+    lead = spikes.shape[:-1]
+    found = [each.shape for each in (weights, spikes, ring)]
+    _require_fit(rows, wires, found, [(rows.weights,), (*lead, rows.inputs), (*lead, *rows.shape)])
     drive = (*ring.shape[:-2], ring.shape[-1])
     return [ShapedArray(ring.shape, ring.dtype), ShapedArray(drive, ring.dtype)]
 
 
+def _require_fit(rows: Rows, wires: Any, found: list[Any], wanted: list[Any]) -> None:
+    """Refuse arrays of other lengths than the rows have: kernels read them up to these."""
+    first, second = wires
+    if isinstance(rows, StoredRows):
+        found = [*found, second.shape]
+        wanted = [*wanted, (rows.weights,)]
+        starts = [(1,), (rows.inputs + 1,)]
+    else:
+        starts = [(2,)]
+    if found != wanted or first.shape not in starts:
+        raise ValueError(
+            f"connections of {rows.inputs} inputs to {rows.targets} targets must have arrays of "
+            f"shapes {wanted}, got {found}, and {first.shape} of where rows start."
+        )
+
+
 def _require_untracked(arrays: Any) -> None:
     # JAX would take the result for one that all devices share, and not add up its derivatives.
-    if any(map(_varying, arrays)):
+    if any(map(varying, arrays)):
         raise TypeError(
             "sparse connections inside jax.shard_map need check_vma=False: JAX does not keep track "
             "for them of what differs between devices."
         )
-
-
-def _varying(array: Any) -> frozenset[str]:
-    """The axes of a mesh along which an array differs, inside a `jax.shard_map` that looks."""
-    kind = getattr(array, "manual_axis_type", None)  # jax 0.8 has `vma`
-    axes: frozenset[str] = array.vma if kind is None else kind.varying
-    return axes
 
 
 # Derivatives --------------------------------------------------------------------------------------
@@ -262,7 +283,9 @@ def _of_engine(*arrays: Array, of: Of, rows: Rows, dtype: jnp.dtype, dense: bool
 def _of_engine_later(*arrays: Array, **static: Any) -> Any:
     starts, indices, now, weights, spikes, ring = arrays
     operands = (starts, indices, weights, spikes, now, ring)
-    results = [jax.ShapeDtypeStruct(each.shape, each.dtype) for each in _shapes_later(*arrays)]
+    results = [
+        jax.ShapeDtypeStruct(each.shape, each.dtype) for each in _shapes_later(*arrays, **static)
+    ]
     return _cpu.call("ring", operands, results, {5: 0})
 
 

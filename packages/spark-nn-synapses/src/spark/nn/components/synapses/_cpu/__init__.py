@@ -18,6 +18,13 @@ from jaxtyping import Array
 
 _LOCK = threading.Lock()
 
+# Of the sources that handlers are compiled from, of which numba looks at one alone.
+_SOURCES = sorted(Path(__file__).parent.glob("*.py"))
+_REVISION = hashlib.sha256(b"".join(source.read_bytes() for source in _SOURCES)).hexdigest()
+
+FLOATS = ("float16", "bfloat16", "float32", "float64")
+"""Dtypes of weights that kernels read."""
+
 
 @functools.cache
 def available() -> bool:
@@ -70,15 +77,8 @@ def _made(kernel: str, dtypes: tuple[str, ...], static: tuple[tuple[str, Any], .
 
     encoded = tuple(bridge.ENCODED[each] for each in dtypes)
     handler = handlers.HANDLERS[kernel](
-        encoded, **dict(static), version=header.version(), revision=_revision()
+        encoded, **dict(static), version=header.version(), revision=_REVISION
     )
     name = "_".join(["spark_synapses", kernel, *dtypes, *(str(value) for _, value in static)])
     bridge.register(name, handler)
     return name
-
-
-@functools.cache
-def _revision() -> str:
-    """Of the sources that handlers are compiled from, of which numba looks at one alone."""
-    sources = sorted(Path(__file__).parent.glob("*.py"))
-    return hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()

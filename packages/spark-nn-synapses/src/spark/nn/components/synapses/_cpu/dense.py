@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from .reading import find_spikes, number
+from .reading import find_spikes, number, size_of
 
 
 @njit
@@ -85,7 +85,7 @@ def to_targets(weights, gains, spikes, inputs, sums, targets):
         count = find_spikes(spikes, b * inputs, inputs, found)
         for k in range(count):
             rows[k] = found[k] * targets
-            values[k] = spikes[b * inputs + found[k]]
+            values[k] = size_of(spikes[b * inputs + found[k]])
         own = sums[b * targets : (b + 1) * targets]
         if gains.size == 0:
             _add_rows(weights, rows, values, count, own)

@@ -12,7 +12,7 @@ import numpy as np
 from numba import njit
 
 from .normal import normal_quantile
-from .reading import find_spikes, number
+from .reading import find_spikes, number, size_of
 
 
 @njit
@@ -53,7 +53,7 @@ def _basis(law, bits):
 
 @njit
 def _second(parameters):
-    return number(parameters[parameters.size - 1])  # a constant law has one alone
+    return number(parameters[1]) if parameters.size > 1 else 0.0  # a constant law has one alone
 
 
 @njit
@@ -64,7 +64,7 @@ def to_targets(words, sizes, parameters, spikes, inputs, sums, targets):
     for b in range(sums.size // max(targets, 1)):
         for k in range(find_spikes(spikes, b * inputs, inputs, found)):
             i = found[k]
-            spike = sums.dtype.type(spikes[b * inputs + i])
+            spike = sums.dtype.type(size_of(spikes[b * inputs + i]))
             to, of = _stream(words, i, 0), _stream(words, i, 1)
             for c in range(sizes[0]):
                 first, second = _basis(sizes[1], _bits(words, of, c))
@@ -85,11 +85,13 @@ def to_weights(words, sizes, spikes, sums, inputs, gains, targets):
             for c in range(sizes[0]):
                 first, second = _basis(sizes[1], _bits(words, of, c))
                 sum_ = sums[b * targets + _target(_bits(words, to, c), targets)]
-                gain = np.float64(sum_) * np.float64(spikes[b * inputs + i])
+                gain = np.float64(sum_) * np.float64(size_of(spikes[b * inputs + i]))
                 one += first * gain
-                other += second * gain
-    gains[gains.size - 1] += gains.dtype.type(other)
-    gains[0] += gains.dtype.type(one)
+                if gains.size > 1:
+                    other += second * gain
+    gains[0] = one
+    if gains.size > 1:
+        gains[1] = other
     return True
 
 

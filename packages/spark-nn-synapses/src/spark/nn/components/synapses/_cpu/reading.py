@@ -112,6 +112,11 @@ def _find_spikes(spikes: Any, first: int, count: int, found: Any) -> Any:
             whole = count - count % 8
             for i in range(0, whole, 8):
                 word = word_at(spikes, first + i)
+                # One bit a byte, whatever the byte of a boolean is.
+                word |= word >> np.uint64(4)
+                word |= word >> np.uint64(2)
+                word |= word >> np.uint64(1)
+                word &= np.uint64(0x0101010101010101)
                 while word:
                     found[total] = i + (trailing_zeros(word) >> np.uint64(3))
                     total += 1
@@ -133,3 +138,23 @@ def _find_spikes(spikes: Any, first: int, count: int, found: Any) -> Any:
         return total
 
     return of_numbers
+
+
+def size_of(spike: Any) -> Any:
+    """What a spike counts: a boolean 1, whatever its byte is."""
+    raise NotImplementedError  # compiled only
+
+
+@overload(size_of)
+def _size_of(spike: Any) -> Any:
+    if spike == types.uint8:
+
+        def of_boolean(spike: Any) -> Any:
+            return np.uint8(1) if spike else np.uint8(0)
+
+        return of_boolean
+
+    def of_number(spike: Any) -> Any:
+        return spike
+
+    return of_number

@@ -14,7 +14,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from .reading import find_spikes, number, prefetch
+from .reading import find_spikes, number, prefetch, size_of
 
 _AHEAD = 2  # how many spikes before its turn a row is asked for
 
@@ -66,7 +66,7 @@ def to_targets(starts, indices, weights, spikes, inputs, origin, sums, places):
                 _ask_for(starts, indices, weights, inputs, found[k + _AHEAD])
             low, high = _row(starts, indices.size, inputs, found[k])
             row, values = indices[low:high], weights[low:high]
-            spike = sums.dtype.type(spikes[b * inputs + found[k]])
+            spike = sums.dtype.type(size_of(spikes[b * inputs + found[k]]))
             if not _inside(row, places):
                 inside = False
             elif origin == 0:
@@ -91,7 +91,7 @@ def to_weights(starts, indices, spikes, sums, inputs, origin, gains, places):
                 _ask_for(starts, indices, gains, inputs, found[k + _AHEAD])
             low, high = _row(starts, indices.size, inputs, found[k])
             row, into = indices[low:high], gains[low:high]
-            spike = sums.dtype.type(spikes[b * inputs + found[k]])
+            spike = sums.dtype.type(size_of(spikes[b * inputs + found[k]]))
             if not _inside(row, places):
                 inside = False
             elif origin == 0:
