@@ -6,6 +6,8 @@ import scipy.sparse
 
 from spark.nn.components.synapses.connectivity import stored_rows
 
+from .kinds import normal, spikes
+
 
 def graph(inputs, targets, lengths):
     """Rows of given lengths, whose targets may come twice; and the connections as arrays."""
@@ -21,7 +23,7 @@ GRAPHS = {
     "even": graph(40, 7, [3] * 40),
     # Empty rows first, last and between.
     "uneven": graph(40, 50, [0, 0, *range(17), 5, 0, 0, 16, *range(16), 0]),
-    # Rows of several parts.
+    # One long row among short ones.
     "parts": graph(40, 50, [0, 0, *range(17), 5, 0, 0, 201, *range(15), 0, 7]),
     "long": graph(3, 3000, [2500, 0, 1]),
 }
@@ -44,3 +46,11 @@ def with_zeros(weights, targets, inputs, pre, post):
     """The dense kernel (targets, inputs) of connections, by SciPy."""
     weights = np.asarray(weights, np.float64)
     return scipy.sparse.coo_array((weights, (post, pre)), (targets, inputs)).toarray()
+
+
+def graded(inputs, batch):
+    """Signed spikes of a batch, silent ones with either sign."""
+    xs = (normal(5, (*batch, inputs)) * spikes(6, (*batch, inputs))).astype(np.float32)
+    xs[xs == 0] = -0.0
+    xs[0, 0] = 0.0
+    return xs

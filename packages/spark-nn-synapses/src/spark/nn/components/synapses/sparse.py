@@ -53,9 +53,12 @@ def project_rows(
 
     Returns:
         The sums.
+
+    Raises:
+        ValueError: If wires, weights or spikes have other lengths than the rows.
+        TypeError: If it is inside a `jax.shard_map` that keeps track of what differs.
     """
-    spikes = spikes if spikes.dtype == bool else spikes.astype(dtype)
-    weights = weights if weights.dtype.name in _cpu.FLOATS else weights.astype(dtype)
+    weights, spikes = _readable(weights, spikes, dtype)
     now = jnp.zeros((), jnp.int32)
     found: Array = _sums.bind(
         *wires, now, weights, spikes, of="targets", rows=rows, dtype=dtype, dense=way == "dense"
@@ -85,12 +88,22 @@ def project_later(
 
     Returns:
         The ring with what is put on its way and without what arrives, and what arrives.
+
+    Raises:
+        ValueError: As in `project_rows`, or if the ring has another shape.
+        TypeError: As in `project_rows`.
     """
-    spikes = spikes if spikes.dtype == bool else spikes.astype(ring.dtype)
-    weights = weights if weights.dtype.name in _cpu.FLOATS else weights.astype(ring.dtype)
+    weights, spikes = _readable(weights, spikes, ring.dtype)
     static = {"rows": rows, "dtype": ring.dtype, "dense": way == "dense"}
     after, drive = _later.bind(*wires, now, weights, spikes, ring, **static)
     return after, drive
+
+
+def _readable(weights: Array, spikes: Array, dtype: jnp.dtype) -> tuple[Array, Array]:
+    """Weights and spikes in dtypes that kernels read."""
+    if weights.dtype.name not in _cpu.FLOATS:
+        weights = weights.astype(dtype)
+    return weights, spikes if spikes.dtype == bool else spikes.astype(dtype)
 
 
 # Primitives: JAX has no other way to be told the transpose of a linear map under every transform,
@@ -203,11 +216,10 @@ def _transpose_later(cotangents: Any, *arrays: Any, **static: Any) -> list[Any]:
     *wires, weights, spikes, ring = arrays
     _, _, now = wires
     of_ring, of_drive = cotangents
-    if _is_zero(of_ring) and _is_zero(of_drive):
-        return [None, None, None, *[ad.Zero(_aval(each)) for each in (weights, spikes, ring)]]
-    of_ring, of_drive = map(ad.instantiate_zeros, (of_ring, of_drive))
-    # What arrived was taken out, so that nothing comes back from that step of the ring.
-    of_ring = lax.dynamic_update_index_in_dim(of_ring, of_drive, now, of_ring.ndim - 2)
+    if not (_is_zero(of_ring) and _is_zero(of_drive)):
+        of_ring, of_drive = map(ad.instantiate_zeros, (of_ring, of_drive))
+        # What arrived was taken out, so that nothing comes back from that step of the ring.
+        of_ring = lax.dynamic_update_index_in_dim(of_ring, of_drive, now, of_ring.ndim - 2)
     given = {"weights": weights, "inputs": spikes}
     both = _credits(of_ring, "targets", wires, given, static)
     return [None, None, None, *both, of_ring if ad.is_undefined_primal(ring) else None]
@@ -228,29 +240,25 @@ def _credits(cotangent: Any, of: Of, wires: Any, given: dict[str, Any], static: 
     return found
 
 
-def _aval(array: Any) -> Any:
-    return array.aval if ad.is_undefined_primal(array) else jax.typeof(array)
-
-
 # Batches --------------------------------------------------------------------------------------
 
 
 def _batch(primitive: Primitive, arrays: Any, axes: Any, **static: Any) -> Any:
     """More of what is a batch anyway, if neither wires, step nor weights are mapped."""
-    first = 4
+    shared = 4
     mapped = [isinstance(axis, int) for axis in axes]
     moved = [
         jnp.moveaxis(array, axis, 0) if each else array
         for array, axis, each in zip(arrays, axes, mapped, strict=True)
     ]
     several = [array for array, each in zip(moved, mapped, strict=True) if each]
-    if static.get("of") != "weights" and not any(mapped[:first]):
+    if static.get("of") != "weights" and not any(mapped[:shared]):
         size = len(several[0])
         spread = [
             array if each else jnp.broadcast_to(array, (size, *array.shape))
-            for array, each in zip(moved[first:], mapped[first:], strict=True)
+            for array, each in zip(moved[shared:], mapped[shared:], strict=True)
         ]
-        together = primitive.bind(*moved[:first], *spread, **static)
+        together = primitive.bind(*moved[:shared], *spread, **static)
     else:
 
         def one(several: list[Array]) -> Any:

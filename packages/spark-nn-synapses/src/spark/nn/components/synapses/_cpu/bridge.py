@@ -66,10 +66,8 @@ def register(name: str, handler: Callable[[int], int]) -> None:
         compiled = cfunc(kind)(handler)
     _KEPT.append(compiled)
     new = ctypes.pythonapi.PyCapsule_New
-    new.restype, new.argtypes = (
-        ctypes.py_object,
-        [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p],
-    )
+    new.restype = ctypes.py_object
+    new.argtypes = [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p]
     jax.ffi.register_ffi_target(name, new(compiled.address, None, None), platform="cpu")
 
 

@@ -30,27 +30,11 @@ def _add_eight(weights, rows, spikes, k, sums):
 
 
 @njit
-def _add_four(weights, rows, spikes, k, sums):
-    n = sums.size
-    w0, s0 = weights[rows[k] : rows[k] + n], spikes[k]
-    w1, s1 = weights[rows[k + 1] : rows[k + 1] + n], spikes[k + 1]
-    w2, s2 = weights[rows[k + 2] : rows[k + 2] + n], spikes[k + 2]
-    w3, s3 = weights[rows[k + 3] : rows[k + 3] + n], spikes[k + 3]
-    for j in range(n):
-        sums[j] += (number(w0[j]) * s0 + number(w1[j]) * s1) + (
-            number(w2[j]) * s2 + number(w3[j]) * s3
-        )
-
-
-@njit
 def _add_rows(weights, rows, spikes, count, sums):
     k = 0
     while k + 8 <= count:
         _add_eight(weights, rows, spikes, k, sums)
         k += 8
-    if k + 4 <= count:
-        _add_four(weights, rows, spikes, k, sums)
-        k += 4
     while k < count:
         row = weights[rows[k] : rows[k] + sums.size]
         for j in range(sums.size):

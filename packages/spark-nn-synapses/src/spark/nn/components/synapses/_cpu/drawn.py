@@ -1,6 +1,7 @@
 """Sums along connections that are drawn anew, and their transposes.
 
-The draws are those of `DrawnRows`: a hash of key, input and place in the row.
+The draws are those of `DrawnRows`: a hash of key, input and place in the row. Arguments are as in
+`stored`; there is no ring, so that `origin` is 0 and the places are the targets.
 """
 
 # mypy: ignore-errors
@@ -57,7 +58,7 @@ def _second(parameters):
 
 
 @njit
-def to_targets(words, sizes, parameters, spikes, inputs, sums, targets):
+def to_targets(words, sizes, parameters, spikes, inputs, origin, sums, targets):
     """As `stored.to_targets`, of drawn connections: `sizes` are how many, and their law."""
     found = np.empty(inputs, np.int32)
     one, other = number(parameters[0]), _second(parameters)
@@ -74,7 +75,7 @@ def to_targets(words, sizes, parameters, spikes, inputs, sums, targets):
 
 
 @njit
-def to_weights(words, sizes, spikes, sums, inputs, gains, targets):
+def to_weights(words, sizes, spikes, sums, inputs, origin, gains, targets):
     """As `stored.to_weights`, of the parameters of a law."""
     found = np.empty(inputs, np.int32)
     one, other = 0.0, 0.0
@@ -96,7 +97,7 @@ def to_weights(words, sizes, spikes, sums, inputs, gains, targets):
 
 
 @njit
-def to_inputs(words, sizes, parameters, sums, inputs, gains, targets):
+def to_inputs(words, sizes, parameters, sums, inputs, origin, gains, targets):
     """As `stored.to_inputs`, of connections that are drawn."""
     one, other = number(parameters[0]), _second(parameters)
     batch = sums.size // max(targets, 1)

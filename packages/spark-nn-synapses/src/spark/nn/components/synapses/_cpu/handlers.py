@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from numba import njit
 
 from . import dense, drawn, stored
 from .bridge import OPERANDS, RESULTS, answered, array, copy, failure, length, rank
@@ -21,6 +22,24 @@ from .bridge import OPERANDS, RESULTS, answered, array, copy, failure, length, r
 Handler = Callable[[int], int]
 
 _outside = failure("connections lead to no target: their indices are wrong.")
+_not_now = failure("a ring has no such step: the current one must be from 0 up to its length.")
+
+# Where the spikes of a kernel are, and its sums: among which of the two, and at which place.
+_FORWARD = OPERANDS, 3, RESULTS, 0
+_TO_WEIGHTS = OPERANDS, 2, OPERANDS, 3
+_TO_INPUTS = RESULTS, 0, OPERANDS, 3
+
+
+@njit
+def _sizes(frame, where, now_in):
+    """Numbers of inputs and of places, and the first place of the current step; -1 if none is."""
+    spikes_part, spikes, sums_part, sums = where
+    lead = rank(frame, spikes_part, spikes) - 1
+    places = length(frame, sums_part, sums, lead, 0)
+    targets = length(frame, sums_part, sums, -1, 0)
+    origin = np.int64(array(frame, OPERANDS, 4, now_in)[0]) * targets
+    inputs = length(frame, spikes_part, spikes, lead, 0)
+    return inputs, places, origin if origin + targets <= places else np.int64(-1)
 
 
 def targets_handler(
@@ -33,10 +52,9 @@ def targets_handler(
     def handle(frame: int) -> int:
         if answered(frame, version, revision):
             return 0
-        lead = rank(frame, OPERANDS, 3) - 1
-        inputs = length(frame, OPERANDS, 3, lead, 0)
-        places = length(frame, RESULTS, 0, lead, 0)
-        targets = length(frame, RESULTS, 0, -1, 0)
+        inputs, places, origin = _sizes(frame, _FORWARD, now_in)
+        if origin < 0:
+            return _not_now(frame)
         wire, other = array(frame, OPERANDS, 0, wire_in), array(frame, OPERANDS, 1, other_in)
         weights = array(frame, OPERANDS, 2, weights_in)
         spikes = array(frame, OPERANDS, 3, spikes_in)
@@ -46,12 +64,9 @@ def targets_handler(
         else:
             sums[:] = 0
         if are_drawn:
-            drawn.to_targets(wire, other, weights, spikes, inputs, sums, targets)
-            return 0
-        origin = np.int64(array(frame, OPERANDS, 4, now_in)[0]) * targets
-        if origin + targets > places:
-            return _outside(frame)
-        inside = stored.to_targets(wire, other, weights, spikes, inputs, origin, sums, places)
+            inside = drawn.to_targets(wire, other, weights, spikes, inputs, origin, sums, places)
+        else:
+            inside = stored.to_targets(wire, other, weights, spikes, inputs, origin, sums, places)
         return 0 if inside else _outside(frame)
 
     return handle
@@ -59,31 +74,21 @@ def targets_handler(
 
 def ring_handler(dtypes: tuple[Any, ...], version: tuple[int, int], revision: str) -> Handler:
     """`(*wires, weights, spikes, now, ring) -> (ring, drive)`."""
-    starts_in, indices_in, weights_in, spikes_in, now_in, _, out, _ = dtypes
+    wire_in, other_in, weights_in, spikes_in, now_in, _, out, _ = dtypes
 
     def handle(frame: int) -> int:
         if answered(frame, version, revision):
             return 0
-        lead = rank(frame, OPERANDS, 3) - 1
-        inputs = length(frame, OPERANDS, 3, lead, 0)
-        places = length(frame, RESULTS, 0, lead, 0)
-        targets = length(frame, RESULTS, 0, -1, 0)
+        inputs, places, origin = _sizes(frame, _FORWARD, now_in)
+        if origin < 0:
+            return _not_now(frame)
+        wire, other = array(frame, OPERANDS, 0, wire_in), array(frame, OPERANDS, 1, other_in)
+        weights = array(frame, OPERANDS, 2, weights_in)
+        spikes = array(frame, OPERANDS, 3, spikes_in)
         ring, drive = array(frame, RESULTS, 0, out), array(frame, RESULTS, 1, out)
         copy(array(frame, OPERANDS, 5, out), ring)
-        origin = np.int64(array(frame, OPERANDS, 4, now_in)[0]) * targets
-        if origin + targets > places:
-            return _outside(frame)
-        inside = stored.to_targets(
-            array(frame, OPERANDS, 0, starts_in),
-            array(frame, OPERANDS, 1, indices_in),
-            array(frame, OPERANDS, 2, weights_in),
-            array(frame, OPERANDS, 3, spikes_in),
-            inputs,
-            origin,
-            ring,
-            places,
-        )
-        stored.leave(ring, drive, places, targets, origin)
+        inside = stored.to_targets(wire, other, weights, spikes, inputs, origin, ring, places)
+        stored.leave(ring, drive, places, length(frame, RESULTS, 0, -1, 0), origin)
         return 0 if inside else _outside(frame)
 
     return handle
@@ -98,21 +103,17 @@ def weights_handler(
     def handle(frame: int) -> int:
         if answered(frame, version, revision):
             return 0
-        lead = rank(frame, OPERANDS, 2) - 1
-        inputs = length(frame, OPERANDS, 2, lead, 0)
-        places = length(frame, OPERANDS, 3, lead, 0)
-        targets = length(frame, OPERANDS, 3, -1, 0)
+        inputs, places, origin = _sizes(frame, _TO_WEIGHTS, now_in)
+        if origin < 0:
+            return _not_now(frame)
         wire, other = array(frame, OPERANDS, 0, wire_in), array(frame, OPERANDS, 1, other_in)
         spikes, sums = array(frame, OPERANDS, 2, spikes_in), array(frame, OPERANDS, 3, sums_in)
         gains = array(frame, RESULTS, 0, out)
         gains[:] = 0
         if are_drawn:
-            drawn.to_weights(wire, other, spikes, sums, inputs, gains, targets)
-            return 0
-        origin = np.int64(array(frame, OPERANDS, 4, now_in)[0]) * targets
-        if origin + targets > places:
-            return _outside(frame)
-        inside = stored.to_weights(wire, other, spikes, sums, inputs, origin, gains, places)
+            inside = drawn.to_weights(wire, other, spikes, sums, inputs, origin, gains, places)
+        else:
+            inside = stored.to_weights(wire, other, spikes, sums, inputs, origin, gains, places)
         return 0 if inside else _outside(frame)
 
     return handle
@@ -127,22 +128,17 @@ def inputs_handler(
     def handle(frame: int) -> int:
         if answered(frame, version, revision):
             return 0
-        lead = rank(frame, RESULTS, 0) - 1
-        inputs = length(frame, RESULTS, 0, lead, 0)
-        places = length(frame, OPERANDS, 3, lead, 0)
-        targets = length(frame, OPERANDS, 3, -1, 0)
+        inputs, places, origin = _sizes(frame, _TO_INPUTS, now_in)
+        if origin < 0:
+            return _not_now(frame)
         wire, other = array(frame, OPERANDS, 0, wire_in), array(frame, OPERANDS, 1, other_in)
-        weights = array(frame, OPERANDS, 2, weights_in)
-        sums = array(frame, OPERANDS, 3, sums_in)
+        weights, sums = array(frame, OPERANDS, 2, weights_in), array(frame, OPERANDS, 3, sums_in)
         gains = array(frame, RESULTS, 0, out)
         gains[:] = 0
         if are_drawn:
-            drawn.to_inputs(wire, other, weights, sums, inputs, gains, targets)
-            return 0
-        origin = np.int64(array(frame, OPERANDS, 4, now_in)[0]) * targets
-        if origin + targets > places:
-            return _outside(frame)
-        inside = stored.to_inputs(wire, other, weights, sums, inputs, origin, gains, places)
+            inside = drawn.to_inputs(wire, other, weights, sums, inputs, origin, gains, places)
+        else:
+            inside = stored.to_inputs(wire, other, weights, sums, inputs, origin, gains, places)
         return 0 if inside else _outside(frame)
 
     return handle

@@ -46,12 +46,20 @@ class InterfaceError(RuntimeError):
 
 @functools.cache
 def version() -> tuple[int, int]:
-    """Version of the interface, if its structures are as they are known.
+    """Version of the interface of this jaxlib, as `read` finds it."""
+    return read(Path(jax.ffi.include_dir()))
+
+
+def read(folder: Path) -> tuple[int, int]:
+    """Version of an interface, if its structures are as they are known.
+
+    Args:
+        folder: The folder of jaxlib's headers.
 
     Raises:
         InterfaceError: If they are not; the message says what differs.
     """
-    header = Path(jax.ffi.include_dir()) / "xla" / "ffi" / "api" / "c_api.h"
+    header = folder / "xla" / "ffi" / "api" / "c_api.h"
     try:
         text = header.read_text()
     except OSError as error:

@@ -118,7 +118,7 @@ def _find_spikes(spikes: Any, first: int, count: int, found: Any) -> Any:
                 word |= word >> np.uint64(1)
                 word &= np.uint64(0x0101010101010101)
                 while word:
-                    found[total] = i + (trailing_zeros(word) >> np.uint64(3))
+                    found[total] = i + np.int64(trailing_zeros(word) >> np.uint64(3))
                     total += 1
                     word &= word - np.uint64(1)
             for i in range(whole, count):
