@@ -37,6 +37,15 @@ def test_tests_are_counted_and_stopped_in_time(tmp_path, seconds, complete, pass
     assert found["tests_which_failed"].endswith("test_of[a b]")
 
 
+def test_tests_that_cannot_be_collected_are_not_taken_for_passed(tmp_path):
+    (tmp_path / "test_these.py").write_text("import nothing_of_this_name")
+    assert run_tests([tmp_path], "cpu", 60).get_metadata()["tests_complete"] == "no"
+    json = tmp_path / "device.json"
+    arguments = ["device", "--json", json, "--tests", tmp_path, "--case", "limits/dispatch"]
+    found = CliRunner().invoke(app, [str(each) for each in arguments])
+    assert found.exit_code == ExitCode.FAILED, found.output
+
+
 def test_one_file_holds_what_was_measured_and_what_the_tests_said(tmp_path):
     (tmp_path / "test_these.py").write_text("def test_wrong(): assert False")
     json = tmp_path / "device.json"

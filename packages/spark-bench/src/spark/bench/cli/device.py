@@ -39,9 +39,9 @@ def device(
     """Measure what decides on an accelerator, and run tests there for half of the time or more.
 
     Limits of the device; a trace of 4 x 10^8 elements beside a copy; a long sequence step by step
-    and in parallel; a projection densely, by events and along stored connections; the ways to run
-    over their grid (`spark-bench choose --from` prints the line for `auto`). It needs no package
-    index, and the file is complete after each part.
+    and in parallel; a projection densely and along stored connections; the ways to run over their
+    grid (`spark-bench choose --from` prints the line for `auto`). It needs no package index, and
+    the file is complete after each part. Exits with 1 if a test failed or pytest itself did.
 
     Example: `spark-bench device --backend gpu --json gpu.json --tests packages/spark-core-tracers`
     """
@@ -76,6 +76,7 @@ def device(
             f"{found['tests_skipped']} skipped; all run: {found['tests_complete']}"
         )
     finish(outcome)
-    if tests and found["tests_failed"]:
+    over = time.monotonic() >= end
+    if tests and (found["tests_failed"] or (found["tests_complete"] == "no" and not over)):
         out.print(f"failed: {found['tests_which_failed']}")
         raise typer.Exit(ExitCode.FAILED)

@@ -53,8 +53,8 @@ def _from(index, origin, places):
     return place - np.uint64(places) if place >= np.uint64(places) else place
 
 
-# The next two are alike, and each whole: shared parts as functions take a tenth more time, and numba
-# keeps nothing in its cache that is given a function.
+# The next two are alike, and each whole: parts of them as functions take a tenth more time, and
+# numba keeps nothing in its cache that is given a function.
 
 
 @njit
