@@ -272,7 +272,7 @@ def bench(session):
 
 @nox.session
 def measure(session):
-    """Measure the speed figures of the changelogs on this machine."""
+    """Measure the speed figures of docs/measurements.md on this machine."""
     install(session, "spark-bench")
     cases = ["call", "scan/Tracer/*/50x1000000/*", "ways", "gradient"]
     session.run("spark-bench", "run", *[f"--case={case}" for case in cases], *session.posargs)

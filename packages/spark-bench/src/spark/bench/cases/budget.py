@@ -1,4 +1,4 @@
-"""What synapses may cost: each promise of their changelog, beside the reference that it names."""
+"""What synapses may cost: each promise of docs/measurements.md beside its reference."""
 
 from __future__ import annotations
 
