@@ -16,7 +16,7 @@ def agreements(backend: str) -> str:
         bounds: Bounds = getattr(each, backend)
         parts = [_part(bounds.parts.get(dtype)) for dtype in DTYPES]
         rows.append([each.what, *parts, each.of, bounds.why])
-    shown = table(["compared", *DTYPES, "as a part of", "why"], rows)
+    shown = table(["compared", *DTYPES, "relative to", "why"], rows)
     if backend in RUN_ON:
         return shown
     return f"**Not run yet.** These are the bounds that we expect, and nobody has tried.\n\n{shown}"
