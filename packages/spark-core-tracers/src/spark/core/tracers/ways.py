@@ -17,7 +17,7 @@ METHODS = get_args(Method)
 # Shortest sequence and largest number of elements from which on, and up to which, the parallel way
 # wins on a platform; absent where it never does, or where nobody has measured yet.
 #
-# CPU: the sequential scan wins at every length and width (`spark-bench choose`; docs/measurements.md).
+# CPU: the sequential scan wins at every length and width (see docs/measurements.md).
 # GPU: the parallel way takes 0.006 to 1.23 times as long, from 10 to 10 000 steps and 1 to 10^6
 # elements; beyond these it is not measured (NVIDIA H100 80GB HBM3, jax 0.11.2, 2026-11-27,
 # `spark-bench choose --from docs/benchmarks/h100.json`).
