@@ -1,4 +1,4 @@
-"""Fitting time constants by gradient: what the package's README shows."""
+"""Fitting time constants by gradient, as the tutorial of the site does."""
 
 import jax
 import jax.numpy as jnp
