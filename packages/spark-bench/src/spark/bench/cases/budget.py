@@ -70,8 +70,9 @@ def _trace_bytes(program: str, shape: tuple[int, ...]) -> Callable[[], dict[str,
     """The size of the traces that synapses keep, and of one trace per synapse."""
 
     def of_synapses() -> dict[str, float]:
-        traces = built(program, shape).current_tracer.state.traces
-        return {"trace_bytes": sum(trace.nbytes for trace in traces)}
+        tracer = built(program, shape).current_tracer
+        assert tracer is not None
+        return {"trace_bytes": sum(trace.nbytes for trace in tracer.state.traces)}
 
     if program in PROGRAMS:
         return of_synapses
@@ -164,8 +165,10 @@ def _dispatch(shape: tuple[int, ...], activity: float) -> Programs:
 
     def setup() -> Program:
         synapses, x = built("traced-shared", shape), on_device(spikes(shape, activity)[0])
-        tracer, weights = synapses.current_tracer, (synapses.weights.get_value(),)
-        parameters, state = tracer.parameters, tracer.state
+        tracer, kernel = synapses.current_tracer, synapses.weights
+        assert tracer is not None
+        assert kernel is not None
+        weights, parameters, state = (kernel.get_value(),), tracer.parameters, tracer.state
 
         @jax.jit
         def update(weights: Any, parameters: Any, state: Any, x: jax.Array) -> Any:

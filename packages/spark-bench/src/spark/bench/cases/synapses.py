@@ -124,12 +124,12 @@ def kernel_of(size: int) -> np.ndarray[Any, Any]:
     return np.random.default_rng(2).standard_normal((size, size), np.float32)
 
 
-def built(name: str, shape: tuple[int, ...], dtype: str = "float32") -> Synapses:
+def built(name: str, shape: tuple[int, ...], dtype: str = "float32") -> LinearSynapses:
     """The synapses of a program, for spikes of shape `(steps, *batch, inputs)`."""
     cls, parameters, _ = PROGRAMS[name]
     size = shape[-1]
     kernel = kernel_of(size)
-    synapses: Synapses = cls(
+    synapses: LinearSynapses = cls(
         units=(size,), dtype=dtype, kernel_initializer=kernel, **parameters(size)
     )
     synapses.build({"spikes": InputSpec((size,), batch=shape[1:-1])})
