@@ -7,7 +7,8 @@ from typer.testing import CliRunner
 from spark.bench.cli import ExitCode, app
 from spark.bench.conform.facts import RATIOS, facts
 from spark.bench.conform.suite import check
-from spark.bench.peers.process import PeerError, PeerProcess, adapter_of
+from spark.bench.peers.peer import PeerProcess, adapter_of
+from spark.bench.pipe import ProcessError
 
 ADAPTERS = Path(__file__).parent / "adapters"
 # Where only one setting matters, the others would take their time.
@@ -59,7 +60,7 @@ def test_a_run_that_does_not_start_from_rest_is_found():
 
 
 def test_a_missing_library_is_said():
-    with pytest.raises(PeerError, match="a_library_that_nobody_has"):
+    with pytest.raises(ProcessError, match="a_library_that_nobody_has"):
         PeerProcess("missing", ADAPTERS / "missing.py")
 
 

@@ -8,9 +8,10 @@ from typer.testing import CliRunner
 
 from spark.bench import records
 from spark.bench.cli import ExitCode, app
-from spark.bench.peers.contest import contest, largest_error, start
+from spark.bench.conform.facts import largest_error
+from spark.bench.peers.contest import contest, start
 from spark.bench.peers.jobs import jobs, select_jobs
-from spark.bench.peers.process import ALWAYS_THERE, PeerProcess, adapter_of, known
+from spark.bench.peers.peer import ALWAYS_THERE, PeerProcess, adapter_of, known
 
 ADAPTERS = Path(__file__).parent / "adapters"
 SMALL = next(job for job in jobs() if job.name == "current/100x100/batch=1")

@@ -46,8 +46,8 @@ def device(
     Example: `spark-bench device --backend gpu --json gpu.json --tests packages/spark-core-tracers`
     """
     from .. import records
+    from ..backends import use
     from ..device import run_tests
-    from ..processes import use
     from ..registry import select
 
     # The tests, in other processes, take memory of the same device.

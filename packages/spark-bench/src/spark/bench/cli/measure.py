@@ -121,7 +121,7 @@ def choose(
 
     Example: `spark-bench choose --backend gpu --json ways.json`
     """
-    from ..processes import use
+    from ..backends import use
     from ..records import read
     from ..registry import select
     from ..tables import choice_table

@@ -28,7 +28,7 @@ from .frame import (
 )
 
 if TYPE_CHECKING:
-    from ..peers.process import PeerProcess
+    from ..peers.peer import PeerProcess
 
 
 @app.command()
@@ -137,7 +137,7 @@ def _peers(
     names: list[str] | None, python: list[str] | None, adapters: list[Path] | None
 ) -> tuple[list[str], Callable[[str], PeerProcess]]:
     """Which peers to start, and how to start each."""
-    from ..peers.process import PeerProcess, adapter_of, known
+    from ..peers.peer import PeerProcess, adapter_of, known
 
     pythons: dict[str, str] = {}
     for each in python or []:

@@ -77,7 +77,7 @@ _REFERENCES: Mapping[str, Callable[..., Series]] = {
 }
 
 
-def error(found: Series, expected: Series) -> float:
+def largest_error(found: Series, expected: Series) -> float:
     """Largest difference, relative to the largest value; infinite where NaN or misshapen."""
     if found.shape != expected.shape:
         return float("inf")
@@ -118,7 +118,9 @@ def _many(
 
     def errors(compute: Compute) -> Iterator[float]:
         for xs in inputs():
-            yield error(_run(compute, kind, xs, parameters), _REFERENCES[kind](xs, **parameters))
+            yield largest_error(
+                _run(compute, kind, xs, parameters), _REFERENCES[kind](xs, **parameters)
+            )
 
     return Fact(name, kind, SINGLE, errors)
 
@@ -133,7 +135,7 @@ def _refined(name: str, kind: str, parameters: Mapping[str, float]) -> Fact:
         fine[1::2] = xs
         coarse = _run(compute, kind, xs, parameters)
         halved = _run(compute, kind, fine, parameters, dt=0.5)
-        yield error(halved[1::2], coarse)
+        yield largest_error(halved[1::2], coarse)
 
     return Fact(name, kind, SINGLE, errors)
 
@@ -146,7 +148,7 @@ def _law(dtype: str) -> Fact:
         for tau in RATIOS:
             expected = references.exponential(xs, tau).mean()
             found = _run(compute, "exponential", xs, {"tau": tau}, dtype=dtype).mean()
-            yield error(np.asarray(found), np.asarray(expected))
+            yield largest_error(np.asarray(found), np.asarray(expected))
 
     return Fact(f"tau/dt 1 to 20 000, {dtype}", "exponential", HALF_LAW[dtype], errors)
 
@@ -184,7 +186,7 @@ def _current(compute: Compute) -> Iterator[float]:
     spikes = rng.random((200, 30)) < 0.1
     parameters = {"tau": 5.0, "dt": 1.0, "dtype": "float32", "keep": "every"}
     found = compute("current", {"spikes": spikes, "kernel": kernel}, parameters)
-    yield error(found, references.current(spikes, kernel, 5.0))
+    yield largest_error(found, references.current(spikes, kernel, 5.0))
 
 
 def _sparse(compute: Compute) -> Iterator[float]:
@@ -202,7 +204,9 @@ def _sparse(compute: Compute) -> Iterator[float]:
         pre, post = pre.astype(np.int32), post.astype(np.int32)
         inputs = {"spikes": spikes, "pre": pre, "post": post, "weights": weights}
         found = compute("sparse", inputs, parameters)
-        yield error(found, references.sparse(spikes, pre, post, weights, targets=20, tau=5.0))
+        yield largest_error(
+            found, references.sparse(spikes, pre, post, weights, targets=20, tau=5.0)
+        )
 
 
 def _delayed(compute: Compute) -> Iterator[float]:
@@ -213,7 +217,7 @@ def _delayed(compute: Compute) -> Iterator[float]:
     parameters = {"tau": 5.0, "dt": 1.0, "dtype": "float32", "keep": "every"}
     inputs = {"spikes": spikes, "kernel": kernel, "delays": delays}
     found = compute("delayed", inputs, parameters)
-    yield error(found, references.delayed(spikes, kernel, delays, 5.0))
+    yield largest_error(found, references.delayed(spikes, kernel, delays, 5.0))
 
 
 def _plastic(compute: Compute) -> Iterator[float]:
@@ -222,4 +226,4 @@ def _plastic(compute: Compute) -> Iterator[float]:
     spikes = rng.random((500, 30)) < 0.05
     parameters = {**_MIXED, "tau": 5.0, "dt": 1.0, "dtype": "float32", "keep": "every"}
     found = compute("plastic", {"spikes": spikes, "kernel": kernel}, parameters)
-    yield error(found, references.plastic(spikes, kernel, **_MIXED, tau=5.0))
+    yield largest_error(found, references.plastic(spikes, kernel, **_MIXED, tau=5.0))
