@@ -94,12 +94,8 @@ class Record:
 
     @property
     def environment(self) -> Environment:
-        """Machine, device, versions and date: the metadata that say nothing of the case."""
-        return {
-            name: value
-            for name, value in self.metadata.items()
-            if name not in _OF_A_CASE and not name.startswith((COUNT, SIZE, OBSERVED))
-        }
+        """Machine, device, versions and date."""
+        return environment_in(self.metadata)
 
     @property
     def group(self) -> str:
@@ -115,6 +111,15 @@ class Record:
     def tags(self) -> tuple[str, ...]:
         """Tags of the case."""
         return tuple(self.metadata.get("tags", ()))
+
+
+def environment_in(metadata: Mapping[str, Any]) -> Environment:
+    """Machine, device, versions and date: the metadata that say nothing of a single case."""
+    return {
+        name: value
+        for name, value in metadata.items()
+        if name not in _OF_A_CASE and not name.startswith((COUNT, SIZE, OBSERVED))
+    }
 
 
 def as_benchmark(

@@ -1,4 +1,4 @@
-"""The command `device`: what an accelerator is asked first, in one go and one file."""
+"""The command `device`: first measurements and tests of an accelerator, in one file."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .frame import ExitCode, Suite, Where, app, guarded, out, require_file
 from .measure import finish, measure
 
 CASES = ["device", "limits", "ways/*/1000x*", "ways/*/100000x*"]
-"""What is measured, in this order; a million steps one by one take some ten seconds on a GPU."""
+"""Measured in this order; without the million steps, which take some ten seconds on a GPU."""
 
 
 @app.command()
@@ -34,9 +34,9 @@ def device(
     workers: Annotated[
         int, typer.Option(min=0, help="Processes that share the tests, by pytest-xdist.")
     ] = 0,
-    log: Annotated[Path | None, typer.Option(help="Write what the tests say there.")] = None,
+    log: Annotated[Path | None, typer.Option(help="Write the output of the tests there.")] = None,
 ) -> None:
-    """Measure what decides on an accelerator, and run tests there for half of the time or more.
+    """Take the first measurements of an accelerator, and run tests for half of the time or more.
 
     Limits of the device; a trace of 4 x 10^8 elements beside a copy; a long sequence step by step
     and in parallel; a projection densely and along stored connections; the ways to run over their
