@@ -7,6 +7,7 @@ from typer.testing import CliRunner
 
 from spark.bench import records
 from spark.bench.cases import device as cases
+from spark.bench.cases import projections, tracers
 from spark.bench.cli import ExitCode, app
 from spark.bench.device import NAME, run_tests
 
@@ -59,10 +60,17 @@ def test_one_file_holds_what_was_measured_and_what_the_tests_said(tmp_path):
 
 
 def test_cases_of_a_device_compute_the_same():
-    ways = [np.asarray(cases._sequence(way, 50, 8)()) for way in ("sequential", "parallel")]
+    ways = [
+        np.asarray(tracers.scanned(tracers.KINDS[0], "float32", way, 50, 8)())
+        for way in ("sequential", "parallel")
+    ]
     # Single precision over the 100 steps that a trace remembers.
     np.testing.assert_allclose(*ways, atol=1e-5)
-    assert cases._product(256)().shape == cases._stored(256)().shape == (256,)
+    assert (
+        projections.projected(256, 1, cases.ACTIVITY, "dense")().shape
+        == cases._stored(256)().shape
+        == (256,)
+    )
     for setup in (cases._copy, cases._step):
         program = setup("float16", 64)
         first, second = program(), program()

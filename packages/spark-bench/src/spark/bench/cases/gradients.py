@@ -1,4 +1,4 @@
-"""The gradient of a scan by its parameters, against the scan, and through single steps."""
+"""The gradient of a scan by its parameters, against the scan alone and against single steps."""
 
 from __future__ import annotations
 
@@ -79,15 +79,17 @@ def _compiled_gradient(series: Callable[[Any], jax.Array]) -> Any:
 
 
 def _memory(kind: Kind, name: str) -> dict[str, float]:
-    """What waits for the backward pass, and what the program needs at its peak, over the outputs.
+    """Residuals of the backward pass and peak memory of the gradient, relative to the outputs.
 
-    What waits: floating-point numbers over time. The peak: beside inputs and outputs.
+    Residuals are the floating-point numbers over time; the peak is beside inputs and outputs.
     """
     parameters, scan, steps = _functions(kind)
     series = scan if name == "scan" else steps
     ys, pullback = jax.vjp(series, parameters)
-    kept = [leaf for leaf in jax.tree.leaves(pullback) if leaf.size >= STEPS and leaf.dtype != bool]
-    found = {"stored_over_outputs": sum(leaf.nbytes for leaf in kept) / ys.nbytes}
+    residuals = [
+        leaf for leaf in jax.tree.leaves(pullback) if leaf.size >= STEPS and leaf.dtype != bool
+    ]
+    found = {"stored_over_outputs": sum(leaf.nbytes for leaf in residuals) / ys.nbytes}
     needed = _compiled_gradient(series).lower(parameters).compile().memory_analysis()
     if needed:
         found["peak_over_outputs"] = needed.temp_size_in_bytes / ys.nbytes

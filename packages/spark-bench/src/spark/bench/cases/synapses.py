@@ -1,4 +1,4 @@
-"""Synapses, a whole sequence at once and step by step: every class and layout, by activity."""
+"""Whole sequences through synapses, at once and in steps: classes and layouts by activity."""
 
 from __future__ import annotations
 
@@ -9,9 +9,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import nnx
 
-from spark.core.tracers import TraceState
 from spark.nn.components.synapses import (
     DoubleTracedSynapses,
     InputSpec,
@@ -20,6 +18,7 @@ from spark.nn.components.synapses import (
 )
 
 from ..case import Case, Counts, Program
+from .stepping import loop
 from .tracers import on_device, spikes
 
 ACTIVITIES = (0.001, 0.02, 0.2, 1.0)
@@ -42,7 +41,7 @@ def _receptors(size: int) -> np.ndarray[Any, Any]:
     return np.where(np.arange(size) < 0.8 * size, 2.0, 8.0)[None].astype(np.float32)
 
 
-# Class, its time constants for a size, and traces per target; None stands for one per synapse.
+# Class, its time constants for a size, and traces per target; None means one per synapse.
 PROGRAMS: dict[str, tuple[Any, Callable[[int], dict[str, Any]], int | None]] = {
     "linear": (LinearSynapses, lambda n: {}, 0),
     "traced-shared": (TracedSynapses, lambda n: {"tau": 5.0}, 1),
@@ -144,21 +143,7 @@ def _run(name: str, shape: tuple[int, ...], activity: float, dtype: str) -> Prog
 
 def stepped(name: str, shape: tuple[int, ...], activity: float, dtype: str) -> Program:
     """One call a step within one program, as in a network with feedback."""
-    synapses, xs = built(name, shape, dtype), on_device(spikes(shape, activity))
-    definition, state = nnx.split(synapses)
-    # A kernel that is carried would be copied where it cannot be shared.
-    moving, fixed = nnx.split_state(state, (TraceState, nnx.RngCount), ...)
-
-    @jax.jit
-    def run(moving: Any, fixed: Any, xs: jax.Array) -> jax.Array:
-        def step(moving: Any, s: jax.Array) -> tuple[Any, jax.Array]:
-            synapses = nnx.merge(definition, moving, fixed)
-            y = synapses(s).value
-            return nnx.state(synapses, (TraceState, nnx.RngCount)), y
-
-        return jax.lax.scan(step, moving, xs)[1]
-
-    return lambda: run(moving, fixed, xs)
+    return loop(built(name, shape, dtype), on_device(spikes(shape, activity)))
 
 
 def hand_written(shape: tuple[int, ...], activity: float, dtype: str) -> Program:
