@@ -29,7 +29,7 @@ def test_ours_holds_every_fact():
     assert sum(verdict.outcome == "holds" for verdict in found.values()) >= 17
 
 
-def test_euler_decay_is_found():
+def test_euler_decay_fails():
     found = checked("euler", QUICK)
     assert found["single impulse"].outcome == "fails"
     assert found["independent of dt"].outcome == "fails"
@@ -38,20 +38,20 @@ def test_euler_decay_is_found():
     assert found["saturation"].outcome == "not offered"
 
 
-def test_rounding_to_nearest_float16_is_found():
+def test_rounding_to_nearest_float16_fails():
     (found,) = checked("nearest", HALF).values()
     assert found.outcome == "fails"
     # Past 4096 steps nothing decays: at 20 000, 10 000 steps pile up 27 % and more above the law.
     assert found.error > 0.1
 
 
-def test_usage_that_decays_to_nothing_is_found():
+def test_usage_that_decays_to_0_fails():
     found = checked("decaying_usage", QUICK)
     assert found["first spike after rest"].outcome == "fails"
     assert found["paired pulse, plasticity"].outcome == "fails"
 
 
-def test_a_run_that_does_not_start_from_rest_is_found():
+def test_a_run_that_does_not_start_from_rest_fails():
     found = checked("leftover", QUICK)
     assert found["starts again from rest"].outcome == "fails"
     assert found["saturation"].outcome == "broken"
@@ -59,7 +59,7 @@ def test_a_run_that_does_not_start_from_rest_is_found():
     assert found["equal time constants"].outcome == "not offered"
 
 
-def test_a_missing_library_is_said():
+def test_a_missing_library_is_reported():
     with pytest.raises(ProcessError, match="a_library_that_nobody_has"):
         PeerProcess("missing", ADAPTERS / "missing.py")
 
@@ -82,7 +82,7 @@ def test_the_command_writes_a_table_and_fails_for_a_wrong_adapter(tmp_path):
     assert path.read_text() == before
 
 
-def test_the_command_skips_what_is_missing():
+def test_the_command_skips_a_missing_library():
     found = CliRunner().invoke(app, ["conform", "--adapter", str(ADAPTERS / "missing.py")])
     assert found.exit_code == ExitCode.FAILED
     assert "skipped missing" in found.output

@@ -60,7 +60,7 @@ def device(
         json.unlink(missing_ok=True)
         chosen = [select(patterns=[pattern]) for pattern in case or CASES]
         cases = list({each.name: each for part in chosen for each in part}.values())
-    # In this process: the start of a device takes longer than most of what is measured on it.
+    # In this process: the start of a device takes longer than most measurements.
     until = start + 30 * minutes if tests else end
     outcome = measure(cases, Suite.quick, backend, json, rounds=3, processes=0, until=until)
     if tests:

@@ -1,4 +1,4 @@
-"""Commands on implementations, ours and others': `conform` and `peers`."""
+"""Commands on implementations, ours and those of others: `conform` and `peers`."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def peers(
     python: Pythons = None,
     suite: Annotated[Suite, typer.Option(help="Work to do.")] = Suite.quick,
     job: Annotated[
-        list[str] | None, typer.Option(help="Name of the work with * and ?, whatever its suite.")
+        list[str] | None, typer.Option(help="Name of the work with * and ?, of any suite.")
     ] = None,
     rounds: Annotated[int, typer.Option(min=1, help="Turns of each peer.")] = 5,
     json: Json = None,

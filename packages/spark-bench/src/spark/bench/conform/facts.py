@@ -1,4 +1,4 @@
-"""The facts: inputs, parameters, and what has to come out, from the references in float64."""
+"""The facts: inputs, parameters, and expected outputs, from the references in float64."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from . import references
 from .references import Series
 
 Compute: TypeAlias = Callable[[str, Mapping[str, Series], Mapping[str, Any]], Series]
-"""What an implementation does: kind of work, inputs and parameters to values after every step."""
+"""An implementation: from kind of work, inputs and parameters to values after every step."""
 
 SINGLE = 1e-5
 """Tolerance of single precision, relative to the largest value: some 100 roundings of 6e-8."""
 
 RATIOS = (1.0, 20.0, 100.0, 1000.0, 5000.0, 20_000.0)
-"""Time constants over dt that the law is checked at."""
+"""Time constants over dt at which the mean trace is checked."""
 
 HALF_LAW = {"float32": 1e-5, "float16": 2e-3, "bfloat16": 1e-2}
 """Largest error of the mean trace, per storage dtype."""
@@ -26,13 +26,13 @@ HALF_LAW = {"float32": 1e-5, "float16": 2e-3, "bfloat16": 1e-2}
 
 @dataclasses.dataclass(frozen=True)
 class Fact:
-    """Something that follows from the equations.
+    """A fact that follows from the equations.
 
     Attributes:
-        name: What it is.
-        kind: The work of an implementation that it is about.
+        name: Name of the fact.
+        kind: Kind of work that it checks.
         tolerance: Largest error, relative to the largest value expected.
-        errors: From an implementation to its errors, at one or more settings.
+        errors: From an implementation to its errors, at one setting or more.
     """
 
     name: str
@@ -107,7 +107,7 @@ def _run(
 
 
 def _same(name: str, kind: str, xs: Series, parameters: Mapping[str, float]) -> Fact:
-    """Values after every step are those of the reference."""
+    """Values after every step equal the reference."""
     return _many(name, kind, lambda: iter([xs]), parameters)
 
 
@@ -154,7 +154,7 @@ def _law(dtype: str) -> Fact:
 
 
 def _pairs() -> Iterator[Series]:
-    """Two spikes at several intervals, each from rest: one element an interval."""
+    """Two spikes at several intervals, each from rest: one element per interval."""
     intervals = (1, 10, 50, 200, 500)
     xs = np.zeros((502, len(intervals)), bool)
     xs[0] = True
@@ -163,7 +163,7 @@ def _pairs() -> Iterator[Series]:
 
 
 def _recovery() -> Series:
-    """Ten spikes at 50 Hz, then one after a while: one element a while."""
+    """Ten spikes at 50 Hz, then one after a wait: one element per wait."""
     waits = (20, 100, 300, 1000)
     xs = np.zeros((1200, len(waits)), bool)
     xs[:200:20] = True
@@ -172,7 +172,7 @@ def _recovery() -> Series:
 
 
 def _rates() -> Iterator[Series]:
-    """Regular trains of 5 to 100 Hz for two seconds: one element a rate."""
+    """Regular trains of 5 to 100 Hz for two seconds: one element per rate."""
     intervals = (200, 100, 50, 20, 10)
     xs = np.zeros((2000, len(intervals)), bool)
     for element, interval in enumerate(intervals):
@@ -190,7 +190,7 @@ def _current(compute: Compute) -> Iterator[float]:
 
 
 def _sparse(compute: Compute) -> Iterator[float]:
-    """Rows of one length; then of many, an empty one and a double connection among them."""
+    """Rows of one length; then of several lengths, with an empty row and a double connection."""
     rng = np.random.default_rng(1)
     spikes = rng.random((200, 30)) < 0.1
     even = np.repeat(np.arange(30), 4)

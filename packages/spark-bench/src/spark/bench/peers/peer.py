@@ -31,7 +31,7 @@ def adapter_of(name: str) -> Path:
     """The file of an adapter.
 
     Raises:
-        ValueError: If there is none of that name.
+        ValueError: If there is no adapter of that name.
     """
     if name not in known():
         raise ValueError(f"there is no adapter for {name!r}; known ones are {', '.join(known())}.")

@@ -1,4 +1,4 @@
-"""Figures: time against size and activity, against the floor, and peers side by side."""
+"""Figures: time against size and activity, over the floor, and peers side by side."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ Lines: TypeAlias = dict[str, list[tuple[float, float]]]
 
 
 def figures(records: Mapping[str, Record], columns: int = 3) -> dict[str, tuple[str, Figure]]:
-    """Every figure that the results have data for, with its caption, by name.
+    """Every figure that the results allow, with its caption, by name.
 
     Args:
         records: Results, by name.
-        columns: How many panels stand side by side at most.
+        columns: Largest number of panels side by side.
     """
     makers: dict[str, tuple[str, Callable[[Sequence[Record], int], Figure | None]]] = {
         "time-against-size": (
