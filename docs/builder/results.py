@@ -37,7 +37,7 @@ def figure(found: dict[str, Record], name: str, alt: str) -> str:
 
 def source(found: dict[str, Record]) -> str:
     """Machine, versions and date of some results, in a sentence."""
-    about = summaries.values(record.environment for record in found.values())
+    about = summaries.values(record.metadata for record in found.values())
     known = {name: ", ".join(each) for name, each in about.items()}
     days = dict.fromkeys(date[:10] for date in about["date"])
     device = "" if known.get("device_platform", "cpu") == "cpu" else f"{known['device']}, "

@@ -1,3 +1,4 @@
+import contextlib
 import json
 from pathlib import Path
 
@@ -17,12 +18,12 @@ HALF = [fact for fact in facts() if fact.name == "tau/dt 1 to 20 000, float16"]
 
 
 def checked(name, which):
-    with PeerProcess(name, ADAPTERS / f"{name}.py") as peer:
+    with contextlib.closing(PeerProcess(name, ADAPTERS / f"{name}.py")) as peer:
         return check(peer, which).verdicts
 
 
 def test_ours_holds_every_fact():
-    with PeerProcess("spark", adapter_of("spark")) as peer:
+    with contextlib.closing(PeerProcess("spark", adapter_of("spark"))) as peer:
         found = check(peer, facts()).verdicts
     wrong = {name: v for name, v in found.items() if v.outcome not in ("holds", "not offered")}
     assert not wrong

@@ -32,16 +32,7 @@ class Counts:
 
 @dataclasses.dataclass(frozen=True)
 class Description:
-    """The part of a case that is recorded beside its times.
-
-    Attributes:
-        name: Unique; parts are separated by slashes, from the general to the particular.
-        counts: Work of one call.
-        sizes: Values for the axes of a figure, such as `{"steps": 1000, "elements": 100}`.
-        tags: Tags of the case.
-        group: Cases of one group take turns; by default, a case is a group of its own.
-        reference: Whether the other cases of its group are compared with this one.
-    """
+    """The attributes of a `Case` that are recorded beside its times."""
 
     name: str
     counts: Counts = Counts()
@@ -92,6 +83,5 @@ class Case:
     @property
     def description(self) -> Description:
         """The part that is recorded."""
-        return Description(
-            self.name, self.counts, self.sizes, self.tags, self.group, self.reference
-        )
+        fields = dataclasses.fields(Description)
+        return Description(**{field.name: getattr(self, field.name) for field in fields})

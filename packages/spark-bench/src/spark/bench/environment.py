@@ -13,6 +13,8 @@ from typing import TypeAlias
 
 import jax
 
+from .__about__ import __version__
+
 Environment: TypeAlias = dict[str, str | int | float]
 """Names and values, as pyperf takes them for metadata."""
 
@@ -36,7 +38,7 @@ def environment() -> Environment:
         "device_count": jax.device_count(),
         "python_version": platform.python_version(),
         "python_implementation": platform.python_implementation().lower(),
-        "spark-bench_version": _own_version(),
+        "spark-bench_version": __version__,
     }
     found["cpu_count"] = found["cpu_count"] or os.cpu_count() or 1
     if hasattr(os, "getloadavg"):
@@ -71,12 +73,6 @@ def python_path() -> str:
     Namespace packages may be on this process's path alone.
     """
     return os.pathsep.join(path for path in sys.path if path)
-
-
-def _own_version() -> str:
-    from .__about__ import __version__
-
-    return __version__
 
 
 def _cpu() -> str | None:

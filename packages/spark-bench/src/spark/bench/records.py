@@ -93,11 +93,6 @@ class Record:
         }
 
     @property
-    def environment(self) -> Environment:
-        """Machine, device, versions and date."""
-        return environment_in(self.metadata)
-
-    @property
     def group(self) -> str:
         """Cases of one group took turns."""
         return str(self.metadata.get("group", self.name))

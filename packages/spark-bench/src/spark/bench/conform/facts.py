@@ -69,6 +69,7 @@ def facts() -> list[Fact]:
 
 _MIXED = {"R_tau": 200.0, "U_tau": 80.0, "scale_U": 0.3}
 _SHORT = {"R_tau": 300.0, "U_tau": 10.0, "scale_U": 0.5}
+_STEPS = {"tau": 5.0, "dt": 1.0, "dtype": "float32", "keep": "every"}
 _REFERENCES: Mapping[str, Callable[..., Series]] = {
     "exponential": references.exponential,
     "saturable": references.saturable,
@@ -184,8 +185,7 @@ def _current(compute: Compute) -> Iterator[float]:
     rng = np.random.default_rng(0)
     kernel = rng.standard_normal((20, 30)).astype(np.float32)
     spikes = rng.random((200, 30)) < 0.1
-    parameters = {"tau": 5.0, "dt": 1.0, "dtype": "float32", "keep": "every"}
-    found = compute("current", {"spikes": spikes, "kernel": kernel}, parameters)
+    found = compute("current", {"spikes": spikes, "kernel": kernel}, _STEPS)
     yield largest_error(found, references.current(spikes, kernel, 5.0))
 
 
@@ -196,7 +196,7 @@ def _sparse(compute: Compute) -> Iterator[float]:
     even = np.repeat(np.arange(30), 4)
     uneven = np.sort(rng.integers(1, 30, 100))
     uneven[-2:] = uneven[-1]
-    parameters = {"targets": 20, "tau": 5.0, "dt": 1.0, "dtype": "float32", "keep": "every"}
+    parameters = {**_STEPS, "targets": 20}
     for pre in (even, uneven):
         post = rng.integers(0, 20, len(pre))
         post[-2:] = post[-1]
@@ -214,9 +214,8 @@ def _delayed(compute: Compute) -> Iterator[float]:
     kernel = rng.standard_normal((20, 30)).astype(np.float32)
     delays = rng.integers(0, 12, (20, 30)).astype(np.float32)
     spikes = rng.random((200, 30)) < 0.1
-    parameters = {"tau": 5.0, "dt": 1.0, "dtype": "float32", "keep": "every"}
     inputs = {"spikes": spikes, "kernel": kernel, "delays": delays}
-    found = compute("delayed", inputs, parameters)
+    found = compute("delayed", inputs, _STEPS)
     yield largest_error(found, references.delayed(spikes, kernel, delays, 5.0))
 
 
@@ -224,6 +223,6 @@ def _plastic(compute: Compute) -> Iterator[float]:
     rng = np.random.default_rng(3)
     kernel = rng.standard_normal((20, 30)).astype(np.float32)
     spikes = rng.random((500, 30)) < 0.05
-    parameters = {**_MIXED, "tau": 5.0, "dt": 1.0, "dtype": "float32", "keep": "every"}
+    parameters = {**_MIXED, **_STEPS}
     found = compute("plastic", {"spikes": spikes, "kernel": kernel}, parameters)
     yield largest_error(found, references.plastic(spikes, kernel, **_MIXED, tau=5.0))

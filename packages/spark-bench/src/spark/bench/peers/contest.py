@@ -56,7 +56,7 @@ def start(
     peers, missing = [], {}
     for name in names:
         try:
-            peers.append(stack.enter_context(open_peer(name)))
+            peers.append(stack.enter_context(contextlib.closing(open_peer(name))))
         except ProcessError as error:
             missing[name] = str(error)
     return peers, missing

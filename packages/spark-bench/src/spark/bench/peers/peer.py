@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -61,15 +61,14 @@ class PeerProcess:
             ProcessError: If the library cannot be imported.
         """
         self.name = name
-        self._folder = tempfile.TemporaryDirectory(prefix="spark-bench-")
-        self._pipe: Pipe | None = None
         command = [python, "-P", str(HERE / "serve.py"), str(adapter)]
-        try:
-            self._pipe = Pipe(command, _variables(python), Path(self._folder.name))
+        with contextlib.ExitStack() as stack:
+            folder = tempfile.TemporaryDirectory(prefix="spark-bench-")
+            self._folder = Path(stack.enter_context(folder))
+            self._pipe = Pipe(command, _variables(python), self._folder)
+            stack.callback(self._pipe.close)
             described = self._pipe.ask("describe")
-        except BaseException:
-            self.close()
-            raise
+            self._open = stack.pop_all()
         self.title: str = described["name"]
         self.versions: Mapping[str, str] = described["versions"]
         self.convention: str = described["convention"]
@@ -83,20 +82,20 @@ class PeerProcess:
         Raises:
             ProcessError: If it fails.
         """
-        path = Path(self._folder.name) / "inputs.npz"
+        path = self._folder / "inputs.npz"
         np.savez(path, **dict(inputs))  # type: ignore[arg-type]
-        answer = self._ask("prepare", kind=kind, inputs=str(path), parameters=dict(parameters))
+        answer = self._pipe.ask("prepare", kind=kind, inputs=str(path), parameters=dict(parameters))
         path.unlink()
         return float(answer["first_call"])
 
     def run(self, loops: int = 1) -> float:
         """Do the work some times; the time of that, s."""
-        return float(self._ask("run", loops=loops)["seconds"])
+        return float(self._pipe.ask("run", loops=loops)["seconds"])
 
     def output(self) -> np.ndarray[Any, np.dtype[np.float64]]:
         """The result of the work."""
-        path = Path(self._folder.name) / "output.npy"
-        self._ask("output", to=str(path))
+        path = self._folder / "output.npy"
+        self._pipe.ask("output", to=str(path))
         found = np.load(path).astype(np.float64)
         path.unlink()
         return found
@@ -110,26 +109,7 @@ class PeerProcess:
 
     def close(self) -> None:
         """End the process."""
-        if self._pipe is not None:
-            self._pipe.close()
-        self._folder.cleanup()
-
-    def __enter__(self) -> PeerProcess:
-        """The process, which ends with the block."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """End the process."""
-        self.close()
-
-    def _ask(self, order: str, **arguments: Any) -> dict[str, Any]:
-        assert self._pipe is not None
-        return self._pipe.ask(order, **arguments)
+        self._open.close()
 
 
 def _variables(python: str) -> dict[str, str]:

@@ -49,16 +49,15 @@ def write_report(
     loader = jinja2.FileSystemLoader(Path(__file__).parent)
     template = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined)
     found = list(records.values())
-    environments = [record.environment for record in found]
-    if conformance is not None:
-        environments.append(environment_in(conformance.environment))
+    sources = [record.metadata for record in found]
+    sources += [conformance.environment] if conformance else []
     implementations = conformance.implementations if conformance else []
     page.write_text(
         template.get_template("page.html").render(
             version=__version__,
             text=TEXT,
             figures=drawn,
-            environment=summaries.environment(environments),
+            environment=summaries.environment(map(environment_in, sources)),
             peers=summaries.peers(found),
             facts=summaries.conformance(implementations),
             implementations=summaries.implementations(implementations),
