@@ -8,11 +8,11 @@ import matplotlib.pyplot as plt
 from drawing import GREY, STYLE, as_html, axes
 from matplotlib.ticker import NullFormatter
 
+from spark.bench import summaries
 from spark.bench.choose import points
 from spark.bench.conform.suite import Checked, Conformance
 from spark.bench.records import Record, read
 from spark.bench.report.figures import figures
-from spark.bench.tables import seconds, verdict_text
 
 FOLDER = Path("docs/benchmarks")
 """What `spark-bench` wrote with `--json`."""
@@ -37,92 +37,72 @@ def figure(found: dict[str, Record], name: str, alt: str) -> str:
 
 def source(found: dict[str, Record]) -> str:
     """Machine, versions and date of some results, in a sentence."""
-    about = [record.metadata for record in found.values()]
-
-    def values(name: str) -> str:
-        return ", ".join(dict.fromkeys(str(each[name]) for each in about if name in each))
-
-    days = sorted({str(each["date"])[:10] for each in about})
-    device = "" if values("device_platform") in ("", "cpu") else f"{values('device')}, "
+    about = summaries.values(record.metadata for record in found.values())
+    known = {name: ", ".join(each) for name, each in about.items()}
+    days = dict.fromkeys(date[:10] for date in about["date"])
+    device = "" if known.get("device_platform", "cpu") == "cpu" else f"{known['device']}, "
     return (
-        f"{device}{values('cpu_count')} cores of an {values('cpu_model_name')}, "
-        f"jax {values('jax_version')}, flax {values('flax_version')}, "
-        f"Python {values('python_version')}, {' to '.join(days)}."
+        f"{device}{known['cpu_count']} cores of an {known['cpu_model_name']}, "
+        f"jax {known['jax_version']}, flax {known['flax_version']}, "
+        f"Python {known['python_version']}, {' to '.join(days)}."
     )
 
 
 def peers(found: dict[str, Record]) -> str:
     """The work by peers, ms for 1000 steps, ours first; in brackets where outputs differ."""
+    table = summaries.peers(found.values())
     jobs: dict[str, dict[str, str]] = {}
-    order: dict[str, None] = {}
-    for record in found.values():
-        if not record.name.startswith("peers/"):
-            continue
-        title = str(record.metadata["peer_title"])
-        time = 1e6 * record.median / record.sizes["steps"]
-        shown = f"{time:,.0f}" if time >= 1000 else f"{time:.3g}"
-        agrees = record.metadata["agrees"] == "yes"
-        job = jobs.setdefault(record.group.removeprefix("peers/"), {})
-        job[title] = shown if agrees else f"({shown})"
-        order[title] = None
-    rows = [[title, *[job.get(title, "") for job in jobs.values()]] for title in order]
-    return table(["ms per 1000 steps", *[job.replace("/batch=1", "") for job in jobs]], rows)
+    for row in table.rows:
+        job, peer, time = (
+            row[table.columns.index(name)] for name in ("work", "library", "ms / 1000 steps")
+        )
+        shown = f"({time.text})" if time.mark else time.text
+        jobs.setdefault(job.text, {})[peer.text] = shown
+    titles = dict.fromkeys(title for job in jobs.values() for title in job)
+    rows = [
+        [summaries.Cell(t), *[summaries.Cell(j.get(t, "")) for j in jobs.values()]] for t in titles
+    ]
+    columns = ("ms per 1000 steps", *[job.replace("/batch=1", "") for job in jobs])
+    return summaries.Table("Peers", columns, rows).markdown()
 
 
 def facts(found: Conformance) -> str:
     """Facts by implementation: the largest error, and whether it is small enough."""
-    marks = {"holds": "{}", "fails": "**{}**", "broken": "**{}**", "not offered": "{}"}
-    shown = [each for each in found.implementations if offered(each) > 1]
-    names = [each.name for each in shown]
-    rows = []
-    for fact, first in shown[0].verdicts.items():
-        verdicts = [each.verdicts[fact] for each in shown]
-        cells = [marks[each.outcome].format(verdict_text(each)) for each in verdicts]
-        rows.append([fact, f"{first.tolerance:g}", *cells])
-    return table(["fact", "tolerance", *names], rows)
+    return summaries.conformance(shown(found)).markdown()
 
 
 def about(found: Conformance) -> str:
     """Versions of each implementation, and where it follows another law."""
-    lines = []
-    for each in found.implementations:
-        if offered(each) > 1:
-            versions = ", ".join(f"{name} {version}" for name, version in each.versions.items())
-            law = f". Another law: {each.convention}." if each.convention else "."
-            lines.append(f"- {each.title}: {versions}{law}")
-    return "\n".join(lines)
+    return "\n".join(f"- {line}" for line in summaries.implementations(shown(found)))
 
 
-def offered(found: Checked) -> int:
-    """How many facts an implementation can be asked for."""
-    return sum(each.outcome != "not offered" for each in found.verdicts.values())
+def shown(found: Conformance) -> list[Checked]:
+    """Implementations that can be asked for more than one fact."""
+    return [
+        each
+        for each in found.implementations
+        if sum(verdict.outcome != "not offered" for verdict in each.verdicts.values()) > 1
+    ]
 
 
 def budget(found: dict[str, Record], prefix: str = "budget") -> str:
     """Each program beside the reference of its row; by default what synapses promise to cost."""
-    references = {each.group: each for each in found.values() if each.is_reference}
-    rows = []
-    for record in found.values():
-        if not record.name.startswith(f"{prefix}/"):
-            continue
-        reference = references[record.group]
-        times = "" if record is reference else f"{reference.median / record.median:.2f}"
-        row, program = record.name.removeprefix(f"{prefix}/").rsplit("/", 1)
-        rows.append([row if record is reference else "", program, seconds(record.median), times])
-    return table(["row", "program", "one call", "reference over it"], rows)
+    return summaries.programs(found.values(), prefix).markdown()
 
 
 def scaling(found: dict[str, Record]) -> str:
     """Synapses cut over devices: each case beside one device."""
-    references = {each.group: each for each in found.values() if each.is_reference}
-    rows = []
-    for record in found.values():
-        spread = f"{100 * record.spread:.0f} %"
-        over = record.median / references[record.group].median
-        synapses = f"{record.sizes['pre']:.0f} x {record.sizes['elements']:.0f}"
-        row = [record.group.removeprefix("scaling/"), f"{record.sizes['devices']:.0f}", synapses]
-        rows.append([*row, seconds(record.median), spread, f"{over:.2f}"])
-    return table(["scaling", "devices", "synapses", "one call", "spread", "over one device"], rows)
+    return summaries.scaling(found.values()).markdown()
+
+
+def ratios(found: dict[str, Record]) -> str:
+    """How many times as long as the sequential scan the parallel one takes; by class and size."""
+    return summaries.ways(points(found.values())).markdown()
+
+
+def dispatch(found: dict[str, Record]) -> str:
+    """How long a call takes that does nothing."""
+    return summaries.seconds(found["limits/dispatch"].median)
 
 
 def ways(found: dict[str, Record]) -> str:
@@ -146,29 +126,3 @@ def ways(found: dict[str, Record]) -> str:
         "The parallel scan takes longer than the sequential one at every length and width",
         "Time of the parallel scan over the sequential one; above 1 the sequential one wins.",
     )
-
-
-def ratios(found: dict[str, Record]) -> str:
-    """How many times as long as the sequential scan the parallel one takes; by class and size."""
-    grid = points(found.values())
-    sizes = sorted({(point.steps, point.elements) for point in grid})
-    measured = {
-        (point.cls, point.steps, point.elements): f"{point.parallel / point.sequential:.2f}"
-        for point in grid
-    }
-    rows = [
-        [cls, *[measured.get((cls, *size), "-") for size in sizes]]
-        for cls in dict.fromkeys(point.cls for point in grid)
-    ]
-    return table(["", *[f"{steps} x {elements:,}" for steps, elements in sizes]], rows)
-
-
-def dispatch(found: dict[str, Record]) -> str:
-    """How long a call takes that does nothing."""
-    return seconds(found["limits/dispatch"].median)
-
-
-def table(head: list[str], rows: list[list[str]]) -> str:
-    """A table in Markdown."""
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

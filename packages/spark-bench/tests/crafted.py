@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from spark.bench import Case, Counts, records
+from spark.bench import Counts, records
+from spark.bench.case import Description
 from spark.bench.timing import Timing
 
 ENVIRONMENT = {"device": "a device", "jax_version": "1.0"}
@@ -18,7 +19,6 @@ def processes(median, spread=0.05, count=3, rounds=5, seed=0):
 
 def benchmark(name, times, counts=None, environment=ENVIRONMENT, **case):
     """A benchmark of pyperf's with these times."""
-    case = Case(name, setup=lambda: None, counts=counts or Counts(), **case)
     timings = [
         (
             Timing(
@@ -34,7 +34,7 @@ def benchmark(name, times, counts=None, environment=ENVIRONMENT, **case):
         )
         for values in times
     ]
-    return records.as_benchmark(case, timings, "quick")
+    return records.as_benchmark(Description(name, counts or Counts(), **case), timings, "quick")
 
 
 def write(path, times_by_name):

@@ -1,4 +1,4 @@
-"""What cases compute: programs that are compared with one another do the same work."""
+"""Programs that are compared with one another compute the same."""
 
 import jax
 import numpy as np
@@ -38,7 +38,7 @@ def test_programs_of_a_synapse_compute_the_same():
         assert np.asarray(currents) == pytest.approx(every, abs=1e-4)
 
 
-def test_references_of_the_budget_compute_what_synapses_do():
+def test_references_of_the_budget_compute_the_same_as_synapses():
     shape, activity = (50, 20), 0.1
     tau = synapses.PROGRAMS["traced-synapse"][1](20)["tau"]
     references = {
@@ -59,7 +59,7 @@ def test_references_of_the_budget_compute_what_synapses_do():
             assert np.asarray(currents) == pytest.approx(ours, abs=1e-4)
 
 
-def test_synapses_that_are_cut_compute_what_the_whole_does():
+def test_sharded_synapses_compute_the_same_as_whole_ones():
     whole = TracedSynapses(units=(scaling.SIZE,), tau=5.0, dtype="float32")
     expected = np.asarray(whole.scan(tracers.spikes((scaling.STEPS, scaling.SIZE))))
     # Equal on a CPU; elsewhere the two are different programs.

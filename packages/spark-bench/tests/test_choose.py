@@ -20,7 +20,7 @@ def grid(parallel_wins):
     return found
 
 
-def test_thresholds_are_found_again():
+def test_fit_recovers_thresholds():
     expected = Thresholds(shortest=1000, widest=100)
     found = grid(expected)
     assert fit(found) == expected
@@ -44,7 +44,7 @@ def test_an_empty_grid_is_refused():
         fit([])
 
 
-def test_a_projection_chooses_while_it_runs():
+def test_auto_of_a_projection_is_its_measured_time():
     times = {"dense": 1.0, "events": 4.0, "auto": 1.5}
     measured = [
         records.as_record(benchmark(f"ways/projection/10x10/activity=0.1/{way}", [[time]]))
@@ -66,7 +66,7 @@ def test_a_projection_chooses_while_it_runs():
         ("gpu", 0.5, ExitCode.OK),
     ],
 )
-def test_the_command_says_how_far_auto_is_from_the_best(tmp_path, platform, parallel, code):
+def test_the_command_compares_auto_with_the_best_way(tmp_path, platform, parallel, code):
     sizes = {"steps": 1000, "elements": 10}
     ways = {"sequential": 1.0, "parallel": parallel}
     where = ENVIRONMENT | {"device_platform": platform}

@@ -24,7 +24,7 @@ def test_help_has_an_example(command):
     assert f"Example: spark-bench {command}" in " ".join(found.output.split())
 
 
-def test_help_says_what_exit_codes_mean():
+def test_help_explains_exit_codes():
     found = invoke("--help").output
     assert "Exit codes" in found
 
@@ -33,7 +33,7 @@ def test_version_is_printed():
     assert invoke("--version").output.strip() == __version__
 
 
-def test_cases_are_listed_with_what_they_count():
+def test_cases_are_listed_with_their_counts():
     found = invoke("list", "--case", "call/Tracer/float32/*")
     assert found.exit_code == ExitCode.OK
     assert "call/Tracer/float32/1000/module" in found.output
@@ -52,7 +52,7 @@ def test_cases_are_listed_with_what_they_count():
         ("nonsense",),
     ],
 )
-def test_wrong_usage_is_said_and_exits_with_2(arguments):
+def test_wrong_usage_is_reported_and_exits_with_2(arguments):
     found = invoke(*arguments)
     assert found.exit_code == ExitCode.USAGE
     assert "Traceback" not in found.output

@@ -6,7 +6,7 @@ from spark.bench.compare import compare, ratio
 from .crafted import processes, write
 
 
-def test_equal_times_are_the_same():
+def test_equal_times_have_ratio_1():
     times = processes(1.0)
     found = ratio(times, times)
     assert found.value == 1
@@ -21,7 +21,7 @@ def test_a_factor_of_two_is_found(factor, verdict):
     assert found.verdict == verdict
 
 
-def test_interval_holds_the_true_ratio_as_often_as_processes_allow():
+def test_interval_holds_the_true_ratio_in_most_runs():
     held = 0
     for seed in range(100):
         new, old = (
@@ -35,7 +35,7 @@ def test_interval_holds_the_true_ratio_as_often_as_processes_allow():
     assert held >= 80
 
 
-def test_interval_is_as_wide_as_processes_differ_not_as_rounds_do():
+def test_interval_is_as_wide_as_processes_differ_whatever_the_rounds():
     # A thousand values of two processes that differ by 20 % are two pieces of evidence.
     steady = [[1.0] * 500, [1.2] * 500]
     found = ratio(steady, [[1.0] * 500, [1.0] * 500])
@@ -48,7 +48,7 @@ def test_median_ignores_an_outlier():
     assert ratio(times, processes(1.0)).value == pytest.approx(1, abs=0.05)
 
 
-def test_bound_is_exceeded_only_where_it_is_sure():
+def test_bound_is_exceeded_only_if_the_interval_is_above_1():
     times = processes(1.5, spread=0.01, seed=1)
     assert ratio(times, processes(1.0, spread=0.01)).exceeds(1.2)
     assert not ratio(times, processes(1.0, spread=0.01)).exceeds(1.6)

@@ -1,3 +1,4 @@
+import contextlib
 import json
 from pathlib import Path
 
@@ -7,7 +8,8 @@ from typer.testing import CliRunner
 from spark.bench.cli import ExitCode, app
 from spark.bench.conform.facts import RATIOS, facts
 from spark.bench.conform.suite import check
-from spark.bench.peers.process import PeerError, PeerProcess, adapter_of
+from spark.bench.peers.peer import PeerProcess, adapter_of
+from spark.bench.pipe import ProcessError
 
 ADAPTERS = Path(__file__).parent / "adapters"
 # Where only one setting matters, the others would take their time.
@@ -16,19 +18,19 @@ HALF = [fact for fact in facts() if fact.name == "tau/dt 1 to 20 000, float16"]
 
 
 def checked(name, which):
-    with PeerProcess(name, ADAPTERS / f"{name}.py") as peer:
+    with contextlib.closing(PeerProcess(name, ADAPTERS / f"{name}.py")) as peer:
         return check(peer, which).verdicts
 
 
 def test_ours_holds_every_fact():
-    with PeerProcess("spark", adapter_of("spark")) as peer:
+    with contextlib.closing(PeerProcess("spark", adapter_of("spark"))) as peer:
         found = check(peer, facts()).verdicts
     wrong = {name: v for name, v in found.items() if v.outcome not in ("holds", "not offered")}
     assert not wrong
     assert sum(verdict.outcome == "holds" for verdict in found.values()) >= 17
 
 
-def test_euler_decay_is_found():
+def test_euler_decay_fails():
     found = checked("euler", QUICK)
     assert found["single impulse"].outcome == "fails"
     assert found["independent of dt"].outcome == "fails"
@@ -37,20 +39,20 @@ def test_euler_decay_is_found():
     assert found["saturation"].outcome == "not offered"
 
 
-def test_rounding_to_nearest_float16_is_found():
+def test_rounding_to_nearest_float16_fails():
     (found,) = checked("nearest", HALF).values()
     assert found.outcome == "fails"
     # Past 4096 steps nothing decays: at 20 000, 10 000 steps pile up 27 % and more above the law.
     assert found.error > 0.1
 
 
-def test_usage_that_decays_to_nothing_is_found():
+def test_usage_that_decays_to_0_fails():
     found = checked("decaying_usage", QUICK)
     assert found["first spike after rest"].outcome == "fails"
     assert found["paired pulse, plasticity"].outcome == "fails"
 
 
-def test_a_run_that_does_not_start_from_rest_is_found():
+def test_a_run_that_does_not_start_from_rest_fails():
     found = checked("leftover", QUICK)
     assert found["starts again from rest"].outcome == "fails"
     assert found["saturation"].outcome == "broken"
@@ -58,8 +60,8 @@ def test_a_run_that_does_not_start_from_rest_is_found():
     assert found["equal time constants"].outcome == "not offered"
 
 
-def test_a_missing_library_is_said():
-    with pytest.raises(PeerError, match="a_library_that_nobody_has"):
+def test_a_missing_library_is_reported():
+    with pytest.raises(ProcessError, match="a_library_that_nobody_has"):
         PeerProcess("missing", ADAPTERS / "missing.py")
 
 
@@ -81,7 +83,7 @@ def test_the_command_writes_a_table_and_fails_for_a_wrong_adapter(tmp_path):
     assert path.read_text() == before
 
 
-def test_the_command_skips_what_is_missing():
+def test_the_command_skips_a_missing_library():
     found = CliRunner().invoke(app, ["conform", "--adapter", str(ADAPTERS / "missing.py")])
     assert found.exit_code == ExitCode.FAILED
     assert "skipped missing" in found.output

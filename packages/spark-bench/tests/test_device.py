@@ -1,4 +1,6 @@
-"""What an accelerator is asked first, tried on the CPU and at small sizes."""
+"""First measurements and tests of an accelerator, tried on the CPU and at small sizes."""
+
+import functools
 
 import jax
 import numpy as np
@@ -7,6 +9,7 @@ from typer.testing import CliRunner
 
 from spark.bench import records
 from spark.bench.cases import device as cases
+from spark.bench.cases import projections, tracers
 from spark.bench.cli import ExitCode, app
 from spark.bench.device import NAME, run_tests
 
@@ -37,7 +40,7 @@ def test_tests_are_counted_and_stopped_in_time(tmp_path, seconds, complete, pass
     assert found["tests_which_failed"].endswith("test_of[a b]")
 
 
-def test_tests_that_cannot_be_collected_are_not_taken_for_passed(tmp_path):
+def test_tests_that_cannot_be_collected_fail_the_command(tmp_path):
     (tmp_path / "test_these.py").write_text("import nothing_of_this_name")
     assert run_tests([tmp_path], "cpu", 60).get_metadata()["tests_complete"] == "no"
     json = tmp_path / "device.json"
@@ -46,7 +49,7 @@ def test_tests_that_cannot_be_collected_are_not_taken_for_passed(tmp_path):
     assert found.exit_code == ExitCode.FAILED, found.output
 
 
-def test_one_file_holds_what_was_measured_and_what_the_tests_said(tmp_path):
+def test_one_file_holds_times_and_results_of_tests(tmp_path):
     (tmp_path / "test_these.py").write_text("def test_wrong(): assert False")
     json = tmp_path / "device.json"
     arguments = ["device", "--json", json, "--tests", tmp_path, "--case", "limits/dispatch"]
@@ -59,12 +62,14 @@ def test_one_file_holds_what_was_measured_and_what_the_tests_said(tmp_path):
 
 
 def test_cases_of_a_device_compute_the_same():
-    ways = [np.asarray(cases._sequence(way, 50, 8)()) for way in ("sequential", "parallel")]
+    scan = functools.partial(tracers.scanned, tracers.KINDS[0], "float32")
+    ways = [np.asarray(scan(way, 50, 8)()) for way in ("sequential", "parallel")]
     # Single precision over the 100 steps that a trace remembers.
     np.testing.assert_allclose(*ways, atol=1e-5)
-    assert cases._product(256)().shape == cases._stored(256)().shape == (256,)
+    dense = projections.projected(256, 1, cases.ACTIVITY, "dense")
+    assert dense().shape == cases._stored(256)().shape == (256,)
     for setup in (cases._copy, cases._step):
         program = setup("float16", 64)
         first, second = program(), program()
         assert jax.tree.leaves(second)[0].shape == (64,)
-        assert jax.tree.leaves(first)[0].is_deleted()  # it was taken over in place
+        assert jax.tree.leaves(first)[0].is_deleted()  # donated

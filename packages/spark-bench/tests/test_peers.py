@@ -8,9 +8,10 @@ from typer.testing import CliRunner
 
 from spark.bench import records
 from spark.bench.cli import ExitCode, app
-from spark.bench.peers.contest import contest, largest_error, start
+from spark.bench.conform.facts import largest_error
+from spark.bench.peers.contest import contest, start
 from spark.bench.peers.jobs import jobs, select_jobs
-from spark.bench.peers.process import ALWAYS_THERE, PeerProcess, adapter_of, known
+from spark.bench.peers.peer import ALWAYS_THERE, PeerProcess, adapter_of, known
 
 ADAPTERS = Path(__file__).parent / "adapters"
 SMALL = next(job for job in jobs() if job.name == "current/100x100/batch=1")
@@ -33,7 +34,7 @@ def hold():
         yield lambda *names: start(names, opened, stack)
 
 
-def test_the_same_work_is_timed_in_turns_and_kept_for_pyperf(hold, tmp_path):
+def test_peers_are_timed_in_turns_and_recorded_for_pyperf(hold, tmp_path):
     peers, missing = hold("jax-dense", "jax-per-synapse", "numpy")
     assert not missing
     entries = contest(SMALL, peers, 3, 1e-4, {"device": "here"})
@@ -47,7 +48,7 @@ def test_the_same_work_is_timed_in_turns_and_kept_for_pyperf(hold, tmp_path):
     assert found.counts.synaptic_events == 2 * 100 * 1000
 
 
-def test_a_peer_that_computes_something_else_is_told(hold):
+def test_a_peer_with_another_output_does_not_agree(hold):
     peers, _ = hold("euler", "spark")
     wrong, ours = contest(TRACE, peers, 1, 1e-4, {})
     assert ours.agrees
@@ -56,7 +57,7 @@ def test_a_peer_that_computes_something_else_is_told(hold):
     assert wrong.benchmark.get_metadata()["agrees"] == "no"
 
 
-def test_what_is_missing_or_dies_is_reported_and_the_others_go_on(hold):
+def test_a_missing_or_dead_peer_is_reported_and_the_others_go_on(hold):
     peers, missing = hold("missing", "dies", "numpy")
     assert list(missing) == ["missing"]
     assert "a_library_that_nobody_has" in missing["missing"]

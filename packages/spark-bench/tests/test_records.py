@@ -9,7 +9,7 @@ from spark.bench import Counts, records
 from .crafted import ENVIRONMENT, benchmark, processes, write
 
 
-def test_pyperf_reads_what_was_written(tmp_path):
+def test_pyperf_reads_the_files(tmp_path):
     times = [[0.001, 0.002], [0.003, 0.004]]
     path = write(tmp_path / "out.json", {"a/b": times})
     found = pyperf.BenchmarkSuite.load(str(path)).get_benchmark("a/b")
@@ -21,7 +21,7 @@ def test_pyperf_reads_what_was_written(tmp_path):
 
 
 @pytest.mark.parametrize("command", [["compare_to"], ["hist"], ["stats"], ["show", "--metadata"]])
-def test_pyperf_commands_take_the_files(tmp_path, command):
+def test_pyperf_commands_accept_the_files(tmp_path, command):
     files = [write(tmp_path / f"{name}.json", {"a": processes(1e-3)}) for name in ("old", "new")]
     files = files if command[0] == "compare_to" else files[:1]
     found = subprocess.run(
@@ -31,7 +31,7 @@ def test_pyperf_commands_take_the_files(tmp_path, command):
     assert found.stdout
 
 
-def test_a_record_comes_back_as_it_was(tmp_path):
+def test_a_record_survives_writing_and_reading(tmp_path):
     counts = Counts(element_updates=5, bytes_moved=7, flop=11, dispatches=2)
     case = {"sizes": {"elements": 5}, "tags": ("tracers",), "group": "g", "reference": True}
     records.write(tmp_path / "out.json", [benchmark("a", [[1.0, 3.0], [2.0, 2.0]], counts, **case)])
@@ -46,7 +46,7 @@ def test_a_record_comes_back_as_it_was(tmp_path):
     assert record.first_call == 0.5
 
 
-def test_a_file_of_pyperfs_own_is_read(tmp_path):
+def test_a_file_written_by_pyperf_is_read(tmp_path):
     run = pyperf.Run([1.0, 2.0], metadata={"name": "other"}, collect_metadata=False)
     pyperf.BenchmarkSuite([pyperf.Benchmark([run])]).dump(str(tmp_path / "other.json"))
     record = records.read(tmp_path / "other.json")["other"]
@@ -55,7 +55,7 @@ def test_a_file_of_pyperfs_own_is_read(tmp_path):
 
 
 @pytest.mark.parametrize("content", [None, "", "{}", "no json"])
-def test_what_is_no_file_of_results_is_refused(tmp_path, content):
+def test_a_file_without_results_is_refused(tmp_path, content):
     path = tmp_path / "bad.json"
     if content is not None:
         path.write_text(content)

@@ -86,6 +86,6 @@ def test_results_without_limits_have_no_floor(results, tmp_path):
     assert "time-over-floor.png" not in names
 
 
-def test_a_missing_file_is_said(tmp_path):
+def test_a_missing_file_is_wrong_usage(tmp_path):
     found = CliRunner().invoke(app, ["report", str(tmp_path / "none.json")])
     assert found.exit_code == ExitCode.USAGE

@@ -76,7 +76,7 @@ def is_running(pid):
     return status.rsplit(")", 1)[1].split()[0] != "Z"
 
 
-def test_a_killed_run_keeps_what_it_measured_and_is_resumed(command, tmp_path):
+def test_a_killed_run_keeps_its_results_and_is_resumed(command, tmp_path):
     path = tmp_path / "out.json"
     # Two groups, of two cases each: the first is there, or both, when the run is killed.
     chosen = ["--case", "call/Tracer/*", "--json", path, *FAST]
@@ -104,7 +104,7 @@ def test_a_killed_run_keeps_what_it_measured_and_is_resumed(command, tmp_path):
         assert found[name].processes == record.processes
 
 
-def test_an_interrupt_keeps_what_was_measured_and_exits_with_130(command, tmp_path):
+def test_an_interrupt_keeps_results_and_exits_with_130(command, tmp_path):
     path = tmp_path / "out.json"
     process = command("run", "--case", "call", "--json", path, *FAST)
     wait_for_one_group(path, process)
@@ -145,7 +145,7 @@ def test_a_case_without_its_devices_is_skipped_and_the_others_are_measured(monke
     assert "takes 2 devices, and there are 1" in found.skipped["scaling/strong/2"]
 
 
-def test_what_is_skipped_is_told_and_not_recorded(monkeypatch, tmp_path):
+def test_a_skipped_case_is_reported_and_not_recorded(monkeypatch, tmp_path):
     skipped = {"scaling/strong/4": "it takes 4 devices"}
     monkeypatch.setattr(
         "spark.bench.run.measure_in_process", lambda *arguments: Answer(skipped=skipped)

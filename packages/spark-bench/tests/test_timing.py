@@ -23,7 +23,7 @@ def sleeping(name, duration, log, **kwargs):
     return Case(name, setup, **kwargs)
 
 
-def test_programs_take_turns_after_a_warm_up_that_is_kept_apart():
+def test_programs_take_turns_after_their_warm_up():
     log = []
     cases = [sleeping(name, 0.002, log) for name in "ab"]
     found = measure(cases, Protocol(rounds=3, warmups=2, shortest=1e-6))
@@ -37,7 +37,7 @@ def test_programs_take_turns_after_a_warm_up_that_is_kept_apart():
         assert min(timing.values) >= 0.002
 
 
-def test_short_programs_are_repeated_until_a_value_lasts():
+def test_short_programs_are_repeated_up_to_the_shortest_duration():
     (found,) = measure([sleeping("a", 0.001, [])], Protocol(rounds=1, warmups=0, shortest=0.02))
     assert 10 <= found.loops <= 40
     assert found.values[0] >= 0.001
@@ -63,7 +63,7 @@ def test_a_fresh_case_is_set_up_and_compiled_for_each_value():
     assert 0 < found.compile < found.first_call
 
 
-def test_a_first_call_does_not_profit_from_an_earlier_case():
+def test_a_first_call_compiles_what_an_earlier_case_has_compiled():
     traced = []
 
     @jax.jit
@@ -83,5 +83,5 @@ def test_peak_memory_is_that_of_the_call():
     held = []
     peak = peak_of(lambda: held.append(bytearray(50_000_000)))
     if peak is None:
-        pytest.skip("the kernel does not tell")
+        pytest.skip("the kernel does not report it")
     assert 49_000_000 < peak < 60_000_000

@@ -1,4 +1,4 @@
-"""How fast and how exact synaptic traces are on this machine, and against other libraries."""
+"""Speed and accuracy of synaptic traces on this machine, and beside other libraries."""
 
 from .__about__ import __version__
 from .case import Case, Counts, Program

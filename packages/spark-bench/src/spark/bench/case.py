@@ -1,4 +1,4 @@
-"""What a benchmark is: a declared case, and what one call of it counts."""
+"""A benchmark: a declared case, and the work that one call of it does."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
 Program: TypeAlias = Callable[[], Any]
-"""What is timed: it returns the JAX arrays that have to be ready before the clock stops."""
+"""The timed function: it returns the JAX arrays that have to be ready before the clock stops."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Counts:
-    """What one call of a case does, independently of how it is done.
+    """The work of one call of a case, independent of the implementation.
 
     Attributes:
         element_updates: Elements of a state, times the steps that each takes.
@@ -31,25 +31,36 @@ class Counts:
 
 
 @dataclasses.dataclass(frozen=True)
+class Description:
+    """The attributes of a `Case` that are recorded beside its times."""
+
+    name: str
+    counts: Counts = Counts()
+    sizes: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    tags: tuple[str, ...] = ()
+    group: str = ""
+    reference: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
 class Case:
     """A benchmark: small, declared, and nothing computed before `setup`.
 
     Attributes:
         name: Unique; parts are separated by slashes, from the general to the particular.
-        setup: Makes inputs and modules, outside the timed region, and returns what is timed.
-        counts: What one call does.
-        sizes: What a reader wants on an axis, such as `{"steps": 1000, "elements": 100}`.
-        tags: What `list` and `run` select by.
+        setup: Makes inputs and modules, outside the timed region, and returns the timed function.
+        counts: Work of one call.
+        sizes: Values for the axes of a figure, such as `{"steps": 1000, "elements": 100}`.
+        tags: `list` and `run` select by them.
         group: Cases of one group take turns in one process, so that they can be compared.
         reference: Whether the other cases of its group are compared with this one.
         quick: Whether it is part of the quick suite.
-        observe: What else is worth a number, such as the memory that a program asks for: called
-            once, apart from what is timed.
+        observe: Extra measurements, such as peak memory, taken once outside the timed region.
         fresh: Whether each value is a first call: set up, traced and compiled anew.
-        devices: How many devices it takes. CPUs become as many virtual ones as a group needs;
-            elsewhere, a case is skipped where there are fewer.
-        missing: What this machine lacks for it, such as a compiler, in words, or None: asked before
-            `setup`, in the process that measures. A case that lacks something is skipped.
+        devices: Number of devices. CPUs become as many virtual ones as a group needs; elsewhere, a
+            case is skipped where there are fewer.
+        missing: Says in words why this machine cannot run it, such as for lack of a compiler, or
+            returns None: called before `setup`, in the process that measures.
     """
 
     name: str
@@ -68,3 +79,9 @@ class Case:
     def __post_init__(self) -> None:
         """A case without a group is one of its own."""
         object.__setattr__(self, "group", self.group or self.name)
+
+    @property
+    def description(self) -> Description:
+        """The part that is recorded."""
+        fields = dataclasses.fields(Description)
+        return Description(**{field.name: getattr(self, field.name) for field in fields})

@@ -1,4 +1,4 @@
-"""Which way to run wins where on this device, and how far what `auto` picks is from the best."""
+"""The fastest way to run by size on this device, and the choice of `auto` against it."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from .records import Record
 
 GOOD_ENOUGH = 1.3
-"""How many times as long as the best way what `auto` picks may take."""
+"""Largest time of the choice of `auto`, over that of the best way."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Point:
-    """A point of the grid, as it was measured.
+    """A point of the grid with its times.
 
     Attributes:
         cls: Name of the tracer class.
@@ -31,19 +31,19 @@ class Point:
     parallel: float
 
     def over_best(self, parallel: bool) -> float:
-        """How many times as long as the best way one of them takes."""
+        """Time of one of the ways, over that of the best."""
         taken = self.parallel if parallel else self.sequential
         return taken / min(self.sequential, self.parallel)
 
 
 @dataclasses.dataclass(frozen=True)
 class Choice:
-    """Ways to do one thing, and how long `auto` takes.
+    """The times of the ways to do one piece of work.
 
     Attributes:
-        name: What is done.
+        name: Name of the work.
         times: Time of each way, s.
-        auto: Time of what `auto` picks, s.
+        auto: Time of the choice of `auto`, s.
     """
 
     name: str
@@ -57,13 +57,13 @@ class Choice:
 
     @property
     def over_best(self) -> float:
-        """How many times as long as the best way `auto` takes."""
+        """Time of the choice of `auto`, over that of the best way."""
         return self.auto / self.times[self.best]
 
 
 @dataclasses.dataclass(frozen=True)
 class Thresholds:
-    """Where the parallel way is taken: from a length on, and up to a width.
+    """Sizes that run in parallel: from a length on, and up to a width.
 
     Attributes:
         shortest: Least number of steps.
@@ -97,9 +97,9 @@ def choices(records: Iterable[Record], parallel: Callable[[int, int], bool]) -> 
     """Every point of the grids.
 
     Args:
-        records: What was measured.
-        parallel: What `auto` picks for tracers, from steps and elements. Projections choose while
-            they run, so that theirs is measured.
+        records: Results.
+        parallel: Whether `auto` runs tracers in parallel, from steps and elements. Projections
+            choose at run time, so that the time of `auto` is measured.
     """
     found = []
     for group, ways in _groups(records).items():
@@ -124,12 +124,12 @@ def _groups(records: Iterable[Record]) -> dict[str, dict[str, Record]]:
 
 
 def worst(grid: Sequence[Point], parallel: Callable[[int, int], bool]) -> float:
-    """How many times as long as the best way a choice takes, at the worst point of the grid."""
+    """Time of a choice over that of the best way, at the worst point of the grid."""
     return max(point.over_best(parallel(point.steps, point.elements)) for point in grid)
 
 
 def fit(grid: Sequence[Point]) -> Thresholds | None:
-    """The thresholds whose worst point is least bad; None where to run in sequence always is.
+    """The thresholds whose worst point is best; None if no thresholds beat the sequential way.
 
     Raises:
         ValueError: If the grid is empty.

@@ -1,4 +1,4 @@
-"""Ratios of times, with a confidence interval that knows of processes."""
+"""Ratios of times, with a confidence interval that counts processes as the evidence."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ CONFIDENCE = 0.95
 
 @dataclasses.dataclass(frozen=True)
 class Ratio:
-    """How many times as long something takes as something else.
+    """A ratio of times, new over old.
 
     Attributes:
         value: Ratio of the medians.
@@ -35,7 +35,7 @@ class Ratio:
         return "faster" if self.high < 1 else "same"
 
     def exceeds(self, bound: float) -> bool:
-        """Whether it is above a bound, and surely above 1."""
+        """Whether it is above a bound, and its confidence interval above 1."""
         return self.value > bound and self.low > 1
 
 
@@ -52,9 +52,9 @@ def ratio(
 
     Args:
         new: Values of each process.
-        old: The same of what is compared with.
-        seed: Of the resampling.
-        resamples: How often to resample.
+        old: The same of the denominator.
+        seed: Seed of the resampling.
+        resamples: Number of resamples.
 
     References:
         Davison and Hinkley (1997), Bootstrap Methods and their Application, section 3.8.

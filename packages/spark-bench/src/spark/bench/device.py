@@ -1,4 +1,4 @@
-"""Tests of a repository on a device, within a time limit, as a record beside what was measured."""
+"""Tests of a repository on a device, within a time limit, recorded beside the times."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pyperf
 
-from .environment import Environment, environment, python_path
-from .processes import BACKENDS
+from .backends import variables
+from .environment import Environment, environment
 
 NAME = "device/tests"
 """Name of the record."""
@@ -33,36 +33,32 @@ def run_tests(
     workers: int = 0,
     log: Path | None = None,
 ) -> pyperf.Benchmark:
-    """Run tests by pytest until they are over, or the time is.
+    """Run tests by pytest within a time limit.
 
     Args:
         paths: Files or folders of tests.
-        backend: Which of `BACKENDS`, or None for what JAX takes by itself.
-        seconds: When to stop.
+        backend: Which of `BACKENDS`, or None for JAX's default.
+        seconds: Time limit.
         workers: Processes that share the tests, by pytest-xdist; 0 takes none.
-        log: Where what pytest says goes, or None.
+        log: File for the output of pytest, or None.
 
     Returns:
-        The time that they took; in its metadata how many passed, failed and were skipped, which
-        ones failed, and whether all were run.
+        Their time; in its metadata the numbers of tests that passed, failed and were skipped, the
+        names of those that failed, and whether all were run.
     """
-    variables = dict(os.environ) | {"XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
-    variables["PYTHONPATH"] = python_path()
-    if backend is not None:
-        variables["JAX_PLATFORMS"] = BACKENDS[backend]
     command = [sys.executable, "-m", "pytest", "-v", "--color=no", "-p", "no:cacheprovider"]
-    command += ["-p", "no:benchmark"]  # warns beside pytest-xdist, and warnings are errors
+    command += ["-p", "no:benchmark"]  # it warns beside pytest-xdist, and warnings are errors
     command += ["-n", str(workers)] if workers else []
     counts: collections.Counter[str] = collections.Counter()
     failed: list[str] = []
     start = time.perf_counter()
     with (
-        (log or Path(os.devnull)).open("w") as said,
+        (log or Path(os.devnull)).open("w") as output,
         subprocess.Popen(
             [*command, *map(str, paths)],
             stdout=subprocess.PIPE,
             text=True,
-            env=variables,
+            env=variables(backend) | {"XLA_PYTHON_CLIENT_PREALLOCATE": "false"},
             start_new_session=True,
         ) as process,
     ):
@@ -70,7 +66,7 @@ def run_tests(
         limit.start()
         assert process.stdout is not None
         for line in process.stdout:
-            said.write(line)
+            output.write(line)
             if found := (_RESULT_OF_WORKER if workers else _RESULT).match(line):
                 counts[found["outcome"]] += 1
                 if found["outcome"] in ("FAILED", "ERROR"):
@@ -93,5 +89,5 @@ def run_tests(
 
 
 def _end(process: subprocess.Popen[str]) -> None:
-    """End the tests and the processes that they started."""
+    """Kill pytest and the processes that it started."""
     os.killpg(process.pid, signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""What a number has to be read with: machine, device, versions, revision, date."""
+"""The environment recorded beside every number: machine, device, versions, revision, date."""
 
 from __future__ import annotations
 
@@ -13,13 +13,15 @@ from typing import TypeAlias
 
 import jax
 
+from .__about__ import __version__
+
 Environment: TypeAlias = dict[str, str | int | float]
 """Names and values, as pyperf takes them for metadata."""
 
 PACKAGES = ("jax", "jaxlib", "flax", "numpy", "scipy", "spark-core-tracers", "spark-nn-synapses")
-"""Distributions whose version is recorded, where they are installed."""
+"""Distributions whose versions are recorded, if installed."""
 
-# What changes the programs that XLA makes, or the threads that run them.
+# They change the programs that XLA makes, or the threads that run them.
 _VARIABLES = ("XLA_FLAGS", "JAX_ENABLE_X64", "JAX_DEFAULT_MATMUL_PRECISION", "OMP_NUM_THREADS")
 
 
@@ -36,7 +38,7 @@ def environment() -> Environment:
         "device_count": jax.device_count(),
         "python_version": platform.python_version(),
         "python_implementation": platform.python_implementation().lower(),
-        "spark-bench_version": _own_version(),
+        "spark-bench_version": __version__,
     }
     found["cpu_count"] = found["cpu_count"] or os.cpu_count() or 1
     if hasattr(os, "getloadavg"):
@@ -56,7 +58,7 @@ def environment() -> Environment:
 
 
 def git_revision(folder: Path) -> str | None:
-    """Commit that a folder stands at, with `-dirty` where files differ; None outside of git."""
+    """Commit of a folder, with `-dirty` where files differ; None outside of git."""
     command = ["git", "-C", str(folder), "describe", "--always", "--dirty", "--abbrev=12"]
     try:
         found = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10)
@@ -66,17 +68,11 @@ def git_revision(folder: Path) -> str | None:
 
 
 def python_path() -> str:
-    """The path of this process, for one that it starts.
+    """The import path of this process, for one that it starts.
 
-    A namespace package that is on this process's path only is on no other's.
+    Namespace packages may be on this process's path alone.
     """
     return os.pathsep.join(path for path in sys.path if path)
-
-
-def _own_version() -> str:
-    from .__about__ import __version__
-
-    return __version__
 
 
 def _cpu() -> str | None:

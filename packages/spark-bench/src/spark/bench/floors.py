@@ -1,4 +1,4 @@
-"""The least time that a case can take: what it counts, over what this machine can do."""
+"""The floor of a case: its counts over the limits of this machine."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .records import Record
 
 @dataclasses.dataclass(frozen=True)
 class Limits:
-    """What a machine was measured to do at most, through JAX.
+    """Measured limits of a machine, through JAX.
 
     Attributes:
         bandwidths: Pairs of the size of an array, bytes, and the bytes per second that cross memory
@@ -36,7 +36,7 @@ class Limits:
 
 
 def limits_in(records: Iterable[Record]) -> Limits | None:
-    """The limits among what was measured; None if they were not."""
+    """The limits among some results; None if they were not measured."""
     found = {r.name.removeprefix("limits/"): r for r in records if r.name.startswith("limits/")}
     rates: dict[float, float] = {}
     for record in found.values():

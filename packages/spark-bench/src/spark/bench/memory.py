@@ -1,4 +1,4 @@
-"""How much memory a call needs: of the process on Linux, and of an accelerator."""
+"""Memory that a call needs: of the process on Linux, and of an accelerator."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _SELF = Path("/proc/self")
 def peak_of(call: Callable[[], object]) -> int | None:
     """Bytes that the resident set grows by during a call, at its peak; None where unknown.
 
-    The kernel counts what is touched, so that an allocation that is reused shows as nothing: of a
+    The kernel counts pages as they are touched, so that reused allocations do not show: for a
     program that was called before, this is a lower bound.
     """
     try:

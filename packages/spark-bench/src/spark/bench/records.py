@@ -1,36 +1,43 @@
-"""What was measured, as pyperf's JSON: written by pyperf, read by pyperf, and by this package.
+"""Results as pyperf's JSON: written by pyperf, read by pyperf, and by this package.
 
-A case is a benchmark of the file and a process is a run of it. What pyperf has no place for goes
-into metadata: counts and sizes of the case as `count_*` and `size_*`, what else it was asked for as
-`observed_*`, and the environment.
+A case is a benchmark of the file and a process is a run of it. Everything else goes into metadata:
+counts and sizes of the case as `count_*` and `size_*`, extra measurements as `observed_*`, and the
+environment.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyperf
 
-from .case import Case, Counts
+from .case import Counts, Description
 from .environment import Environment
 from .timing import Timing
 
 COUNT, SIZE, OBSERVED = "count_", "size_", "observed_"
-_DISCARDED_AT_LEAST = 1e-12
+_LEAST_WARMUP = 1e-12
+
+# Metadata that differ from case to case, beside those with a prefix.
+_OF_A_CASE = {
+    *("name", "unit", "suite", "group", "reference", "tags", "loops", "load_avg_1min"),
+    *("first_call_s", "compile_s", "mem_max_rss", "peak_bytes", "device_peak_bytes"),
+    *("peer", "peer_title", "error", "agrees"),
+}
 
 
 @dataclasses.dataclass(frozen=True)
 class Record:
-    """A case as it was measured.
+    """The times of a case.
 
     Attributes:
         name: Name of the case.
         processes: Values of each process, s per call.
-        metadata: What all processes share.
+        metadata: Metadata that all processes share.
         first_calls: Time of the first call of each process, s.
         compiles: Part of it that XLA took.
     """
@@ -53,7 +60,7 @@ class Record:
 
     @property
     def spread(self) -> float:
-        """Distance between the quartiles, as a part of the median."""
+        """Distance between the quartiles, relative to the median."""
         low, high = np.quantile(self.values, [0.25, 0.75])
         return float((high - low) / self.median)
 
@@ -64,7 +71,7 @@ class Record:
 
     @property
     def counts(self) -> Counts:
-        """What one call counts."""
+        """Work of one call."""
         fields = [field.name for field in dataclasses.fields(Counts)]
         return Counts(**{name: int(self.metadata.get(COUNT + name, 0)) for name in fields})
 
@@ -75,7 +82,7 @@ class Record:
 
     @property
     def observed(self) -> dict[str, float]:
-        """What else was asked for."""
+        """Extra measurements."""
         return self._starting(OBSERVED)
 
     def _starting(self, prefix: str) -> dict[str, float]:
@@ -101,20 +108,29 @@ class Record:
         return tuple(self.metadata.get("tags", ()))
 
 
+def environment_in(metadata: Mapping[str, Any]) -> Environment:
+    """Machine, device, versions and date: the metadata that say nothing of a single case."""
+    return {
+        name: value
+        for name, value in metadata.items()
+        if name not in _OF_A_CASE and not name.startswith((COUNT, SIZE, OBSERVED))
+    }
+
+
 def as_benchmark(
-    case: Case, processes: Iterable[tuple[Timing, Environment]], suite: str
+    case: Description, processes: Iterable[tuple[Timing, Environment]], suite: str
 ) -> pyperf.Benchmark:
-    """What pyperf keeps of a case.
+    """A benchmark for pyperf to write.
 
     Args:
-        case: The case.
-        processes: What each process found, and where it ran.
-        suite: Name of the suite, or of what was chosen.
+        case: Description of the case.
+        processes: Times and environment of each process.
+        suite: Name of the suite.
     """
     runs = [
         pyperf.Run(
             timing.values,
-            warmups=[(timing.loops, max(value, _DISCARDED_AT_LEAST)) for value in timing.warmups],
+            warmups=[(timing.loops, max(value, _LEAST_WARMUP)) for value in timing.warmups],
             metadata=_metadata(case, timing, suite) | environment,
             collect_metadata=False,
         )
@@ -123,12 +139,12 @@ def as_benchmark(
     return pyperf.Benchmark(runs)
 
 
-def _metadata(case: Case, timing: Timing, suite: str) -> Environment:
+def _metadata(case: Description, timing: Timing, suite: str) -> Environment:
     found: dict[str, Any] = {
         "name": case.name,
         "unit": "second",
         "suite": suite,
-        "group": case.group,
+        "group": case.group or case.name,
         "reference": "yes" if case.reference else "no",
         "tags": list(case.tags),
         "loops": timing.loops,
@@ -145,7 +161,7 @@ def _metadata(case: Case, timing: Timing, suite: str) -> Environment:
 
 
 def write(path: Path, benchmarks: Iterable[pyperf.Benchmark]) -> None:
-    """Replace a file in one go: who reads it, or kills this process, finds it whole."""
+    """Replace a file in one go: it is complete at any moment, also if this process is killed."""
     part = path.with_name(path.name + ".part")
     pyperf.BenchmarkSuite(list(benchmarks)).dump(str(part), replace=True)
     part.replace(path)
@@ -155,7 +171,7 @@ def load(path: Path) -> list[pyperf.Benchmark]:
     """The benchmarks of a file.
 
     Raises:
-        ValueError: If it is no file of pyperf's.
+        ValueError: If pyperf cannot read the file.
     """
     try:
         return list(pyperf.BenchmarkSuite.load(str(path)).get_benchmarks())
@@ -166,16 +182,16 @@ def load(path: Path) -> list[pyperf.Benchmark]:
 
 
 def read(path: Path) -> dict[str, Record]:
-    """What was measured, by name.
+    """The records of a file, by name.
 
     Raises:
-        ValueError: If the file is none of pyperf's.
+        ValueError: If pyperf cannot read the file.
     """
     return {record.name: record for record in map(as_record, load(path))}
 
 
 def as_record(benchmark: pyperf.Benchmark) -> Record:
-    """A benchmark of pyperf's, whoever has written it."""
+    """The record of a benchmark, whether or not this package has written it."""
     runs = [run for run in benchmark.get_runs() if run.values]
     each = [run.get_metadata() for run in runs]
 
@@ -189,3 +205,11 @@ def as_record(benchmark: pyperf.Benchmark) -> Record:
         first_calls=values("first_call_s"),
         compiles=values("compile_s"),
     )
+
+
+def with_references(records: Iterable[Record]) -> Iterator[tuple[Record, Record | None]]:
+    """Each record with the reference of its group, which may be itself, or None if it has none."""
+    records = list(records)
+    references = {record.group: record for record in records if record.is_reference}
+    for record in records:
+        yield record, references.get(record.group)

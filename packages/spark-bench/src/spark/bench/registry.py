@@ -1,4 +1,4 @@
-"""All cases by name: our own, and those that other packages register by entry point."""
+"""All cases by name: built-in ones, and those that other packages register by entry point."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def all_cases() -> Mapping[str, Case]:
 
     Raises:
         ValueError: If two cases have one name.
-        TypeError: If an entry point returns something else than cases.
+        TypeError: If an entry point returns anything but cases.
     """
     sources = [*BUILT_IN, *[entry.load() for entry in metadata.entry_points(group=ENTRY_POINTS)]]
     found: dict[str, Case] = {}
@@ -39,7 +39,7 @@ def all_cases() -> Mapping[str, Case]:
 def select(
     suite: str = "quick", patterns: Sequence[str] = (), dtypes: Sequence[str] = ()
 ) -> list[Case]:
-    """The cases of a suite, or those that match a pattern or a tag, whatever their suite.
+    """The cases of a suite, or those of any suite that match a pattern or a tag.
 
     Args:
         suite: `"quick"` or `"full"`.

@@ -13,22 +13,23 @@ import pyperf
 from . import records
 from .case import Case
 from .environment import Environment
-from .processes import WorkerError, measure_here, measure_in_process
+from .pipe import ProcessError
 from .registry import groups
 from .timing import Protocol, Timing
+from .worker import measure_here, measure_in_process
 
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """How a suite is run.
+    """The way to run a suite.
 
     Attributes:
         suite: Name of the suite, for the record.
-        protocol: How often is timed in each process.
+        protocol: Number of rounds in each process, and their least duration.
         processes: Processes per group; 0 measures in this one.
-        backend: `"cpu"`, `"gpu"`, or None for what JAX takes by itself.
+        backend: `"cpu"`, `"gpu"`, or None for JAX's default.
         json: Where to write; None writes nothing.
-        resume: Whether to keep what the file holds, and to measure only the rest.
+        resume: Whether to keep the results in the file, and to measure only the rest.
     """
 
     suite: str
@@ -48,10 +49,10 @@ PROTOCOLS = {
 
 @dataclasses.dataclass
 class Outcome:
-    """What a run came to.
+    """The results of a run.
 
     Attributes:
-        records: What was measured, or read from the file that was resumed, by name.
+        records: Measured now, or read from the file that was resumed, by name.
         failures: Why a group was not measured, by its name.
         skipped: Why a case cannot be measured on this machine, by its name.
     """
@@ -70,8 +71,8 @@ def run(
     """Measure cases group by group; the file holds every finished group at any moment.
 
     Args:
-        cases: What to measure.
-        plan: How.
+        cases: Cases to measure.
+        plan: The way to run them.
         on_group: Called with the name of the group and the number of the process before each.
         until: Begin no group after this time, by `time.monotonic`; its cases are skipped.
 
@@ -85,7 +86,7 @@ def run(
     skipped: dict[str, str] = {}
     for group, members in groups(case for case in cases if case.name not in done).items():
         if time.monotonic() > until:
-            skipped |= {case.name: "the time was over" for case in members}
+            skipped |= {case.name: "no time was left" for case in members}
             continue
         found: dict[str, list[tuple[Timing, Environment]]] = {case.name: [] for case in members}
         try:
@@ -98,12 +99,14 @@ def run(
                 for timing in answer.timings:
                     found[timing.name].append((timing, answer.environment))
                 skipped |= answer.skipped
-        except WorkerError as failure:
+        except ProcessError as failure:
             failures[group] = str(failure)
             continue
         for case in members:
             if case.name not in skipped:
-                done[case.name] = records.as_benchmark(case, found[case.name], plan.suite)
+                done[case.name] = records.as_benchmark(
+                    case.description, found[case.name], plan.suite
+                )
         if plan.json is not None and done:
             records.write(plan.json, done.values())
     measured = {name: records.as_record(each) for name, each in done.items()}

@@ -14,7 +14,7 @@ from .memory import device_peak, largest_resident, peak_of
 
 
 class Protocol(BaseModel):
-    """How often is timed.
+    """The protocol of timing a case in one process.
 
     Attributes:
         rounds: Values per case and process.
@@ -30,7 +30,7 @@ class Protocol(BaseModel):
 
 
 class Timing(BaseModel):
-    """What one process found for one case.
+    """The times of one case in one process.
 
     Attributes:
         name: Name of the case.
@@ -38,11 +38,11 @@ class Timing(BaseModel):
         warmups: The same of discarded rounds.
         loops: Calls per value.
         first_call: Time of the first call, s: tracing, compilation, and one run.
-        compile: Part of it that XLA takes, s.
-        peak: Bytes that one more call needs, beside what is held; None where it cannot be known.
+        compile: Compile time of XLA within it, s.
+        peak: Bytes that one more call allocates; None where unknown.
         device_peak: Largest number of bytes in use on an accelerator; None on a CPU.
         largest_resident: Largest resident set of the process, bytes.
-        observed: What else the case is asked for, by name.
+        observed: Extra measurements, by name.
     """
 
     name: str
@@ -62,7 +62,7 @@ def measure(cases: Sequence[Case], protocol: Protocol) -> list[Timing]:
 
     Args:
         cases: Cases of one group.
-        protocol: How often.
+        protocol: Number of rounds, and their least duration.
     """
     prepared = [_Prepared(case, protocol) for case in cases]
     for number in range(protocol.warmups + protocol.rounds):
@@ -122,7 +122,7 @@ def _duration(program: Program, loops: int) -> float:
 def _first_call(case: Case) -> tuple[Program, float, float]:
     """A program set up anew, the time of its first call, and of that the part of XLA, s."""
     program = case.setup()
-    # What an earlier case compiled would make this one look faster.
+    # Code compiled by an earlier case would make this one look faster.
     jax.clear_caches()
     _Compilations.spent = 0.0
     spent = _duration(program, 1)
@@ -130,7 +130,7 @@ def _first_call(case: Case) -> tuple[Program, float, float]:
 
 
 class _Compilations:
-    """Sums what JAX reports of its compilations."""
+    """Sums the compile times that JAX reports."""
 
     spent = 0.0
 

@@ -1,31 +1,34 @@
-"""The process in which a group of cases is timed: a task on stdin, results on stdout.
+"""Groups of cases, each timed in several processes of its own.
 
-Every group has processes of its own, so that one program's memory, threads and compiled code do not
-colour another's times, and so that what differs from process to process shows as spread.
+One program's memory, threads and compiled code then do not colour another's times, and differences
+from process to process show as spread.
 """
 
 from __future__ import annotations
 
-import os
+import contextlib
 import sys
-import threading
 import traceback
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import jax
 from pydantic import BaseModel
 
+from .backends import variables
 from .case import Case
 from .environment import environment
+from .pipe import Pipe, ProcessError, serve
 from .registry import all_cases
 from .timing import Protocol, Timing, measure
 
 
 class Task(BaseModel):
-    """What a worker has to do.
+    """The task of a worker.
 
     Attributes:
         cases: Names of the cases, all of one group.
-        protocol: How often is timed.
+        protocol: Number of rounds, and their least duration.
     """
 
     cases: list[str]
@@ -33,7 +36,7 @@ class Task(BaseModel):
 
 
 class Answer(BaseModel):
-    """What it found.
+    """Its results.
 
     Attributes:
         timings: One per case; none where it failed.
@@ -46,6 +49,41 @@ class Answer(BaseModel):
     skipped: dict[str, str] = {}
     environment: dict[str, str | int | float] = {}
     error: str | None = None
+
+
+def measure_in_process(
+    cases: Sequence[Case], protocol: Protocol, backend: str | None = None
+) -> Answer:
+    """Time the cases of one group in a process of its own.
+
+    Args:
+        cases: Cases of one group.
+        protocol: Number of rounds, and their least duration.
+        backend: Which of `BACKENDS`, or None for JAX's default.
+
+    Raises:
+        ProcessError: If a case raises, or the process dies.
+    """
+    command = [sys.executable, "-m", "spark.bench.worker"]
+    devices = max(case.devices for case in cases)
+    task = Task(cases=[case.name for case in cases], protocol=protocol)
+    with contextlib.closing(Pipe(command, variables(backend, devices))) as pipe:
+        return _unless_failed(Answer.model_validate(pipe.ask("answer", task=task.model_dump())))
+
+
+def measure_here(cases: Sequence[Case], protocol: Protocol) -> Answer:
+    """Time the cases of one group in this process, where the start of another takes too long.
+
+    Raises:
+        ProcessError: If a case raises.
+    """
+    return _unless_failed(answer(Task(cases=[case.name for case in cases], protocol=protocol)))
+
+
+def _unless_failed(found: Answer) -> Answer:
+    if found.error is not None:
+        raise ProcessError(found.error.strip().splitlines()[-1])
+    return found
 
 
 def answer(task: Task) -> Answer:
@@ -68,21 +106,9 @@ def _why_not(case: Case) -> str | None:
     return case.missing() if case.missing else None
 
 
-def _leave_with_parent() -> None:
-    """End this process once the other end of stdin is closed, as when the parent is killed."""
-    sys.stdin.read()
-    os._exit(1)
-
-
-def main() -> None:
-    """Read a task from the first line of stdin and write the answer to stdout, as JSON."""
-    task = Task.model_validate_json(sys.stdin.readline())
-    threading.Thread(target=_leave_with_parent, daemon=True).start()
-    # Whatever a case prints must not end up in the answer.
-    out, sys.stdout = sys.stdout, sys.stderr
-    print(answer(task).model_dump_json(), file=out, flush=True)
-    os._exit(0)
+def _answer(task: Mapping[str, Any]) -> dict[str, Any]:
+    return answer(Task.model_validate(task)).model_dump()
 
 
 if __name__ == "__main__":
-    main()
+    serve({"answer": _answer})

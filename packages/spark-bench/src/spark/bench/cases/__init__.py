@@ -1,4 +1,4 @@
-"""The cases that come with spark-bench: one file per kind of work."""
+"""The built-in cases: one file per kind of work."""
 
 from . import (
     budget,

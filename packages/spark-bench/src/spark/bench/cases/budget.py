@@ -1,4 +1,4 @@
-"""What synapses may cost: each promise of docs/measurements.md beside its reference."""
+"""The budget of synapses: each promise beside its reference (see Benchmarks, Measurements)."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Programs = Mapping[str, Callable[[], Program]]
 
 
 def cases() -> Iterator[Case]:
-    """Row by row: the reference first, then what is compared with it."""
+    """Row by row: the reference first, then the programs that are compared with it."""
     for size in (1000, 4000):
         yield from _row(f"step/{size}x{size}/activity={RATE:g}", size, _per_synapse, _traced)
     for size, activity in ((100, RATE), (1000, 0.5), (4000, 0.5), (1000, 1.0), (4000, 1.0)):
@@ -67,11 +67,12 @@ def _row(
 
 
 def _trace_bytes(program: str, shape: tuple[int, ...]) -> Callable[[], dict[str, float]] | None:
-    """The size of the traces that synapses keep, and of one trace per synapse."""
+    """Bytes of the traces of synapses, and of one trace per synapse."""
 
     def of_synapses() -> dict[str, float]:
-        traces = built(program, shape).current_tracer.state.traces
-        return {"trace_bytes": sum(trace.nbytes for trace in traces)}
+        tracer = built(program, shape).current_tracer
+        assert tracer is not None
+        return {"trace_bytes": sum(trace.nbytes for trace in tracer.state.traces)}
 
     if program in PROGRAMS:
         return of_synapses
@@ -79,7 +80,7 @@ def _trace_bytes(program: str, shape: tuple[int, ...]) -> Callable[[], dict[str,
 
 
 def _traced(shape: tuple[int, ...], activity: float) -> Programs:
-    """One call a step within one program, with a shared time constant and with one a target."""
+    """One call a step within one program, with a shared time constant and with one per target."""
     names = ("traced-shared", "traced-target")
     return {name: functools.partial(stepped, name, shape, activity, "float32") for name in names}
 
@@ -99,7 +100,7 @@ def _per_synapse(shape: tuple[int, ...], activity: float) -> Programs:
 
 
 def _elementwise(shape: tuple[int, ...], activity: float) -> Programs:
-    """An update of one trace a synapse, and the same with the sum that makes it a current."""
+    """An update of one trace per synapse, and the same with the sum into a current."""
     tau = PROGRAMS["traced-synapse"][1](shape[-1])["tau"]
     return {
         "elementwise": functools.partial(update, shape, activity, tau, False),
@@ -110,7 +111,7 @@ def _elementwise(shape: tuple[int, ...], activity: float) -> Programs:
 def update(
     shape: tuple[int, ...], activity: float, tau: np.ndarray[Any, Any], total: bool
 ) -> Program:
-    """A trace per synapse in a plain `lax.scan`, inputs first; with or without their sums."""
+    """A trace per synapse, (input, target), in a plain `lax.scan`; with or without their sums."""
     kernel = on_device(kernel_of(shape[-1]).T.copy())
     xs = on_device(spikes(shape, activity))
     lost = on_device(jnp.asarray(-np.expm1(-1 / tau.T), jnp.float32))
@@ -128,7 +129,7 @@ def update(
 
 
 def _product(shape: tuple[int, ...], activity: float) -> Programs:
-    """One matrix product for all steps, then the trace; and our own steps."""
+    """One matrix product for all steps, then the trace; and steps of our synapses."""
     return {
         "product": functools.partial(product_then_trace, shape, activity),
         "steps": functools.partial(stepped, "traced-shared", shape, activity, "float32"),
@@ -136,7 +137,7 @@ def _product(shape: tuple[int, ...], activity: float) -> Programs:
 
 
 def product_then_trace(shape: tuple[int, ...], activity: float) -> Program:
-    """The product reads the kernel once for all steps, whatever spikes."""
+    """A product that reads the kernel once for all steps, then the trace."""
     kernel, xs = on_device(kernel_of(shape[-1])), on_device(spikes(shape, activity))
     decay = jnp.float32(np.exp(-1 / 5.0))
 
@@ -164,8 +165,10 @@ def _dispatch(shape: tuple[int, ...], activity: float) -> Programs:
 
     def setup() -> Program:
         synapses, x = built("traced-shared", shape), on_device(spikes(shape, activity)[0])
-        tracer, weights = synapses.current_tracer, (synapses.weights.get_value(),)
-        parameters, state = tracer.parameters, tracer.state
+        tracer, kernel = synapses.current_tracer, synapses.weights
+        assert tracer is not None
+        assert kernel is not None
+        weights, parameters, state = (kernel.get_value(),), tracer.parameters, tracer.state
 
         @jax.jit
         def update(weights: Any, parameters: Any, state: Any, x: jax.Array) -> Any:

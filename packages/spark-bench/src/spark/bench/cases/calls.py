@@ -1,4 +1,4 @@
-"""Eager calls of a module, against one dispatch of the same compiled update; and first calls."""
+"""Eager calls of a tracer against one dispatch of the same compiled update; and first calls."""
 
 from __future__ import annotations
 

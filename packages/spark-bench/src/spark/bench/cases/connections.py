@@ -9,15 +9,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import nnx
 from jax import lax
 
-from spark.core.tracers import TraceState
 from spark.nn.components.synapses import (
-    DelayState,
     FixedFanOut,
     InputSpec,
-    LinearSynapses,
     ProceduralConnectivity,
     RandomConnectivity,
     RUTracedSynapses,
@@ -25,17 +21,18 @@ from spark.nn.components.synapses import (
 )
 
 from ..case import Case, Counts, Program
+from .stepping import loop
 from .tracers import on_device, spikes
 
 SIZE, FAN_OUT, RATE, STEPS = 10_000, 100, 0.01, 100
-"""Of sparse connections: inputs and as many targets, connections of one, and part that spikes."""
+"""Sparse cases: inputs and as many targets, connections of an input, activity, and steps."""
 
-DENSE, LATE = 1000, 16
-"""Of delays and plasticity: inputs and as many targets, and the longest delay in steps."""
+DENSE, LONGEST_DELAY = 1000, 16
+"""Cases of delays and plasticity: inputs and as many targets, and the longest delay in steps."""
 
 
 def cases() -> Iterator[Case]:
-    """Connections that are stored and drawn; delays; and plasticity."""
+    """Stored and procedural connections; delays; and plasticity."""
     yield from _sparse()
     yield from _dense("delays", ("none", "inputs", "connections"))
     yield from _dense("plasticity", ("none", "release"))
@@ -44,7 +41,7 @@ def cases() -> Iterator[Case]:
 def _sparse() -> Iterator[Case]:
     group = f"sparse/{SIZE}x{SIZE}"
     made: dict[str, Callable[[], Program]] = {
-        "all-connections": _every_connection,
+        "all-connections": _scatter,
         "fan-out": functools.partial(_connected, SIZE, FixedFanOut(fan_out=FAN_OUT)),
         "random": functools.partial(_connected, SIZE, RandomConnectivity(probability=RATE)),
         "procedural": functools.partial(_connected, SIZE, ProceduralConnectivity(fan_out=FAN_OUT)),
@@ -82,12 +79,19 @@ def _counts(size: int, fan_out: int, steps: int) -> Counts:
 
 
 def _connected(size: int, connectivity: Any, steps: int = STEPS) -> Program:
-    synapses = TracedSynapses(units=size, connectivity=connectivity, dtype="float32")
-    return _stepped(synapses, on_device(spikes((steps, size), RATE)))
+    return _last(
+        TracedSynapses(units=size, connectivity=connectivity, dtype="float32"), (steps, size)
+    )
 
 
-def _every_connection() -> Program:
-    """What JAX makes of it without looking for spikes: a scatter of all connections."""
+def _last(synapses: TracedSynapses, shape: tuple[int, int]) -> Program:
+    """Steps along spikes of shape `(steps, inputs)`, for the last currents."""
+    synapses.build({"spikes": InputSpec(shape[1:])})
+    return loop(synapses, on_device(spikes(shape, RATE)), keep="last")
+
+
+def _scatter() -> Program:
+    """Plain JAX that does not look for spikes: a scatter-add along all connections."""
     rng = np.random.default_rng(3)
     pre = on_device(np.repeat(np.arange(SIZE, dtype=np.int32), FAN_OUT))
     post = on_device(rng.integers(SIZE, size=SIZE * FAN_OUT, dtype=np.int32))
@@ -104,21 +108,22 @@ def _every_connection() -> Program:
     return lambda: run(pre, post, weights, xs)
 
 
-def _dense(what: str, kinds: Sequence[str]) -> Iterator[Case]:
-    group = f"{what}/{DENSE}x{DENSE}"
-    for name in kinds:
+def _dense(family: str, variants: Sequence[str]) -> Iterator[Case]:
+    group = f"{family}/{DENSE}x{DENSE}"
+    for name in variants:
         yield Case(
             f"{group}/{name}",
-            functools.partial(_with, name),
+            functools.partial(_variant, name),
             _counts(DENSE, DENSE, STEPS),
             {"pre": DENSE, "elements": DENSE, "steps": STEPS, "batch": 1},
-            ("synapses", what, "float32", name),
+            ("synapses", family, "float32", name),
             group,
             reference=name == "none",
         )
 
 
-def _with(name: str) -> Program:
+def _variant(name: str) -> Program:
+    """Dense synapses with one of the delays or plasticity that `name` gives."""
     rng = np.random.default_rng(4)
     options: dict[str, Any] = {
         "units": DENSE,
@@ -126,28 +131,8 @@ def _with(name: str) -> Program:
         "kernel_initializer": rng.standard_normal((DENSE, DENSE), np.float32),
     }
     if name == "inputs":
-        options["delays"] = rng.integers(LATE + 1, size=DENSE)
+        options["delays"] = rng.integers(LONGEST_DELAY + 1, size=DENSE)
     elif name == "connections":
-        options["delays"] = rng.integers(LATE + 1, size=(DENSE, DENSE))
+        options["delays"] = rng.integers(LONGEST_DELAY + 1, size=(DENSE, DENSE))
     kind = RUTracedSynapses if name == "release" else TracedSynapses
-    return _stepped(kind(**options), on_device(spikes((STEPS, DENSE), RATE)))
-
-
-def _stepped(synapses: LinearSynapses, xs: jax.Array) -> Program:
-    """One step after the other, in one program, of which the last currents are wanted."""
-    synapses.build({"spikes": InputSpec(xs.shape[1:])})
-    moves = (TraceState, DelayState, nnx.RngCount)
-    definition, moving, *fixed = nnx.split(synapses, moves, ...)
-    before, last = xs[:-1], xs[-1]
-
-    @jax.jit
-    def run(moving: Any, fixed: Any, before: jax.Array, last: jax.Array) -> jax.Array:
-        def step(moving: Any, x: jax.Array) -> tuple[Any, None]:
-            synapses = nnx.merge(definition, moving, *fixed)
-            synapses(x)
-            return nnx.state(synapses, moves), None
-
-        moving, _ = lax.scan(step, moving, before)
-        return nnx.merge(definition, moving, *fixed)(last).value
-
-    return lambda: run(moving, fixed, before, last)
+    return _last(kind(**options), (STEPS, DENSE))

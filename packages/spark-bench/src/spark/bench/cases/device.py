@@ -1,36 +1,37 @@
-"""What an accelerator is asked first: its bandwidth in a trace, parallel time, and projections."""
+"""First measurements of an accelerator: a trace, a sequence in parallel, and projections."""
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator, Mapping
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from spark.core.tracers import Method, State
-from spark.nn.components.synapses import LinearSynapses, RandomConnectivity, project
+from spark.core.tracers import State
+from spark.nn.components.synapses import LinearSynapses, RandomConnectivity
 
 from ..case import Case, Counts, Program
-from .tracers import KINDS, on_device, spikes
+from .limits import in_place
+from .projections import projected
+from .tracers import KINDS, on_device, scanned, spikes
 from .ways import WAYS
 
 TRACE, DTYPES = 4 * 10**8, ("float32", "float16")
-"""Elements of a trace that takes far longer than a call, and what they are stored in."""
+"""Elements of a trace that takes far longer than a dispatch, and their dtypes."""
 
 SEQUENCE = (10_000, 1000)
 """Steps and elements of a sequence that is long and narrow."""
 
 INPUTS, ACTIVITY = 16_384, 0.01
-"""Inputs, as many targets, and part of the inputs that spike."""
+"""Inputs and as many targets, and part of the inputs that spike."""
 
 Programs = Mapping[str, Callable[[], Program]]
 
 
 def cases() -> Iterator[Case]:
-    """Three questions, each beside its reference."""
+    """Trace, sequence and projection, each beside its reference."""
     for dtype in DTYPES:
         width = jnp.dtype(dtype).itemsize
         yield from _group(
@@ -42,7 +43,7 @@ def cases() -> Iterator[Case]:
     updates = SEQUENCE[0] * SEQUENCE[1]
     yield from _group(
         f"sequence/{SEQUENCE[0]}x{SEQUENCE[1]}",
-        {way: functools.partial(_sequence, way) for way in WAYS},
+        {way: functools.partial(scanned, KINDS[0], "float32", way, *SEQUENCE) for way in WAYS},
         Counts(element_updates=updates, bytes_moved=5 * updates, flop=3 * updates),
         {"steps": SEQUENCE[0], "elements": SEQUENCE[1]},
     )
@@ -50,7 +51,7 @@ def cases() -> Iterator[Case]:
     yield from _group(
         f"projection/{INPUTS}x{INPUTS}/activity={ACTIVITY:g}",
         {
-            "dense": _product,
+            "dense": functools.partial(projected, INPUTS, 1, ACTIVITY, "dense"),
             "stored-1%": _stored,
         },
         Counts(synaptic_events=events, flop=2 * events),
@@ -69,11 +70,11 @@ def _group(
 
 def _copy(dtype: str, elements: int = TRACE) -> Program:
     """The state read and written once, in place."""
-    return _in_place(lambda y: -y, jnp.ones(elements, dtype))
+    return in_place(lambda y: -y, jnp.ones(elements, dtype))
 
 
 def _step(dtype: str, elements: int = TRACE) -> Program:
-    """A step of a trace, in place; its spikes are a byte an element more to read."""
+    """A step of a trace, in place; its spikes are another byte to read per element."""
     tracer = KINDS[0].make(elements, dtype)
     pattern = spikes((min(elements, 10**6),))
     x, parameters = on_device(np.resize(pattern, elements)), tracer.parameters
@@ -82,35 +83,11 @@ def _step(dtype: str, elements: int = TRACE) -> Program:
         after, _ = tracer.recurrence.step(parameters, state, x)
         return after
 
-    return _in_place(step, tracer.state)
-
-
-def _in_place(step: Callable[..., object], start: object) -> Program:
-    run = jax.jit(step, donate_argnums=0)
-    held = [jax.tree.map(jnp.copy, start)]
-
-    def program() -> object:
-        held[0] = run(held[0])
-        return held[0]
-
-    return program
-
-
-def _sequence(way: Method, steps: int = SEQUENCE[0], elements: int = SEQUENCE[1]) -> Program:
-    tracer, xs = KINDS[0].make(elements, "float32"), on_device(spikes((steps, elements)))
-    return lambda: tracer.scan(xs, method=way)
-
-
-def _product(size: int = INPUTS) -> Program:
-    """A step of a projection along a dense kernel."""
-    kernel = np.random.default_rng(2).standard_normal((size, size), np.float32)
-    weights, spiking = (on_device(kernel),), on_device(spikes((size,), ACTIVITY))
-    step = jax.jit(functools.partial(project, way="dense"))
-    return lambda: step(weights, spiking)
+    return in_place(step, tracer.state)
 
 
 def _stored(size: int = INPUTS) -> Program:
-    """The same along one in a hundred of the connections, stored."""
+    """A step of a projection along one in a hundred of the connections, stored."""
     synapses = LinearSynapses(
         units=size, connectivity=RandomConnectivity(probability=0.01), dtype="float32"
     )

@@ -1,4 +1,4 @@
-"""The gradient of a scan by its parameters, against the scan, and through single steps."""
+"""The gradient of a scan by its parameters, against the scan alone and against single steps."""
 
 from __future__ import annotations
 
@@ -21,14 +21,10 @@ def cases() -> Iterator[Case]:
         # Boolean input in; the series crosses memory once in each direction of time.
         counts = Counts(element_updates=updates, bytes_moved=5 * updates, flop=kind.flop * updates)
         group = f"gradient/{kind.name}/float32/{STEPS}x{ELEMENTS}"
-        for name, setup in (
-            ("forward", _forward),
-            ("scan", _gradient_of_scan),
-            ("steps", _gradient_of_steps),
-        ):
+        for name in ("forward", "scan", "steps"):
             yield Case(
                 f"{group}/{name}",
-                functools.partial(setup, kind),
+                functools.partial(_program, kind, name),
                 counts,
                 {"steps": STEPS, "elements": ELEMENTS},
                 ("tracers", "gradient", kind.name, "float32"),
@@ -55,23 +51,11 @@ def _functions(kind: Kind) -> tuple[Any, Callable[[Any], jax.Array], Callable[[A
     return tracer.parameters, scan, steps
 
 
-def _forward(kind: Kind) -> Program:
-    parameters, scan, _ = _functions(kind)
-    return functools.partial(jax.jit(scan), parameters)
-
-
-def _gradient_of_scan(kind: Kind) -> Program:
-    parameters, scan, _ = _functions(kind)
-    return _gradient(scan, parameters)
-
-
-def _gradient_of_steps(kind: Kind) -> Program:
-    parameters, _, steps = _functions(kind)
-    return _gradient(steps, parameters)
-
-
-def _gradient(series: Callable[[Any], jax.Array], parameters: Any) -> Program:
-    return functools.partial(_compiled_gradient(series), parameters)
+def _program(kind: Kind, name: str) -> Program:
+    parameters, scan, steps = _functions(kind)
+    if name == "forward":
+        return functools.partial(jax.jit(scan), parameters)
+    return functools.partial(_compiled_gradient(scan if name == "scan" else steps), parameters)
 
 
 def _compiled_gradient(series: Callable[[Any], jax.Array]) -> Any:
@@ -79,15 +63,17 @@ def _compiled_gradient(series: Callable[[Any], jax.Array]) -> Any:
 
 
 def _memory(kind: Kind, name: str) -> dict[str, float]:
-    """What waits for the backward pass, and what the program needs at its peak, over the outputs.
+    """Residuals of the backward pass and peak memory of the gradient, relative to the outputs.
 
-    What waits: floating-point numbers over time. The peak: beside inputs and outputs.
+    Residuals are the floating-point numbers over time; the peak is beside inputs and outputs.
     """
     parameters, scan, steps = _functions(kind)
     series = scan if name == "scan" else steps
     ys, pullback = jax.vjp(series, parameters)
-    kept = [leaf for leaf in jax.tree.leaves(pullback) if leaf.size >= STEPS and leaf.dtype != bool]
-    found = {"stored_over_outputs": sum(leaf.nbytes for leaf in kept) / ys.nbytes}
+    residuals = [
+        leaf for leaf in jax.tree.leaves(pullback) if leaf.size >= STEPS and leaf.dtype != bool
+    ]
+    found = {"stored_over_outputs": sum(leaf.nbytes for leaf in residuals) / ys.nbytes}
     needed = _compiled_gradient(series).lower(parameters).compile().memory_analysis()
     if needed:
         found["peak_over_outputs"] = needed.temp_size_in_bytes / ys.nbytes

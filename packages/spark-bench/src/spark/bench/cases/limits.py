@@ -1,4 +1,4 @@
-"""What this machine can do at most, through JAX: bandwidth, matrix products, dispatch."""
+"""Limits of this machine, through JAX: bandwidth, matrix products, dispatch."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from ..case import Case, Counts, Program
 
 SIZES = {"256KiB": 2**18, "8MiB": 2**23, "256MiB": 2**28}
-"""Bytes of the array that bandwidth is measured on: within the caches, and far beyond them."""
+"""Bytes of the array whose bandwidth is measured: within the caches, and far beyond them."""
 
 GEMM = 1024
 """Rows and columns of the matrices that are multiplied."""
@@ -50,12 +50,17 @@ def _copy(elements: int) -> Program:
 
 def _update(elements: int) -> Program:
     """One pass over an array that is overwritten."""
-    add = jax.jit(lambda x: x + 1, donate_argnums=0)
-    held = [jnp.ones(elements)]
+    return in_place(lambda x: x + 1, jnp.ones(elements))
 
-    def program() -> jax.Array:
-        held[0] = add(held[0])
-        return held[0]
+
+def in_place(step: Callable[..., object], start: object) -> Program:
+    """A step that overwrites its state, from call to call."""
+    run = jax.jit(step, donate_argnums=0)
+    state = [jax.tree.map(jnp.copy, start)]
+
+    def program() -> object:
+        state[0] = run(state[0])
+        return state[0]
 
     return program
 

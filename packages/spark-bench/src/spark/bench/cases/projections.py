@@ -1,4 +1,4 @@
-"""One step of a projection, densely or from event to event, on a grid of sizes and activities."""
+"""One step of a projection, dense or event by event, on a grid of sizes and activities."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import functools
 from collections.abc import Iterator
 
 import jax
-import numpy as np
 
 from spark.nn.components.synapses import Way, project
 
 from ..case import Case, Counts, Program
+from .synapses import kernel_of
 from .tracers import on_device, spikes
 
 GRID = tuple(
@@ -24,7 +24,7 @@ WAYS: tuple[Way, ...] = ("dense", "events", "auto")
 
 
 def cases() -> Iterator[Case]:
-    """Every way at every point of the grid; `auto` too, which chooses while it runs."""
+    """Every way at every point of the grid, and `auto`, which chooses at run time."""
     for size, batch, activity in GRID:
         group = f"ways/projection/{size}x{size}/batch={batch}/activity={activity:g}"
         events = round(activity * size * batch) * size
@@ -32,7 +32,7 @@ def cases() -> Iterator[Case]:
         for way in WAYS:
             yield Case(
                 f"{group}/{way}",
-                functools.partial(_run, size, batch, activity, way),
+                functools.partial(projected, size, batch, activity, way),
                 Counts(
                     element_updates=size * batch,
                     synaptic_events=events,
@@ -46,9 +46,9 @@ def cases() -> Iterator[Case]:
             )
 
 
-def _run(size: int, batch: int, activity: float, way: Way) -> Program:
-    kernel = np.random.default_rng(2).standard_normal((size, size), np.float32)
-    weights = (on_device(kernel),)
+def projected(size: int, batch: int, activity: float, way: Way) -> Program:
+    """One projection of spikes along a dense kernel."""
+    weights = (on_device(kernel_of(size)),)
     spiking = on_device(spikes((size,) if batch == 1 else (batch, size), activity))
     step = jax.jit(functools.partial(project, way=way))
     return lambda: step(weights, spiking)

@@ -1,4 +1,4 @@
-"""Synapses cut over devices by their targets: the same work on more of them, and more on more."""
+"""Synapses sharded over devices by target: strong and weak scaling."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .tracers import RATE, spikes
 DEVICES = (1, 2, 4)
 
 SIZE = 2048
-"""Inputs; and targets, of all devices together (strong) or of each (weak)."""
+"""Inputs, and targets: of all devices together (strong) or of each (weak)."""
 
 STEPS = 200
 
@@ -41,7 +41,7 @@ def cases() -> Iterator[Case]:
 
 
 def _run(targets: int, devices: int) -> Program:
-    """A whole sequence; each device has the weights and the traces of its targets."""
+    """A whole sequence; each device holds the weights and the traces of its targets."""
     mesh = Mesh(np.array(jax.devices()[:devices]), ("targets",))
     partition = Partition(mesh, targets="targets")
     synapses = TracedSynapses(units=(targets,), tau=5.0, dtype="float32")

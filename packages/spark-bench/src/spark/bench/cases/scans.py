@@ -1,4 +1,4 @@
-"""Whole sequences: every tracer class by every way to run, and against a single pass."""
+"""Whole sequences through every tracer class, in every way to run, against a single pass."""
 
 from __future__ import annotations
 
@@ -10,20 +10,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from spark.core.tracers import Method
-
 from ..case import Case, Counts, Program
-from .tracers import KINDS, Kind, on_device, spikes
+from .tracers import KINDS, Kind, on_device, scanned, spikes
 
 SIZES = ((1000, 10), (1000, 1000), (1000, 4000), (50, 10**6))
-"""Steps and elements: a few neurons, two layers, and more than the caches hold. XLA before jax 0.12
-shares the steps of the larger layer among threads in half precision."""
+"""Steps and elements: a few neurons, two layers, and more than the caches hold. Before jax 0.12,
+XLA splits the steps of the larger layer over threads in half precision."""
 
 DTYPES = ("float32", "float16", "bfloat16")
 
 
 def cases() -> Iterator[Case]:
-    """Every class x way x size x dtype; a batch; and references that no trace can beat."""
+    """Every class x way x size x dtype; a batch; and a single pass as the lower bound."""
     for kind in KINDS:
         for dtype in DTYPES:
             for steps, elements in SIZES:
@@ -39,19 +37,19 @@ def _ways(
 ) -> Iterator[Case]:
     elements = int(np.prod(shape))
     group = f"scan/{kind.name}/{dtype}/{steps}x{'x'.join(map(str, shape))}"
-    wide = jnp.dtype(dtype).itemsize
+    width = jnp.dtype(dtype).itemsize
     updates = steps * elements
     counts = Counts(
         element_updates=updates,
         # Boolean input, one output a step, and the state in and out.
-        bytes_moved=updates * (1 + wide) + 2 * kind.state_bytes(elements, dtype),
+        bytes_moved=updates * (1 + width) + 2 * kind.state_bytes(elements, dtype),
         flop=kind.flop * updates,
     )
     sizes = {"steps": steps, "elements": elements, "batch": shape[0] if len(shape) > 1 else 1}
     programs = {
         "pass": functools.partial(_pass, dtype),
-        "sequential": functools.partial(_scan, kind, dtype, "sequential"),
-        "parallel": functools.partial(_scan, kind, dtype, "parallel"),
+        "sequential": functools.partial(scanned, kind, dtype, "sequential"),
+        "parallel": functools.partial(scanned, kind, dtype, "parallel"),
         "step": functools.partial(_steps, kind, dtype),
     }
     if kind.name == "Tracer":
@@ -70,11 +68,6 @@ def _ways(
             # A step at a time costs a dispatch each, which `call/` has measured already.
             quick=quick and name != "step",
         )
-
-
-def _scan(kind: Kind, dtype: str, method: Method, steps: int, shape: tuple[int, ...]) -> Program:
-    tracer, xs = kind.make(shape, dtype), on_device(spikes((steps, *shape)))
-    return lambda: tracer.scan(xs, method=method)
 
 
 def _steps(kind: Kind, dtype: str, steps: int, shape: tuple[int, ...]) -> Program:

@@ -1,4 +1,4 @@
-"""Synapses, a whole sequence at once and step by step: every class and layout, by activity."""
+"""Whole sequences through synapses, at once and in steps: classes and layouts by activity."""
 
 from __future__ import annotations
 
@@ -9,9 +9,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import nnx
 
-from spark.core.tracers import TraceState
 from spark.nn.components.synapses import (
     DoubleTracedSynapses,
     InputSpec,
@@ -20,6 +18,7 @@ from spark.nn.components.synapses import (
 )
 
 from ..case import Case, Counts, Program
+from .stepping import loop
 from .tracers import on_device, spikes
 
 ACTIVITIES = (0.001, 0.02, 0.2, 1.0)
@@ -42,7 +41,7 @@ def _receptors(size: int) -> np.ndarray[Any, Any]:
     return np.where(np.arange(size) < 0.8 * size, 2.0, 8.0)[None].astype(np.float32)
 
 
-# Class, its time constants for a size, and traces per target; None stands for one per synapse.
+# Class, its time constants for a size, and traces per target; None means one per synapse.
 PROGRAMS: dict[str, tuple[Any, Callable[[int], dict[str, Any]], int | None]] = {
     "linear": (LinearSynapses, lambda n: {}, 0),
     "traced-shared": (TracedSynapses, lambda n: {"tau": 5.0}, 1),
@@ -124,12 +123,12 @@ def kernel_of(size: int) -> np.ndarray[Any, Any]:
     return np.random.default_rng(2).standard_normal((size, size), np.float32)
 
 
-def built(name: str, shape: tuple[int, ...], dtype: str = "float32") -> Synapses:
+def built(name: str, shape: tuple[int, ...], dtype: str = "float32") -> LinearSynapses:
     """The synapses of a program, for spikes of shape `(steps, *batch, inputs)`."""
     cls, parameters, _ = PROGRAMS[name]
     size = shape[-1]
     kernel = kernel_of(size)
-    synapses: Synapses = cls(
+    synapses: LinearSynapses = cls(
         units=(size,), dtype=dtype, kernel_initializer=kernel, **parameters(size)
     )
     synapses.build({"spikes": InputSpec((size,), batch=shape[1:-1])})
@@ -144,21 +143,7 @@ def _run(name: str, shape: tuple[int, ...], activity: float, dtype: str) -> Prog
 
 def stepped(name: str, shape: tuple[int, ...], activity: float, dtype: str) -> Program:
     """One call a step within one program, as in a network with feedback."""
-    synapses, xs = built(name, shape, dtype), on_device(spikes(shape, activity))
-    definition, state = nnx.split(synapses)
-    # A kernel that is carried would be copied where it cannot be shared.
-    moving, fixed = nnx.split_state(state, (TraceState, nnx.RngCount), ...)
-
-    @jax.jit
-    def run(moving: Any, fixed: Any, xs: jax.Array) -> jax.Array:
-        def step(moving: Any, s: jax.Array) -> tuple[Any, jax.Array]:
-            synapses = nnx.merge(definition, moving, fixed)
-            y = synapses(s).value
-            return nnx.state(synapses, (TraceState, nnx.RngCount)), y
-
-        return jax.lax.scan(step, moving, xs)[1]
-
-    return lambda: run(moving, fixed, xs)
+    return loop(built(name, shape, dtype), on_device(spikes(shape, activity)))
 
 
 def hand_written(shape: tuple[int, ...], activity: float, dtype: str) -> Program:

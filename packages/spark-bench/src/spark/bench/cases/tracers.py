@@ -13,11 +13,14 @@ from jaxtyping import Array
 from spark.core.tracers import (
     BaseTracer,
     DoubleTracer,
+    Method,
     RUTracer,
     SaturableDoubleTracer,
     SaturableTracer,
     Tracer,
 )
+
+from ..case import Program
 
 RATE = 0.02
 """Part of the elements that spike in a step, unless a case says otherwise."""
@@ -25,7 +28,7 @@ RATE = 0.02
 
 @dataclasses.dataclass(frozen=True)
 class Kind:
-    """A tracer class with parameters from the field.
+    """A tracer class with typical parameters.
 
     Attributes:
         cls: The class.
@@ -72,3 +75,12 @@ def spikes(shape: tuple[int, ...], rate: float = RATE) -> np.ndarray[Any, Any]:
 def on_device(array: Any) -> Array:
     """An array that has arrived on the device."""
     return jax.block_until_ready(jnp.asarray(array))
+
+
+def scanned(
+    kind: Kind, dtype: str, method: Method, steps: int, shape: int | tuple[int, ...]
+) -> Program:
+    """A whole sequence of spikes through a tracer."""
+    tracer = kind.make(shape, dtype)
+    xs = on_device(spikes((steps, *(shape if isinstance(shape, tuple) else (shape,)))))
+    return lambda: tracer.scan(xs, method=method)

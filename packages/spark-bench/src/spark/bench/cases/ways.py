@@ -1,4 +1,4 @@
-"""Ways to run over time on a grid of lengths and widths, for the table that `auto` goes by."""
+"""Ways to run over time on a grid of lengths and widths, for the thresholds of `auto`."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import jax
 
 from spark.core.tracers import Method
 
-from ..case import Case, Counts, Program
-from .tracers import KINDS, Kind, on_device, spikes
+from ..case import Case, Counts
+from .tracers import KINDS, Kind, on_device, scanned, spikes
 
 GRID = (
     *((steps, 1) for steps in (10, 100, 10**3, 10**5, 10**6)),
@@ -32,7 +32,7 @@ def cases() -> Iterator[Case]:
             for way in WAYS:
                 yield Case(
                     f"{group}/{way}",
-                    functools.partial(_run, kind, steps, elements, way),
+                    functools.partial(scanned, kind, "float32", way, steps, elements),
                     Counts(
                         element_updates=updates,
                         bytes_moved=5 * updates,
@@ -46,13 +46,8 @@ def cases() -> Iterator[Case]:
                 )
 
 
-def _run(kind: Kind, steps: int, elements: int, way: Method) -> Program:
-    tracer, xs = kind.make(elements, "float32"), on_device(spikes((steps, elements)))
-    return lambda: tracer.scan(xs, method=way)
-
-
 def _memory(kind: Kind, steps: int, elements: int, way: Method) -> dict[str, float]:
-    """What the compiled program needs beside its inputs and outputs."""
+    """Memory that the compiled program needs beside its inputs and outputs."""
     tracer, xs = kind.make(elements, "float32"), on_device(spikes((steps, elements)))
     scan = jax.jit(functools.partial(tracer.recurrence.scan, method=way))
     needed = scan.lower(tracer.parameters, tracer.state, xs).compile().memory_analysis()

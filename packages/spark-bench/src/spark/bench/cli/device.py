@@ -1,4 +1,4 @@
-"""The command `device`: what an accelerator is asked first, in one go and one file."""
+"""The command `device`: first measurements and tests of an accelerator, in one file."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .frame import ExitCode, Suite, Where, app, guarded, out, require_file
 from .measure import finish, measure
 
 CASES = ["device", "limits", "ways/*/1000x*", "ways/*/100000x*"]
-"""What is measured, in this order; a million steps one by one take some ten seconds on a GPU."""
+"""Measured in this order; without the million steps, which take some ten seconds on a GPU."""
 
 
 @app.command()
@@ -34,9 +34,9 @@ def device(
     workers: Annotated[
         int, typer.Option(min=0, help="Processes that share the tests, by pytest-xdist.")
     ] = 0,
-    log: Annotated[Path | None, typer.Option(help="Write what the tests say there.")] = None,
+    log: Annotated[Path | None, typer.Option(help="Write the output of the tests there.")] = None,
 ) -> None:
-    """Measure what decides on an accelerator, and run tests there for half of the time or more.
+    """Take the first measurements of an accelerator, and run tests for half of the time or more.
 
     Limits of the device; a trace of 4 x 10^8 elements beside a copy; a long sequence step by step
     and in parallel; a projection densely and along stored connections; the ways to run over their
@@ -46,8 +46,8 @@ def device(
     Example: `spark-bench device --backend gpu --json gpu.json --tests packages/spark-core-tracers`
     """
     from .. import records
+    from ..backends import use
     from ..device import run_tests
-    from ..processes import use
     from ..registry import select
 
     # The tests, in other processes, take memory of the same device.
@@ -60,7 +60,7 @@ def device(
         json.unlink(missing_ok=True)
         chosen = [select(patterns=[pattern]) for pattern in case or CASES]
         cases = list({each.name: each for part in chosen for each in part}.values())
-    # In this process: the start of a device takes longer than most of what is measured on it.
+    # In this process: the start of a device takes longer than most measurements.
     until = start + 30 * minutes if tests else end
     outcome = measure(cases, Suite.quick, backend, json, rounds=3, processes=0, until=until)
     if tests:

@@ -1,4 +1,4 @@
-"""What all commands share: the app, its options and exit codes, and how it says what went wrong."""
+"""The frame of all commands: the app, its options and exit codes, errors and tables."""
 
 from __future__ import annotations
 
@@ -7,17 +7,22 @@ import enum
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
 
 from ..__about__ import __version__
 
+if TYPE_CHECKING:
+    from .. import summaries
+
 
 class ExitCode(enum.IntEnum):
-    """What the command's exit code says."""
+    """Exit codes of the command."""
 
     OK = 0
     FAILED = 1
@@ -27,14 +32,14 @@ class ExitCode(enum.IntEnum):
 
 
 class Suite(enum.StrEnum):
-    """Which cases, and how often."""
+    """Cases, and how often they are timed."""
 
     quick = "quick"
     full = "full"
 
 
 class Backend(enum.StrEnum):
-    """Where to run."""
+    """Backends of JAX."""
 
     cpu = "cpu"
     gpu = "gpu"
@@ -45,8 +50,8 @@ app = typer.Typer(
     help=(
         "How fast and how exact synaptic traces are on this machine, and against other "
         "libraries.\n\nExit codes: 0 done; 1 a comparison or a conformance check failed; "
-        "2 wrong usage; 3 some of the work could not be done, the rest was; 130 interrupted, what "
-        "was measured is kept."
+        "2 wrong usage; 3 some of the work failed, the rest is done; 130 interrupted, the "
+        "results so far are kept."
     ),
     no_args_is_help=True,
     add_completion=False,
@@ -70,14 +75,14 @@ Json = Annotated[
 ]
 Where = Annotated[
     Backend | None,
-    typer.Option("--backend", help="Where to run; by default what JAX takes by itself."),
+    typer.Option("--backend", help="Backend of JAX; by default its own choice."),
 ]
 Resume = Annotated[
-    bool, typer.Option("--resume", help="Keep what the file of --json holds; do the rest.")
+    bool, typer.Option("--resume", help="Keep the results in the file of --json; do the rest.")
 ]
 Peers = Annotated[
     list[str] | None,
-    typer.Option("--peer", help="Adapter to take; may be given several times. Default: all."),
+    typer.Option("--peer", help="Adapter to use; may be given several times. Default: all."),
 ]
 Pythons = Annotated[
     list[str] | None,
@@ -87,33 +92,44 @@ Pythons = Annotated[
 
 @contextlib.contextmanager
 def guarded(json: Path | None = None) -> Iterator[None]:
-    """Say what was wrong with what was asked for, or that it was interrupted, and exit.
+    """Report wrong usage or an interrupt, and exit.
 
     Args:
-        json: File that what was measured is kept in.
+        json: File that keeps the results.
     """
     try:
         yield
     except ValueError as error:
-        # Mistakes in what was asked for are `ValueError`s of the package.
+        # The package raises `ValueError` for wrong usage.
         err.print(f"[red]Error:[/red] {error}")
         raise typer.Exit(ExitCode.USAGE) from None
     except KeyboardInterrupt:
-        kept = f"; {json} holds what was measured" if json is not None and json.exists() else ""
+        kept = f"; {json} holds the results so far" if json is not None and json.exists() else ""
         err.print(f"[yellow]Interrupted{kept}.[/yellow]")
         raise typer.Exit(ExitCode.INTERRUPTED) from None
 
 
 def require_file(json: Path | None, resume: bool) -> None:
-    """Refuse a file that could not be written, or to go on without one.
+    """Check the options `--json` and `--resume`.
 
     Raises:
-        ValueError: If so.
+        ValueError: If the folder of the file is missing, or there is no file to resume.
     """
     if json is not None and not json.absolute().parent.is_dir():
         raise ValueError(f"there is no folder {json.absolute().parent} for --json.")
     if resume and json is None:
         raise ValueError("--resume needs --json, the file to go on with.")
+
+
+_STYLES = {"good": "green", "bad": "red", "worst": "bold red", "dim": "dim"}
+
+
+def show(table: summaries.Table) -> None:
+    """Print a table, in colours."""
+    shown = Table(*table.columns, title=table.title)
+    for row in table.rows:
+        shown.add_row(*[Text(text, _STYLES.get(mark, "")) for text, mark in row])
+    out.print(shown)
 
 
 def progress() -> Progress:

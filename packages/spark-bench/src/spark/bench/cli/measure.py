@@ -23,6 +23,7 @@ from .frame import (
     out,
     progress,
     require_file,
+    show,
 )
 
 if TYPE_CHECKING:
@@ -36,16 +37,16 @@ def list_cases(
     case: Patterns = None,
     dtype: Dtypes = None,
 ) -> None:
-    """List cases, with what one call of each counts.
+    """List cases, with the work of one call of each.
 
     Example: `spark-bench list --case 'scan/RUTracer/*'`
     """
+    from .. import summaries
     from ..registry import select
-    from ..tables import case_table
 
     with guarded():
         cases = select(suite.value, case or [], dtype or [])
-    out.print(case_table(cases))
+    show(summaries.cases(cases))
     out.print(f"{len(cases)} cases")
 
 
@@ -76,8 +77,8 @@ def run(
 
     Example: `spark-bench run --suite quick --json out.json`
     """
+    from .. import summaries
     from ..registry import select
-    from ..tables import limit_table, record_table
 
     with guarded():
         cases = select(suite.value, case or [], dtype or [])
@@ -85,22 +86,22 @@ def run(
             cases = list({each.name: each for each in select(patterns=["limits"]) + cases}.values())
     outcome = measure(cases, suite, backend, json, resume, rounds, processes)
     if limits:
-        out.print(limit_table(outcome.records))
-    out.print(record_table(outcome.records))
+        show(summaries.rates(outcome.records.values()))
+    show(summaries.times(outcome.records.values()).without("peak bytes"))
     finish(outcome)
 
 
 @app.command()
 def limits(backend: Where = None, json: Json = None) -> None:
-    """Measure what this machine can do, through JAX: bandwidth, matrix products, dispatch.
+    """Measure the limits of this machine through JAX: bandwidth, matrix products, dispatch.
 
     Example: `spark-bench limits --json limits.json`
     """
+    from .. import summaries
     from ..registry import select
-    from ..tables import limit_table
 
     outcome = measure(select(patterns=["limits"]), Suite.quick, backend, json)
-    out.print(limit_table(outcome.records))
+    show(summaries.rates(outcome.records.values()))
     finish(outcome)
 
 
@@ -109,24 +110,24 @@ def choose(
     backend: Where = None,
     json: Json = None,
     results: Annotated[
-        Path | None, typer.Option("--from", help="Take these results instead of measuring.")
+        Path | None, typer.Option("--from", help="Read these results instead of measuring.")
     ] = None,
     resume: Resume = False,
 ) -> None:
     """Measure the ways to run over a grid, and print which wins where on this device.
 
-    Exits with 1 if what `method="auto"` picks takes more than 1.3 times as long as the best way
-    somewhere on the grid. Results of another device are judged by what it picks there. The
+    Exits with 1 if the choice of `method="auto"` takes more than 1.3 times as long as the best way
+    somewhere on the grid. Results of another device are judged by its choice there. The
     thresholds printed go into `spark.core.tracers.ways`.
 
     Example: `spark-bench choose --backend gpu --json ways.json`
     """
-    from ..processes import use
+    from .. import summaries
+    from ..backends import use
     from ..records import read
     from ..registry import select
-    from ..tables import choice_table
 
-    # What `auto` goes by where the results do not say what they were measured on.
+    # `auto` goes by it where the results do not name their device.
     use(backend and backend.value)
     failed = None
     if results is None:
@@ -149,7 +150,7 @@ def choose(
         measured = choices(found.values(), picks)
         if not measured:
             raise ValueError("no way to run was measured; their cases have the tag 'ways'.")
-    out.print(choice_table(measured))
+    show(summaries.choices(measured))
     furthest = max(measured, key=lambda choice: choice.over_best)
     out.print(f"auto takes at most {furthest.over_best:.2f} times as long as the best way,")
     out.print(f"at {furthest.name}.")
@@ -171,17 +172,17 @@ def measure(
     processes: int | None = None,
     until: float = math.inf,
 ) -> Outcome:
-    """Run cases behind a progress bar; an interrupt keeps what was written.
+    """Run cases with a progress bar; after an interrupt the file keeps the results so far.
 
     Args:
-        cases: What to measure.
-        suite: How often, where `rounds` and `processes` do not say so.
-        backend: Where to run.
-        json: Where to write.
-        resume: Whether to keep what the file holds.
+        cases: Cases to measure.
+        suite: Protocol, but for `rounds` and `processes`.
+        backend: Backend of JAX.
+        json: File to write.
+        resume: Whether to keep the results in the file.
         rounds: Values per case and process.
         processes: Processes per case; 0 measures in this one.
-        until: Begin no group after this time, by `time.monotonic`; what is left out is said.
+        until: Begin no group after this time, by `time.monotonic`; its cases are skipped.
     """
     from ..registry import groups
     from ..run import PROTOCOLS, Plan
@@ -196,14 +197,14 @@ def measure(
         require_file(json, resume)
         task = bar.add_task("", total=max(1, times) * len(groups(cases)))
 
-        def show(group: str, process: int) -> None:
+        def advance(group: str, process: int) -> None:
             bar.update(task, description=group, advance=1)
 
-        return run_cases(cases, plan, show, until)
+        return run_cases(cases, plan, advance, until)
 
 
 def finish(outcome: Outcome) -> None:
-    """Say what was left out, and exit with 3 if something failed."""
+    """Report skipped and failed cases, and exit with 3 if one failed."""
     for name, why in outcome.skipped.items():
         err.print(f"[yellow]{name} is skipped:[/yellow] {why}", markup=True, highlight=False)
     for group, why in outcome.failures.items():

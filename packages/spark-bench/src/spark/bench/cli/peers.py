@@ -1,4 +1,4 @@
-"""Commands on implementations, ours and others': `conform` and `peers`."""
+"""Commands on implementations, ours and those of others: `conform` and `peers`."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from .frame import (
     app,
     err,
     guarded,
-    out,
     progress,
     require_file,
+    show,
 )
 
 if TYPE_CHECKING:
-    from ..peers.process import PeerProcess
+    from ..peers.peer import PeerProcess
 
 
 @app.command()
@@ -49,11 +49,11 @@ def conform(
 
     Example: `spark-bench conform --adapter mine.py`
     """
+    from .. import summaries
     from ..conform.facts import facts
     from ..conform.suite import Conformance, check
     from ..environment import environment as here
     from ..peers.contest import OURS, start
-    from ..tables import conformance_table
 
     names = peer or ([] if adapter else None)
     done = []
@@ -66,15 +66,16 @@ def conform(
         found, missing = start(left, open_peer, stack)
         task = bar.add_task("", total=len(found) * len(facts()))
 
-        def show(implementation: str, fact: str) -> None:
+        def advance(implementation: str, fact: str) -> None:
             bar.update(task, description=f"{implementation}: {fact}", advance=1)
 
         table = Conformance(environment=here(), implementations=done, missing=missing)
         for each in found:
-            table.implementations.append(check(each, facts(), functools.partial(show, each.name)))
+            on_fact = functools.partial(advance, each.name)
+            table.implementations.append(check(each, facts(), on_fact))
             if json is not None:
                 table.write(json)
-    out.print(conformance_table(table))
+    show(summaries.conformance(table.implementations))
     _report_missing(missing)
     own = {OURS, *[path.stem for path in adapter or []]}
     failed = {each.name for each in table.implementations if each.failed}
@@ -86,26 +87,26 @@ def conform(
 def peers(
     peer: Peers = None,
     python: Pythons = None,
-    suite: Annotated[Suite, typer.Option(help="Which work.")] = Suite.quick,
+    suite: Annotated[Suite, typer.Option(help="Work to do.")] = Suite.quick,
     job: Annotated[
-        list[str] | None, typer.Option(help="Name of the work with * and ?, whatever its suite.")
+        list[str] | None, typer.Option(help="Name of the work with * and ?, of any suite.")
     ] = None,
     rounds: Annotated[int, typer.Option(min=1, help="Turns of each peer.")] = 5,
     json: Json = None,
     resume: Resume = False,
 ) -> None:
-    """Give other libraries the same work: outputs are compared first, then times, in turns.
+    """Give other libraries the same work: compare outputs first, then times, in turns.
 
     Each peer runs in a process, with the Python of an environment of its own if `--python` names
-    one: `nox -s peers` makes them. What is missing or broken is reported and skipped.
+    one: `nox -s peers` makes them. A peer that is missing or broken is reported and skipped.
 
     Example: `spark-bench peers --python brainpy=envs/brainpy/bin/python --json peers.json`
     """
+    from .. import summaries
     from ..environment import environment as here
     from ..peers.contest import OURS, contest, start
     from ..peers.jobs import select_jobs
     from ..records import as_record, load, write
-    from ..tables import contest_table
 
     with guarded(json), contextlib.ExitStack() as stack, progress() as bar:
         require_file(json, resume)
@@ -120,15 +121,15 @@ def peers(
             if any(name.startswith(f"peers/{each.name}/") for name in done):
                 continue
 
-            def show(name: str, job: str = each.name) -> None:
+            def advance(name: str, job: str = each.name) -> None:
                 bar.update(task, description=f"{job}: {name}", advance=1)
 
-            entries += contest(each, found, rounds, 0.1, here(), show)
+            entries += contest(each, found, rounds, 0.1, here(), advance)
             fresh = [entry.benchmark for entry in entries if entry.benchmark is not None]
             done |= {benchmark.get_name(): benchmark for benchmark in fresh}
             if json is not None and done:
                 write(json, done.values())
-    out.print(contest_table({name: as_record(each) for name, each in done.items()}))
+    show(summaries.peers(map(as_record, done.values())).without("library"))
     failed = {f"{e.peer} at {e.job}": e.failure for e in entries if e.failure is not None}
     _report_missing(missing | failed)
 
@@ -136,8 +137,8 @@ def peers(
 def _peers(
     names: list[str] | None, python: list[str] | None, adapters: list[Path] | None
 ) -> tuple[list[str], Callable[[str], PeerProcess]]:
-    """Which peers to start, and how to start each."""
-    from ..peers.process import PeerProcess, adapter_of, known
+    """Names of the peers to start, and a function that starts one."""
+    from ..peers.peer import PeerProcess, adapter_of, known
 
     pythons: dict[str, str] = {}
     for each in python or []:

@@ -1,4 +1,4 @@
-"""Commands on results: `compare`, `report`; and `environment`, what they are read with."""
+"""Commands on results: `compare`, `report`; and `environment`, recorded beside them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from .frame import ExitCode, app, err, guarded, out
+from .frame import ExitCode, app, err, guarded, out, show
 
 
 @app.command()
@@ -18,7 +18,7 @@ def compare(
     fail_above: Annotated[
         float | None,
         typer.Option(
-            help="Exit with 1 if a case takes more than so many times as long, and the interval "
+            help="Exit with 1 if a case takes more than this many times as long, and the interval "
             "lies above 1."
         ),
     ] = None,
@@ -27,13 +27,13 @@ def compare(
 
     Example: `spark-bench compare old.json new.json --fail-above 1.2`
     """
+    from .. import summaries
     from ..compare import compare as compare_records
     from ..records import read
-    from ..tables import ratio_table
 
     with guarded():
         ratios = compare_records(read(new), read(old))
-    out.print(ratio_table(ratios, fail_above))
+    show(summaries.ratios(ratios, fail_above))
     if fail_above is None:
         return
     above = [name for name, found in ratios.items() if found.exceeds(fail_above)]
@@ -49,7 +49,7 @@ def report(
         "report"
     ),
     conformance: Annotated[
-        Path | None, typer.Option(help="A table of `conform --json` to show beside them.")
+        Path | None, typer.Option(help="File of `conform --json` to show beside them.")
     ] = None,
 ) -> None:
     """Write one self-contained HTML page with plots, and each figure as PNG and SVG.
@@ -71,15 +71,15 @@ def report(
 def environment(
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Print what is recorded beside every number: machine, device, versions, revision.
+    """Print the environment recorded beside every number: machine, device, versions, revision.
 
     Example: `spark-bench environment --json`
     """
+    from .. import summaries
     from ..environment import environment as here
-    from ..tables import environment_table
 
     found = here()
     if json:
         print(json_module.dumps(found, indent=2))
     else:
-        out.print(environment_table(found))
+        show(summaries.environment([found]))

@@ -1,4 +1,4 @@
-"""The facts: inputs, parameters, and what has to come out, from the references in float64."""
+"""The facts: inputs, parameters, and expected outputs, from the references in float64."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from . import references
 from .references import Series
 
 Compute: TypeAlias = Callable[[str, Mapping[str, Series], Mapping[str, Any]], Series]
-"""What an implementation does: kind of work, inputs and parameters to values after every step."""
+"""An implementation: from kind of work, inputs and parameters to values after every step."""
 
 SINGLE = 1e-5
 """Tolerance of single precision, relative to the largest value: some 100 roundings of 6e-8."""
 
 RATIOS = (1.0, 20.0, 100.0, 1000.0, 5000.0, 20_000.0)
-"""Time constants over dt that the law is checked at."""
+"""Time constants over dt at which the mean trace is checked."""
 
 HALF_LAW = {"float32": 1e-5, "float16": 2e-3, "bfloat16": 1e-2}
 """Largest error of the mean trace, per storage dtype."""
@@ -26,13 +26,13 @@ HALF_LAW = {"float32": 1e-5, "float16": 2e-3, "bfloat16": 1e-2}
 
 @dataclasses.dataclass(frozen=True)
 class Fact:
-    """Something that follows from the equations.
+    """A fact that follows from the equations.
 
     Attributes:
-        name: What it is.
-        kind: The work of an implementation that it is about.
+        name: Name of the fact.
+        kind: Kind of work that it checks.
         tolerance: Largest error, relative to the largest value expected.
-        errors: From an implementation to its errors, at one or more settings.
+        errors: From an implementation to its errors, at one setting or more.
     """
 
     name: str
@@ -69,6 +69,7 @@ def facts() -> list[Fact]:
 
 _MIXED = {"R_tau": 200.0, "U_tau": 80.0, "scale_U": 0.3}
 _SHORT = {"R_tau": 300.0, "U_tau": 10.0, "scale_U": 0.5}
+_STEPS = {"tau": 5.0, "dt": 1.0, "dtype": "float32", "keep": "every"}
 _REFERENCES: Mapping[str, Callable[..., Series]] = {
     "exponential": references.exponential,
     "saturable": references.saturable,
@@ -77,7 +78,7 @@ _REFERENCES: Mapping[str, Callable[..., Series]] = {
 }
 
 
-def error(found: Series, expected: Series) -> float:
+def largest_error(found: Series, expected: Series) -> float:
     """Largest difference, relative to the largest value; infinite where NaN or misshapen."""
     if found.shape != expected.shape:
         return float("inf")
@@ -107,7 +108,7 @@ def _run(
 
 
 def _same(name: str, kind: str, xs: Series, parameters: Mapping[str, float]) -> Fact:
-    """Values after every step are those of the reference."""
+    """Values after every step equal the reference."""
     return _many(name, kind, lambda: iter([xs]), parameters)
 
 
@@ -118,7 +119,9 @@ def _many(
 
     def errors(compute: Compute) -> Iterator[float]:
         for xs in inputs():
-            yield error(_run(compute, kind, xs, parameters), _REFERENCES[kind](xs, **parameters))
+            yield largest_error(
+                _run(compute, kind, xs, parameters), _REFERENCES[kind](xs, **parameters)
+            )
 
     return Fact(name, kind, SINGLE, errors)
 
@@ -133,7 +136,7 @@ def _refined(name: str, kind: str, parameters: Mapping[str, float]) -> Fact:
         fine[1::2] = xs
         coarse = _run(compute, kind, xs, parameters)
         halved = _run(compute, kind, fine, parameters, dt=0.5)
-        yield error(halved[1::2], coarse)
+        yield largest_error(halved[1::2], coarse)
 
     return Fact(name, kind, SINGLE, errors)
 
@@ -146,13 +149,13 @@ def _law(dtype: str) -> Fact:
         for tau in RATIOS:
             expected = references.exponential(xs, tau).mean()
             found = _run(compute, "exponential", xs, {"tau": tau}, dtype=dtype).mean()
-            yield error(np.asarray(found), np.asarray(expected))
+            yield largest_error(np.asarray(found), np.asarray(expected))
 
     return Fact(f"tau/dt 1 to 20 000, {dtype}", "exponential", HALF_LAW[dtype], errors)
 
 
 def _pairs() -> Iterator[Series]:
-    """Two spikes at several intervals, each from rest: one element an interval."""
+    """Two spikes at several intervals, each from rest: one element per interval."""
     intervals = (1, 10, 50, 200, 500)
     xs = np.zeros((502, len(intervals)), bool)
     xs[0] = True
@@ -161,7 +164,7 @@ def _pairs() -> Iterator[Series]:
 
 
 def _recovery() -> Series:
-    """Ten spikes at 50 Hz, then one after a while: one element a while."""
+    """Ten spikes at 50 Hz, then one after a wait: one element per wait."""
     waits = (20, 100, 300, 1000)
     xs = np.zeros((1200, len(waits)), bool)
     xs[:200:20] = True
@@ -170,7 +173,7 @@ def _recovery() -> Series:
 
 
 def _rates() -> Iterator[Series]:
-    """Regular trains of 5 to 100 Hz for two seconds: one element a rate."""
+    """Regular trains of 5 to 100 Hz for two seconds: one element per rate."""
     intervals = (200, 100, 50, 20, 10)
     xs = np.zeros((2000, len(intervals)), bool)
     for element, interval in enumerate(intervals):
@@ -182,19 +185,18 @@ def _current(compute: Compute) -> Iterator[float]:
     rng = np.random.default_rng(0)
     kernel = rng.standard_normal((20, 30)).astype(np.float32)
     spikes = rng.random((200, 30)) < 0.1
-    parameters = {"tau": 5.0, "dt": 1.0, "dtype": "float32", "keep": "every"}
-    found = compute("current", {"spikes": spikes, "kernel": kernel}, parameters)
-    yield error(found, references.current(spikes, kernel, 5.0))
+    found = compute("current", {"spikes": spikes, "kernel": kernel}, _STEPS)
+    yield largest_error(found, references.current(spikes, kernel, 5.0))
 
 
 def _sparse(compute: Compute) -> Iterator[float]:
-    """Rows of one length; then of many, an empty one and a double connection among them."""
+    """Rows of one length; then of several lengths, with an empty row and a double connection."""
     rng = np.random.default_rng(1)
     spikes = rng.random((200, 30)) < 0.1
     even = np.repeat(np.arange(30), 4)
     uneven = np.sort(rng.integers(1, 30, 100))
     uneven[-2:] = uneven[-1]
-    parameters = {"targets": 20, "tau": 5.0, "dt": 1.0, "dtype": "float32", "keep": "every"}
+    parameters = {**_STEPS, "targets": 20}
     for pre in (even, uneven):
         post = rng.integers(0, 20, len(pre))
         post[-2:] = post[-1]
@@ -202,7 +204,9 @@ def _sparse(compute: Compute) -> Iterator[float]:
         pre, post = pre.astype(np.int32), post.astype(np.int32)
         inputs = {"spikes": spikes, "pre": pre, "post": post, "weights": weights}
         found = compute("sparse", inputs, parameters)
-        yield error(found, references.sparse(spikes, pre, post, weights, targets=20, tau=5.0))
+        yield largest_error(
+            found, references.sparse(spikes, pre, post, weights, targets=20, tau=5.0)
+        )
 
 
 def _delayed(compute: Compute) -> Iterator[float]:
@@ -210,16 +214,15 @@ def _delayed(compute: Compute) -> Iterator[float]:
     kernel = rng.standard_normal((20, 30)).astype(np.float32)
     delays = rng.integers(0, 12, (20, 30)).astype(np.float32)
     spikes = rng.random((200, 30)) < 0.1
-    parameters = {"tau": 5.0, "dt": 1.0, "dtype": "float32", "keep": "every"}
     inputs = {"spikes": spikes, "kernel": kernel, "delays": delays}
-    found = compute("delayed", inputs, parameters)
-    yield error(found, references.delayed(spikes, kernel, delays, 5.0))
+    found = compute("delayed", inputs, _STEPS)
+    yield largest_error(found, references.delayed(spikes, kernel, delays, 5.0))
 
 
 def _plastic(compute: Compute) -> Iterator[float]:
     rng = np.random.default_rng(3)
     kernel = rng.standard_normal((20, 30)).astype(np.float32)
     spikes = rng.random((500, 30)) < 0.05
-    parameters = {**_MIXED, "tau": 5.0, "dt": 1.0, "dtype": "float32", "keep": "every"}
+    parameters = {**_MIXED, **_STEPS}
     found = compute("plastic", {"spikes": spikes, "kernel": kernel}, parameters)
-    yield error(found, references.plastic(spikes, kernel, **_MIXED, tau=5.0))
+    yield largest_error(found, references.plastic(spikes, kernel, **_MIXED, tau=5.0))

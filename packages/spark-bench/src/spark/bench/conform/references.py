@@ -1,4 +1,4 @@
-"""What the equations come to, in float64 and plain NumPy, one step at a time.
+"""References: the equations in float64 and plain NumPy, one step at a time.
 
 Written from the equations, not from the code that is checked. A step covers `(t, t + dt]`, and its
 input is an impulse at the end of it.
@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 Series: TypeAlias = np.ndarray[Any, Any]
-"""Time first."""
+"""Values over time, time first."""
 
 
 def exponential(
@@ -58,7 +58,7 @@ def double(xs: Series, tau_1: float, tau_2: float, dt: float = 1.0) -> Series:
 
 
 def plasticity(xs: Series, R_tau: float, U_tau: float, scale_U: float, dt: float = 1.0) -> Series:
-    """What each input releases; 0 where there is none.
+    """The release of each input; 0 where there is none.
 
     `dU/dt = -U/U_tau`, `dR/dt = (1 - R)/R_tau`; at an input `U += scale_U (1 - U) x`, then `U R x`
     is released, then `R -= U R x`.
@@ -86,7 +86,7 @@ def sparse(
     tau: float,
     dt: float = 1.0,
 ) -> Series:
-    """The trace of what connections pass on, given one by one."""
+    """The trace of spikes through connections that are listed."""
     drive = np.zeros((len(spikes), targets))
     for t, spiking in enumerate(spikes):
         on = spiking[pre]
@@ -98,8 +98,9 @@ def delayed(spikes: Series, kernel: Series, delays: Series, tau: float, dt: floa
     """The trace of a product in which each spike reaches each target after a delay of its own."""
     drive = np.zeros((len(spikes), len(kernel)))
     for target, row in enumerate(np.rint(delays / dt).astype(int)):
-        for each, late in enumerate(row):
-            drive[late:, target] += kernel[target, each] * spikes[: len(spikes) - late, each]
+        for source, delay in enumerate(row):
+            spiking = spikes[: len(spikes) - delay, source]
+            drive[delay:, target] += kernel[target, source] * spiking
     return exponential(drive, tau, dt)
 
 
@@ -112,7 +113,7 @@ def plastic(
     tau: float,
     dt: float = 1.0,
 ) -> Series:
-    """The trace of the product of a kernel and what the inputs release."""
+    """The trace of the product of a kernel and the release of the inputs."""
     released = plasticity(spikes, R_tau, U_tau, scale_U, dt)
     return current(released, kernel, tau, dt)
 

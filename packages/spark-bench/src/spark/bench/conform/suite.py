@@ -1,4 +1,4 @@
-"""The suite: every implementation by every fact, and what came of it."""
+"""Conformance: verdicts of implementations by facts."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .references import Series
 
 
 class Implementation(Protocol):
-    """What can be checked."""
+    """An implementation to check."""
 
     name: str
     title: str
@@ -29,10 +29,10 @@ class Implementation(Protocol):
 
 
 class Verdict(BaseModel):
-    """What an implementation came to at a fact.
+    """The verdict on an implementation at a fact.
 
     Attributes:
-        outcome: Whether it holds, fails, cannot be asked or broke.
+        outcome: Whether the fact holds, fails, is not offered, or the implementation is broken.
         error: Largest error, relative to the largest value; None where there is none.
         tolerance: Largest error that holds.
         reason: Why it broke, or None.
@@ -45,7 +45,7 @@ class Verdict(BaseModel):
 
 
 class Checked(BaseModel):
-    """An implementation with its verdicts, by name of the fact."""
+    """An implementation, with verdicts by name of the fact."""
 
     name: str
     title: str
@@ -60,12 +60,12 @@ class Checked(BaseModel):
 
 
 class Conformance(BaseModel):
-    """A table of implementations by facts, and where it was made.
+    """Verdicts of several implementations, and the environment.
 
     Attributes:
         environment: Machine, versions, date.
         implementations: In the order in which they were checked.
-        missing: Why others could not be checked, by name.
+        missing: Why an implementation could not be checked, by name.
     """
 
     environment: dict[str, str | int | float]
@@ -73,7 +73,7 @@ class Conformance(BaseModel):
     missing: dict[str, str] = {}
 
     def write(self, path: Path) -> None:
-        """Write it as JSON, in one go: the file is whole at any moment."""
+        """Write it as JSON, in one go: the file is complete at any moment."""
         part = path.with_name(path.name + ".part")
         part.write_text(self.model_dump_json(indent=2) + "\n")
         part.replace(path)
@@ -83,7 +83,7 @@ class Conformance(BaseModel):
         """Read it back.
 
         Raises:
-            ValueError: If the file is missing, or no table of conformance.
+            ValueError: If the file is missing, or holds something else.
         """
         try:
             return cls.model_validate_json(path.read_text())

@@ -5,21 +5,22 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 import pyperf
 
 from .. import records
-from ..case import Case
+from ..case import Description
+from ..conform.facts import largest_error
 from ..environment import Environment
+from ..pipe import ProcessError
 from ..timing import Timing
 from .jobs import Job
-from .process import PeerError, PeerProcess
+from .peer import PeerProcess
 
 AGREEMENT = 1e-3
-"""Largest error, relative to the largest value, at which outputs count as the same: float32 sums of
-a few thousand terms differ by some 1e-5; another convention differs by far more."""
+"""Largest error, relative to the largest value, of outputs that agree: float32 sums of a few
+thousand terms differ by some 1e-5; another convention differs by far more."""
 
 OURS = "spark"
 
@@ -44,16 +45,8 @@ class Entry:
 
     @property
     def agrees(self) -> bool:
-        """Whether it computes what was asked for."""
+        """Whether its output is that of the reference."""
         return self.error is not None and self.error <= AGREEMENT
-
-
-def largest_error(found: np.ndarray[Any, Any], expected: np.ndarray[Any, Any]) -> float:
-    """Largest difference, relative to the largest value; infinite where shapes differ or NaN."""
-    if found.shape != expected.shape:
-        return float("inf")
-    error = np.max(np.abs(found - expected)) / np.max(np.abs(expected))
-    return float(error) if np.isfinite(error) else float("inf")
 
 
 def start(
@@ -63,8 +56,8 @@ def start(
     peers, missing = [], {}
     for name in names:
         try:
-            peers.append(stack.enter_context(open_peer(name)))
-        except PeerError as error:
+            peers.append(stack.enter_context(contextlib.closing(open_peer(name))))
+        except ProcessError as error:
             missing[name] = str(error)
     return peers, missing
 
@@ -77,12 +70,12 @@ def contest(
     environment: Environment,
     on_peer: Callable[[str], None] = lambda name: None,
 ) -> list[Entry]:
-    """Let peers do one job.
+    """Have peers do one job in turns.
 
     Args:
         job: The work.
-        peers: Who; those that do not have its kind are left out.
-        rounds: Times that each takes its turn.
+        peers: The peers; those without its kind of work are left out.
+        rounds: Number of turns of each.
         shortest: Least duration of a turn, s.
         environment: Recorded beside the times.
         on_peer: Called with each name before its work is prepared.
@@ -103,7 +96,7 @@ def contest(
             entry.error = largest_error(peer.output(), expected)
             loops[peer.name] = max(1, int(np.ceil(shortest / max(peer.run(), 1e-9))))
             ready.append(peer)
-        except PeerError as error:
+        except ProcessError as error:
             entry.failure = str(error)
 
     values: dict[str, list[float]] = {peer.name: [] for peer in ready}
@@ -111,7 +104,7 @@ def contest(
         for peer in list(ready):
             try:
                 values[peer.name].append(peer.run(loops[peer.name]) / loops[peer.name])
-            except PeerError as error:
+            except ProcessError as error:
                 entries[peer.name].failure = str(error)
                 ready.remove(peer)
     for peer in ready:
@@ -124,21 +117,17 @@ def contest(
             first_call=first_calls[peer.name],
             compile=0.0,
         )
+        description = Description(
+            timing.name,
+            job.counts,
+            job.sizes,
+            tags=("peers", job.kind, peer.name),
+            group=f"peers/{job.name}",
+            reference=peer.name == OURS,
+        )
         about = environment | _about(peer, entry)
-        entry.benchmark = records.as_benchmark(_case(job, peer.name), [(timing, about)], "peers")
+        entry.benchmark = records.as_benchmark(description, [(timing, about)], "peers")
     return list(entries.values())
-
-
-def _case(job: Job, peer: str) -> Case:
-    return Case(
-        f"peers/{job.name}/{peer}",
-        setup=lambda: None,  # type: ignore[arg-type, return-value]
-        counts=job.counts,
-        sizes=job.sizes,
-        tags=("peers", job.kind, peer),
-        group=f"peers/{job.name}",
-        reference=peer == OURS,
-    )
 
 
 def _about(peer: PeerProcess, entry: Entry) -> Environment:

@@ -18,22 +18,22 @@ RATE = 0.02
 """Part of the inputs that spike in a step."""
 
 SPARSE_RATE = 0.01
-"""The same, where few connections are."""
+"""The same, along sparse connections."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-    """A piece of work with inputs, parameters, and what it has to come to.
+    """A piece of work with inputs, parameters and reference.
 
     Attributes:
         name: Unique; parts are separated by slashes.
-        kind: Which function of an adapter does it.
+        kind: Name of the function of an adapter.
         steps: Number of steps.
         make: Makes the inputs, from a random generator.
         parameters: Keyword arguments of the function.
-        reference: From the inputs, what has to come out, in float64.
-        counts: What the work counts.
-        sizes: What a reader wants on an axis.
+        reference: From inputs to the expected output, in float64.
+        counts: Counts of the work.
+        sizes: Values for the axes of a figure.
         quick: Whether it is small enough for the quick suite.
     """
 
@@ -67,7 +67,7 @@ def jobs() -> list[Job]:
 
 
 def select_jobs(suite: str, patterns: Sequence[str] = ()) -> list[Job]:
-    """The work of a suite, or what matches a pattern, whatever its suite.
+    """The work of a suite, or of any suite if patterns are given.
 
     Raises:
         ValueError: If a pattern matches nothing.
@@ -110,7 +110,7 @@ def _current(size: int, steps: int, batch: int = 1, quick: bool = False) -> Job:
 
 
 def _trace(size: int, steps: int) -> Job:
-    """An exponential trace alone, of which the last value is wanted."""
+    """The last value of an exponential trace."""
     return Job(
         f"trace/{size}",
         "exponential",
@@ -124,7 +124,7 @@ def _trace(size: int, steps: int) -> Job:
 
 
 def _plasticity(size: int, steps: int) -> Job:
-    """Short-term plasticity, of which the last release is wanted."""
+    """The last release of short-term plasticity."""
     return Job(
         f"plasticity/{size}",
         "plasticity",
@@ -138,9 +138,9 @@ def _plasticity(size: int, steps: int) -> Job:
 
 
 def _sparse(size: int, fan_out: int, steps: int, probability: float | None = None) -> Job:
-    """The trace of what few connections pass on, of which the last value is wanted.
+    """The last value of the trace of spikes through sparse connections.
 
-    Each input has as many connections, or so many in the mean, each there with a probability.
+    Each input has `fan_out` connections, or on average as many, each drawn with a probability.
     """
 
     def make(rng: np.random.Generator) -> Inputs:

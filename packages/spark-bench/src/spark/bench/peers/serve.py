@@ -1,15 +1,13 @@
-"""The other end of a peer's process: loads one adapter, and does what it is told on stdin.
+"""The process of a peer: loads one adapter and carries out orders.
 
 It is run by path with the peer's own Python, and needs nothing but NumPy there.
 """
 
 import importlib.metadata
 import importlib.util
-import json
-import os
 import sys
 import time
-import traceback
+from pathlib import Path
 
 import numpy as np
 
@@ -25,16 +23,16 @@ KINDS = (
 )
 
 
-def load(path):
-    """The adapter in a file, as a module."""
-    spec = importlib.util.spec_from_file_location("adapter", path)
-    adapter = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(adapter)
-    return adapter
+def load(name, path):
+    """The module in a file."""
+    spec = importlib.util.spec_from_file_location(name, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def versions(distributions):
-    """Versions of what is installed of some distributions."""
+    """Versions of those distributions that are installed."""
     found = {}
     for name in distributions:
         try:
@@ -48,11 +46,12 @@ class Peer:
     """An adapter with the one piece of work that it has been given."""
 
     def __init__(self, path):
-        self.adapter = load(path)
+        self.path = path
         self.program = None
 
-    def hello(self):
-        """Who this is, and what it can do."""
+    def describe(self):
+        """Load the adapter: its name, versions, convention and kinds of work."""
+        self.adapter = load("adapter", self.path)
         return {
             "name": self.adapter.NAME,
             "versions": versions(self.adapter.DISTRIBUTIONS),
@@ -79,37 +78,15 @@ class Peer:
         return {"seconds": own or time.perf_counter() - start}
 
     def output(self, to):
-        """Write what the program returns."""
-        # Half precision of JAX is no dtype of NumPy's; every value of it is one of float32.
+        """Write the values that the program returns."""
+        # JAX's half precision is not a NumPy dtype; all of its values are float32 values.
         np.save(to, np.asarray(self.program()).astype(np.float32))
         return {}
 
 
-def main(path):
-    """Answer every line of stdin with one of stdout, until stdin ends."""
-    out = os.fdopen(os.dup(1), "w")
-    # What libraries print, also from C, must not end up among the answers.
-    os.dup2(2, 1)
-
-    def say(answer):
-        out.write(json.dumps(answer) + "\n")
-        out.flush()
-
-    try:
-        peer = Peer(path)
-        say(peer.hello())
-    except BaseException as error:
-        traceback.print_exc()
-        say({"error": f"{type(error).__name__}: {error}"})
-        return
-    for line in sys.stdin:
-        order = json.loads(line)
-        try:
-            say(getattr(peer, order.pop("do"))(**order))
-        except Exception as error:
-            traceback.print_exc()
-            say({"error": f"{type(error).__name__}: {error}"})
-
-
 if __name__ == "__main__":
-    main(sys.argv[1])
+    peer = Peer(sys.argv[1])
+    pipe = load("pipe", Path(__file__).parents[1] / "pipe.py")
+    pipe.serve(
+        {each.__name__: each for each in (peer.describe, peer.prepare, peer.run, peer.output)}
+    )

@@ -1,4 +1,4 @@
-"""Figures: time against size and activity, against the floor, and peers side by side."""
+"""Figures: time against size and activity, over the floor, and peers side by side."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from ..floors import limits_in
 from ..records import Record
-from ..tables import seconds
+from ..summaries import number, seconds
 
 # Okabe and Ito (2008): told apart by colour-blind readers too.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -22,11 +22,11 @@ Lines: TypeAlias = dict[str, list[tuple[float, float]]]
 
 
 def figures(records: Mapping[str, Record], columns: int = 3) -> dict[str, tuple[str, Figure]]:
-    """Every figure that the results have data for, with its caption, by name.
+    """Every figure that the results allow, with its caption, by name.
 
     Args:
         records: Results, by name.
-        columns: How many panels stand side by side at most.
+        columns: Largest number of panels side by side.
     """
     makers: dict[str, tuple[str, Callable[[Sequence[Record], int], Figure | None]]] = {
         "time-against-size": (
@@ -134,7 +134,7 @@ def _peers(records: Sequence[Record], columns: int) -> Figure | None:
                 hatch=None if agrees else "///",
             )
             ax.annotate(
-                f"{time:,.0f}" if time >= 1000 else f"{time:.3g}",
+                number(time),
                 (time, place),
                 (3, 0),
                 textcoords="offset points",
@@ -181,12 +181,12 @@ def _lines(panels: Mapping[str, Lines], columns: int, xlabel: str, ylabel: str) 
     for ax, (title, lines) in zip(axes, panels.items(), strict=True):
         for label, points in lines.items():
             xs, ys = zip(*sorted(points), strict=True)
-            number = labels.index(label) % len(COLOURS)
+            look = labels.index(label) % len(COLOURS)
             ax.plot(
                 *(xs, ys),
                 label=label,
-                color=COLOURS[number],
-                marker=MARKERS[number],
+                color=COLOURS[look],
+                marker=MARKERS[look],
                 markersize=4,
                 linewidth=1.2,
             )

@@ -11,20 +11,14 @@ from markupsafe import Markup
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
+from .. import summaries
 from ..__about__ import __version__
-from ..compare import ratio
 from ..conform.suite import Conformance
-from ..floors import limits_in
-from ..records import COUNT, OBSERVED, SIZE, Record
-from ..tables import amount, floor_ratio, observed_text, ratio_text, seconds, verdict_text
+from ..records import Record, environment_in
 from .figures import figures
 
-# What differs from case to case is no part of the environment.
-_OF_A_CASE = {
-    *("name", "unit", "suite", "group", "reference", "tags", "loops", "load_avg_1min"),
-    *("first_call_s", "compile_s", "mem_max_rss", "peak_bytes", "device_peak_bytes"),
-    *("peer", "peer_title", "error", "agrees"),
-}
+TEXT = {"", "name", "value", "case", "limit", "work", "peer", "library", "output", "fact", "also"}
+"""Columns that are set to the left; the others hold numbers."""
 
 
 def write_report(
@@ -33,12 +27,12 @@ def write_report(
     """Write `index.html` and every figure as PNG and SVG.
 
     Args:
-        folder: Where to; made if need be.
+        folder: Folder to write to; made if need be.
         records: Results, by name.
-        conformance: A table to show beside them.
+        conformance: Facts to show beside them.
 
     Returns:
-        What was written.
+        The files.
     """
     folder.mkdir(parents=True, exist_ok=True)
     written, drawn = [], []
@@ -54,16 +48,22 @@ def write_report(
     page = folder / "index.html"
     loader = jinja2.FileSystemLoader(Path(__file__).parent)
     template = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined)
+    found = list(records.values())
+    sources = [record.metadata for record in found]
+    sources += [conformance.environment] if conformance else []
+    implementations = conformance.implementations if conformance else []
     page.write_text(
         template.get_template("page.html").render(
             version=__version__,
-            environment=_environment(records, conformance),
+            text=TEXT,
             figures=drawn,
-            cases=_cases(records),
-            limits=_limits(records),
-            peers=_peers(records),
-            conformance=conformance,
-            verdict_text=verdict_text,
+            environment=summaries.environment(map(environment_in, sources)),
+            peers=summaries.peers(found),
+            facts=summaries.conformance(implementations),
+            implementations=summaries.implementations(implementations),
+            missing=conformance.missing if conformance else {},
+            limits=summaries.rates(found),
+            cases=summaries.times(each for each in found if not each.name.startswith("peers/")),
         )
     )
     return [page, *written]
@@ -74,82 +74,3 @@ def _inline(figure: Figure) -> Markup:
     figure.savefig(text, format="svg", metadata={"Date": None})
     # Without the XML declaration and the doctype.
     return Markup(text.getvalue()[text.getvalue().index("<svg") :])
-
-
-def _environment(
-    records: Mapping[str, Record], conformance: Conformance | None
-) -> dict[str, list[str]]:
-    """What all results share, and where they differ, each value that occurs."""
-    sources = [record.metadata for record in records.values()]
-    if conformance is not None:
-        sources.append(conformance.environment)
-    found: dict[str, list[str]] = {}
-    for source in sources:
-        for name, value in source.items():
-            if name in _OF_A_CASE or name.startswith((COUNT, SIZE, OBSERVED)):
-                continue
-            values = found.setdefault(name, [])
-            if str(value) not in values:
-                values.append(str(value))
-    if "date" in found:
-        found["date"] = sorted({found["date"][0], found["date"][-1]})
-    return found
-
-
-def _cases(records: Mapping[str, Record]) -> list[dict[str, str]]:
-    limits = limits_in(records.values())
-    references = {r.group: r for r in records.values() if r.is_reference}
-    rows = []
-    for record in records.values():
-        if record.name.startswith(("limits/", "peers/")):
-            continue
-        reference = references.get(record.group)
-        against = ""
-        if reference is not None and reference is not record:
-            against = ratio_text(ratio(record.processes, reference.processes))
-        rows.append(
-            {
-                "name": record.name,
-                "median": seconds(record.median),
-                "spread": f"{100 * record.spread:.0f} %",
-                "first_call": "" if record.first_call is None else seconds(record.first_call),
-                "peak": amount(float(record.metadata.get("peak_bytes", 0))),
-                "reference": against,
-                "floor": "" if limits is None else floor_ratio(record, limits),
-                "also": observed_text(record),
-            }
-        )
-    return rows
-
-
-def _limits(records: Mapping[str, Record]) -> list[dict[str, str]]:
-    rows = []
-    for record in records.values():
-        if record.name.startswith("limits/"):
-            counts = record.counts
-            work, unit = (
-                (counts.bytes_moved, "GB/s") if counts.bytes_moved else (counts.flop, "GFLOP/s")
-            )
-            rate = f"{work / record.median / 1e9:.1f} {unit}" if work else ""
-            name = record.name.removeprefix("limits/")
-            rows.append({"name": name, "median": seconds(record.median), "rate": rate})
-    return rows
-
-
-def _peers(records: Mapping[str, Record]) -> list[dict[str, str]]:
-    rows = []
-    for record in records.values():
-        if record.name.startswith("peers/"):
-            metadata = record.metadata
-            rows.append(
-                {
-                    "job": record.group.removeprefix("peers/"),
-                    "peer": str(metadata["peer_title"]),
-                    "output": "agrees"
-                    if metadata["agrees"] == "yes"
-                    else f"differs by {metadata['error']:.1g}",
-                    "time": f"{1e6 * record.median / record.sizes['steps']:.3g}",
-                    "spread": f"{100 * record.spread:.0f} %",
-                }
-            )
-    return rows

@@ -254,7 +254,7 @@ class BaseTracer(CheckedModule, abc.ABC):
         """
         return _before_input(self.recurrence, self.parameters, self.state)
 
-    def scan(self, xs: ArrayLike, method: Method = "auto") -> Float[Array, "time *shape"]:
+    def scan(self, xs: ArrayLike, method: Method = "auto") -> Float[Array, " time *shape"]:
         """Take one step per leading entry of `xs`.
 
         Args:

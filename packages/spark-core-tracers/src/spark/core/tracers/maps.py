@@ -96,8 +96,8 @@ class _Clipped(NamedTuple):
 
 
 def linear_scan(
-    decay: Decay, offset: Float[Array, "time *shape"], start: Float[Array, "*shape"]
-) -> Float[Array, "time *shape"]:
+    decay: Decay, offset: Float[Array, " time *shape"], start: Float[Array, "*shape"]
+) -> Float[Array, " time *shape"]:
     """All `u[t] = decay[t] u[t-1] + offset[t]`, in a tree; linear in `offset` and `start`.
 
     Args:
@@ -113,8 +113,8 @@ def run_parallel(
     steps: Relaxation,
     start: Float[Array, "*shape"],
     bounds: tuple[float, float] | None,
-    anew: Bool[Array, "time *shape"] | None = None,
-) -> Float[Array, "time *shape"]:
+    anew: Bool[Array, " time *shape"] | None = None,
+) -> Float[Array, " time *shape"]:
     """The trace after each step, with the maps of the steps composed in a tree over time.
 
     Args:

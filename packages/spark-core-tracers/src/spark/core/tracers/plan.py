@@ -13,7 +13,7 @@ from jaxtyping import Array, Float
 from .law import Law
 from .ways import chunk
 
-Series: TypeAlias = tuple[Float[Array, "time *shape"], ...]
+Series: TypeAlias = tuple[Float[Array, " time *shape"], ...]
 """One array per stage, or per output."""
 
 

@@ -100,7 +100,7 @@ class Recurrence(Law[P]):
 
     def scan(
         self, parameters: P, state: State, xs: Array, method: Method = "auto"
-    ) -> tuple[State, Float[Array, "time *shape"]]:
+    ) -> tuple[State, Float[Array, " time *shape"]]:
         """Take one step per leading entry of `xs`.
 
         Args:
@@ -131,7 +131,7 @@ class Recurrence(Law[P]):
         noise: Noise,
         xs: Array,
         method: Method = "auto",
-    ) -> tuple[Traces, Float[Array, "time *shape"]]:
+    ) -> tuple[Traces, Float[Array, " time *shape"]]:
         """Take many steps on traces in the arithmetic dtype, as `advance` takes one.
 
         Args:

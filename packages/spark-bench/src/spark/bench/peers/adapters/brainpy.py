@@ -50,7 +50,7 @@ def sparse(spikes, pre, post, weights, *, targets, tau, dt, dtype, keep):
         starts = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int32)
         rows = values, jnp.asarray(post), jnp.asarray(starts)
         connections = brainevent.CSR(rows, shape=shape)
-        # It keeps what it works out at its first product, which must not be inside of a loop.
+        # Its first product caches values, which must not be those of a traced loop.
         brainevent.BinaryArray(jnp.zeros(shape[0], bool)) @ connections
     synapse = _expon((targets,), tau, dtype)
 

@@ -27,8 +27,8 @@ def current(spikes, kernel, *, tau, dt, dtype, keep):
 
 def sparse(spikes, pre, post, weights, *, targets, tau, dt, dtype, keep):
     """The same, with `Synapses` between listed neurons."""
-    wires = {"i": pre, "j": post, "w": weights, "targets": targets}
-    return _Program(spikes, wires, "dy/dt = -y/tau : 1", "y_post += w", tau, dt, dtype, keep)
+    connections = {"i": pre, "j": post, "w": weights, "targets": targets}
+    return _Program(spikes, connections, "dy/dt = -y/tau : 1", "y_post += w", tau, dt, dtype, keep)
 
 
 def delayed(spikes, kernel, delays, *, tau, dt, dtype, keep):

@@ -1,4 +1,4 @@
-"""A trace per synapse in plain JAX: what a synapse model written down naively does."""
+"""A trace per synapse in plain JAX: a synapse model, naively written down."""
 
 import jax
 import jax.numpy as jnp

@@ -145,7 +145,7 @@ class _Program:
         self.connect(sources, neurons)
         nest.Prepare()
         start = time.perf_counter()
-        # What is recorded last is handed over a slice later.
+        # The last recording is handed over a slice later.
         nest.Run(end + nest.min_delay)
         seconds = time.perf_counter() - start
         nest.Cleanup()

@@ -33,7 +33,7 @@ def double(xs, *, tau_1, tau_2, dt, dtype, keep):
 
 
 def plasticity(xs, *, R_tau, U_tau, scale_U, dt, dtype, keep):
-    """`RUTracer`; what an input releases is the efficacy times the input."""
+    """`RUTracer`; the release is the efficacy times the input."""
     tracer = RUTracer(xs.shape[1:], R_tau, U_tau, scale_U, dtype=dtype, dt=dt)
     if keep == "every":
         inputs = jnp.asarray(xs, dtype)
@@ -122,5 +122,5 @@ def _last(tracer, xs):
 
 
 def _apart(xs, keep):
-    """What the loop takes, and the last input: a slice within the program would copy them all."""
+    """Inputs of the loop, and the last one: a slice within the program would copy them all."""
     return jnp.asarray(xs if keep == "every" else xs[:-1]), jnp.asarray(xs[-1])

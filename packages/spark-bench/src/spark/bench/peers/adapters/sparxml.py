@@ -14,7 +14,7 @@ def exponential(xs, *, tau, dt, dtype, keep):
 
 
 def current(spikes, kernel, *, tau, dt, dtype, keep):
-    """A dense product, and `Exponential` of what arrives."""
+    """A dense product, and `Exponential` of its result."""
     weights = jnp.asarray(kernel, dtype)
     # For one vector, XLA's CPU product is fastest along the rows of a matrix.
     product = (lambda s: weights @ s) if spikes.ndim == 2 else (lambda s: s @ weights.T)
@@ -37,5 +37,5 @@ def _scanned(model, inputs, shape, dt, dtype, keep, arriving=lambda x: x):
 
 
 def _value(model, state):
-    """The waveform at the start of the coming step: right after what arrived."""
+    """The waveform at the start of the coming step: right after the arrivals."""
     return sum(term.at(0.0) for term in model.output(state))

@@ -110,7 +110,7 @@ class Drive:
 
     def scan(
         self, kernel: Kernel, on_way: Ring | None, spikes: Array
-    ) -> tuple[Ring | None, Float[Array, "time *batch *lead *units"]]:
+    ) -> tuple[Ring | None, Float[Array, " time *batch *lead *units"]]:
         """The drive of all steps: at once, unless some of it is on its way between them.
 
         Args:

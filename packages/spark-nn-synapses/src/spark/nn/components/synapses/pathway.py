@@ -110,7 +110,7 @@ class Pathway:
 
     def scan(
         self, arrays: Arrays, state: SynapseState, spikes: Array, method: Method = "auto"
-    ) -> tuple[SynapseState, Float[Array, "time *batch *units"]]:
+    ) -> tuple[SynapseState, Float[Array, " time *batch *units"]]:
         """Take one step per leading entry of `spikes`.
 
         The sequence is released and delayed, then projected, and then traced, so that each can be
