@@ -7,7 +7,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from spark.core import checkpoints
-from spark.core.tracers.agreement import tolerance
+from spark.core.tracers.testing import tolerance
 from spark.nn.components.synapses import InputSpec, Partition, TracedSynapses
 
 INPUTS, BATCH, TIME = 64, 8, 20

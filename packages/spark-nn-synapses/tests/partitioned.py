@@ -82,7 +82,7 @@ def compare(name, cut, tau, dtype, projection):
     from jax.experimental import multihost_utils
     from jax.sharding import NamedSharding, PartitionSpec
 
-    from spark.core.tracers.agreement import tolerance
+    from spark.core.tracers.testing import tolerance
     from spark.nn.components.synapses import InputSpec, TracedSynapses
 
     rng = np.random.default_rng(0)

@@ -8,8 +8,8 @@ import optax
 import pytest
 from flax import nnx
 
+from spark.core.internal import CheckedModule
 from spark.core.tracers import Tracer
-from spark.core.tracers.assignment import CheckedModule
 from spark.nn.components.synapses import (
     Delays,
     DoubleTracedSynapses,

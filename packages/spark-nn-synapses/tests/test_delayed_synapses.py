@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from spark.core.tracers.agreement import tolerance
+from spark.core.tracers.testing import tolerance
 from spark.nn.components.synapses import (
     Delays,
     FixedFanOut,

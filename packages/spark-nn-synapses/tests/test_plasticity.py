@@ -9,7 +9,7 @@ from scipy.integrate import solve_ivp
 from scipy.signal import lfilter
 
 from spark.core import checkpoints
-from spark.core.tracers.agreement import tolerance
+from spark.core.tracers.testing import tolerance
 from spark.nn.components.synapses import (
     InputSpec,
     RUTracedSynapses,

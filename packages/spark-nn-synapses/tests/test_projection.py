@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from spark.core.tracers.agreement import tolerance
+from spark.core.tracers.testing import tolerance
 from spark.nn.components.synapses.projection import WAYS, contributions, inputs_first, project
 
 # Each branch of the code: a small kernel is looked through for faults, a large one is not; and

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from jax import lax
 
-from spark.core.tracers.agreement import tolerance
+from spark.core.tracers.testing import tolerance
 from spark.nn.components.synapses.connectivity import stored_rows
 from spark.nn.components.synapses.sparse import project_rows
 

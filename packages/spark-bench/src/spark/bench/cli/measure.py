@@ -117,7 +117,7 @@ def choose(
 
     Exits with 1 if what `method="auto"` picks takes more than 1.3 times as long as the best way
     somewhere on the grid. Results of another device are judged by what it picks there. The
-    thresholds printed go into `spark.core.tracers.ways`.
+    thresholds printed go into `spark.core.tracers._scan`.
 
     Example: `spark-bench choose --backend gpu --json ways.json`
     """
@@ -135,7 +135,7 @@ def choose(
     else:
         with guarded():
             found = read(results)
-    from spark.core.tracers.ways import choose as auto
+    from spark.core.internal import choose as auto
 
     from ..choose import GOOD_ENOUGH, as_entry, choices, fit, points
 

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Float
 
-from .arguments import real_array, require_fit
-from .coefficients import longest_time_constant
-from .law import Law
-from .rounding import Rounding, arithmetic_dtype, rounded_dtype, smallest
+from ._arguments import fit, real_array, require_fit
+from ._coefficients import longest_time_constant
+from ._dtypes import compute_dtype, smallest
+from ._maps import clip
+from ._rounding import Rounding, round_to, rounded_dtype
+
+if TYPE_CHECKING:
+    from ._recurrence import Recurrence
 
 
 class Checked(NamedTuple):
@@ -78,7 +83,7 @@ def as_parameter(
     """
     array = real_array(name, value)
     require_fit(name, array.shape, shape)
-    wide = arithmetic_dtype(dtype)
+    wide = compute_dtype(dtype)
     if isinstance(array, jax.core.Tracer):
         return Checked(name, array, array.astype(wide))
     with np.errstate(over="ignore", under="ignore"):
@@ -111,17 +116,17 @@ def require_within(value: Checked, limits: tuple[float, float]) -> None:
 
 
 def as_parameter_of(
-    law: Law[Any],
+    recurrence: Recurrence[Any],
     name: str,
     value: Any,
     shape: tuple[int, ...],
     dtype: jnp.dtype,
     rounding: Rounding,
 ) -> Checked:
-    """A parameter or trace of a law, checked for what the law makes of it.
+    """A parameter or trace of a recurrence, checked as the recurrence declares it.
 
     Args:
-        law: The law.
+        recurrence: The recurrence.
         name: Name of the parameter or trace.
         value: What came.
         shape: Shape that it must broadcast to.
@@ -132,40 +137,57 @@ def as_parameter_of(
         TypeError: If it is not an array of real numbers.
         ValueError: If it has a shape or a value that makes no sense.
     """
-    limits = law.range(dtype)  # refuses bounds that the dtype cannot hold
-    if name in law.time_constants:
-        return _time_constant(law, name, value, shape, dtype, rounding)
+    limits = recurrence.range(dtype)  # refuses bounds that the dtype cannot hold
+    if name in recurrence.time_constants:
+        return _time_constant(recurrence, name, value, shape, dtype, rounding)
     checked = as_parameter(name, value, shape, dtype)
-    if name in law.bases:
-        require_base(checked, law.bounds or limits, dtype)
-    if name in law.traces:
+    if name in recurrence.bases:
+        require_base(checked, recurrence.bounds or limits, dtype)
+    if name in recurrence.traces:
         require_within(checked, limits)
-    if name in law.probabilities:
+    if name in recurrence.probabilities:
         checked.require(lambda p: (p >= 0) & (p <= 1), "lie in [0, 1]")
     return checked
 
 
 def _time_constant(
-    law: Law[Any],
+    recurrence: Recurrence[Any],
     name: str,
     value: Any,
     shape: tuple[int, ...],
     dtype: jnp.dtype,
     rounding: Rounding,
 ) -> Checked:
-    integrator, kept = getattr(law, "integrator", "exact"), rounded_dtype(dtype, rounding)
-    longest = longest_time_constant(law.dt, kept, integrator)
+    integrator, kept = getattr(recurrence, "integrator", "exact"), rounded_dtype(dtype, rounding)
+    dt = recurrence.dt
+    longest = longest_time_constant(dt, kept, integrator)
     tau = as_parameter(name, value, shape, dtype, longest)
     # Shorter ones leave nothing either, and would overflow in a derivative.
-    shortest = 1e-15 * law.dt
+    shortest = 1e-15 * dt
     tau.require(lambda tau: tau >= shortest, f"be > 0 (at least {shortest:g})")
     if integrator == "euler":
-        tau.require(lambda tau: tau >= law.dt, f"be at least dt = {law.dt:g} for Euler")
+        tau.require(lambda tau: tau >= dt, f"be at least dt = {dt:g} for Euler")
     remedy = "a wider dtype or a longer dt"
-    if kept != arithmetic_dtype(dtype):
+    if kept != compute_dtype(dtype):
         remedy = f"rounding='stochastic', {remedy}"
     tau.require(
         lambda tau: tau <= longest,
         f"be at most {longest:.6g} to decay in {kept} rounded to nearest (use {remedy})",
     )
     return tau
+
+
+def prepare_parameters(
+    recurrence: Recurrence[Any], parameters: Any, shape: tuple[int, ...], dtype: jnp.dtype
+) -> dict[str, Float[Array, "..."]]:
+    """Parameters by name, in the compute dtype of a state of `shape` and `dtype`.
+
+    A base is one that the state can rest on: a value of `dtype`.
+    """
+    wide = compute_dtype(dtype)
+    named = {
+        name: fit(name, jnp.asarray(value), shape).astype(wide)
+        for name, value in zip(recurrence.parameters._fields, parameters, strict=True)
+    }
+    limits = recurrence.range(dtype)
+    return named | {name: round_to(dtype, clip(named[name], *limits)) for name in recurrence.bases}

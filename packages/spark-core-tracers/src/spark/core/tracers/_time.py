@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from .arguments import as_number, real_array
+from ._arguments import as_number, real_array
 
 CLOSED = ("right", "left")
 """Which end of a step may belong to it."""

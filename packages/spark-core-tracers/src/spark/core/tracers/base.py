@@ -14,24 +14,24 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, ArrayLike, Float
 
-from ._parameters import Checked, as_parameter_of
-from ._time import as_dt, as_event_steps
-from .arguments import (
+from ._arguments import (
     as_elements,
     as_input,
     as_key,
     as_names,
     as_shape,
-    as_storage_dtype,
     one_of,
     real_array,
     require_fit,
 )
-from .assignment import CheckedModule
-from .law import State
-from .recurrence import Recurrence
-from .rounding import ROUNDINGS, Noise, Rounding
-from .ways import METHODS, Method
+from ._assignment import CheckedModule
+from ._dtypes import as_storage_dtype
+from ._parameters import Checked, as_parameter_of
+from ._recurrence import Recurrence
+from ._rounding import ROUNDINGS, Noise, Rounding
+from ._scan import METHODS, Method
+from ._state import State
+from ._time import as_dt, as_event_steps
 
 
 class TraceState(nnx.Variable[Array]):

@@ -9,9 +9,8 @@ from typing import Any, NamedTuple
 from flax import nnx
 from jaxtyping import Array, Float
 
-from .arguments import as_bounds, one_of
-from .base import BaseTracer, TraceState
-from .coefficients import (
+from ._arguments import one_of
+from ._coefficients import (
     INTEGRATORS,
     Decay,
     Integrator,
@@ -21,9 +20,11 @@ from .coefficients import (
     decay,
     euler_coupling,
 )
-from .law import Traces
-from .maps import Relaxation
-from .recurrence import Recurrence
+from ._dtypes import as_bounds
+from ._maps import Relaxation
+from ._recurrence import Recurrence
+from ._state import Traces
+from .base import BaseTracer, TraceState
 
 
 class DoubleExponentialParameters(NamedTuple):

@@ -9,12 +9,13 @@ from typing import Any, NamedTuple
 from flax import nnx
 from jaxtyping import Array, Float
 
-from .arguments import as_bounds, one_of
+from ._arguments import one_of
+from ._coefficients import INTEGRATORS, Decay, Integrator, Parameter, Steps, decay
+from ._dtypes import as_bounds
+from ._maps import Relaxation
+from ._recurrence import Recurrence
+from ._state import Traces
 from .base import BaseTracer, TraceState
-from .coefficients import INTEGRATORS, Decay, Integrator, Parameter, Steps, decay
-from .law import Traces
-from .maps import Relaxation
-from .recurrence import Recurrence
 
 
 class ExponentialParameters(NamedTuple):

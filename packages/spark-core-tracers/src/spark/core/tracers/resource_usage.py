@@ -10,11 +10,11 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
+from ._coefficients import Decay, Parameter, Steps, decay
+from ._maps import Relaxation, clip
+from ._recurrence import Recurrence
+from ._state import Traces
 from .base import BaseTracer, TraceState
-from .coefficients import Decay, Parameter, Steps, decay
-from .law import Traces
-from .maps import Relaxation, clip
-from .recurrence import Recurrence
 
 
 class ResourceUsageParameters(NamedTuple):

@@ -17,8 +17,8 @@ from jax.typing import DTypeLike
 from pydantic import PlainValidator
 from pydantic.fields import FieldInfo
 
-from spark.core.tracers._time import exact_number
-from spark.core.tracers.arguments import as_flag as as_boolean
+from spark.core.internal import as_flag as as_boolean
+from spark.core.internal import exact_number
 
 from .arrays import read_only
 from .errors import show

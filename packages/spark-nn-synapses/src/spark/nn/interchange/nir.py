@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from spark.core.internal import as_length
 from spark.core.tracers import DoubleTracer, Tracer
-from spark.core.tracers._time import as_length
 from spark.nn.components.synapses import (
     DoubleTracedSynapses,
     InputSpec,

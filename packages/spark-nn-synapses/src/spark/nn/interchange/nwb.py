@@ -8,8 +8,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from spark.core.tracers._time import epsilon, exact_number
-from spark.core.tracers.arguments import as_number
+from spark.core.internal import as_number, epsilon, exact_number
 from spark.nn.payloads import SpikeArray
 
 from .trains import as_train, gather

@@ -10,8 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import ArrayLike
 
-from spark.core.tracers._time import CLOSED, as_length, as_tolerance, epsilon, snapped, step_of
-from spark.core.tracers.arguments import one_of
+from spark.core.internal import CLOSED, as_length, as_tolerance, epsilon, one_of, snapped, step_of
 from spark.nn.payloads import SpikeArray
 from spark.nn.payloads.times import NumPyArray, fill
 

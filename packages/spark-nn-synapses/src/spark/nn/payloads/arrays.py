@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from spark.core.tracers.arguments import as_input
+from spark.core.internal import as_input
 
 from .payload import Payload
 

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Num
 from numpy.typing import ArrayLike
 
-from spark.core.tracers.arguments import as_flag, own
+from spark.core.internal import as_flag, own
 
 from .arrays import as_array, describe, is_concrete
 from .payload import ArrayPayload

@@ -11,8 +11,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from spark.core.tracers._time import CLOSED, as_length, as_tolerance, count_steps, steps_at
-from spark.core.tracers.arguments import as_shape, one_of
+from spark.core.internal import (
+    CLOSED,
+    as_length,
+    as_shape,
+    as_tolerance,
+    count_steps,
+    one_of,
+    steps_at,
+)
 
 NumPyArray: TypeAlias = np.ndarray[Any, Any]
 

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Array, Float
 from numpy.typing import ArrayLike
 
-from spark.core.tracers.arguments import own
+from spark.core.internal import own
 
 from .arrays import as_array, describe, is_concrete
 from .payload import ArrayPayload

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from flax.nnx import tracers
 from jaxtyping import Array
 
-from spark.core.tracers.arguments import as_flag, as_shape
+from spark.core.internal import as_flag, as_shape
 from spark.nn.payloads import SpikeArray
 
 

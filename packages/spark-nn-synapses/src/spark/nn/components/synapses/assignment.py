@@ -8,8 +8,8 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array
 
+from spark.core.internal import as_parameter, require_base
 from spark.core.tracers import BaseTracer
-from spark.core.tracers._parameters import as_parameter, require_base
 
 from .kernel import as_kernel
 

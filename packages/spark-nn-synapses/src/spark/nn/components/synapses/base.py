@@ -13,10 +13,8 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, ArrayLike, Int
 
+from spark.core.internal import METHODS, CheckedModule, as_key, one_of
 from spark.core.tracers import BaseTracer, Constant, Method
-from spark.core.tracers.arguments import as_key, one_of
-from spark.core.tracers.assignment import CheckedModule
-from spark.core.tracers.ways import METHODS
 from spark.nn.configs import Config
 from spark.nn.payloads import CurrentArray, FloatArray, SpikeArray
 

@@ -12,10 +12,9 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array
 
+from spark.core.internal import as_parameter, as_storage_dtype, require_base
+from spark.core.internal import compute_dtype as arithmetic_dtype
 from spark.core.tracers import BaseTracer, Constant
-from spark.core.tracers._parameters import as_parameter, require_base
-from spark.core.tracers.arguments import as_storage_dtype
-from spark.core.tracers.rounding import arithmetic_dtype
 from spark.nn.initializers import KernelInitializerConfig
 
 from .arguments import InputSpec

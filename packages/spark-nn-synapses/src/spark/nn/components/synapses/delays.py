@@ -14,10 +14,8 @@ from flax import nnx
 from jax import lax
 from jaxtyping import Array, ArrayLike, Int, Num
 
+from spark.core.internal import CheckedModule, as_dt, as_shape, as_storage_dtype
 from spark.core.tracers import Constant
-from spark.core.tracers._time import as_dt
-from spark.core.tracers.arguments import as_shape, as_storage_dtype
-from spark.core.tracers.assignment import CheckedModule
 from spark.nn.payloads import SpikeArray
 
 from .arguments import as_spikes, require_no_time

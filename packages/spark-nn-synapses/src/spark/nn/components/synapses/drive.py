@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
-from spark.core.tracers.rounding import arithmetic_dtype
+from spark.core.internal import compute_dtype as arithmetic_dtype
 
 from .delays import Ring
 from .layout import Sharing

@@ -13,7 +13,8 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Bool, Float, Int
 
-from spark.core.tracers.rounding import arithmetic_dtype, smallest
+from spark.core.internal import compute_dtype as arithmetic_dtype
+from spark.core.internal import smallest
 from spark.nn.payloads import FloatArray
 
 AnyArray: TypeAlias = Array | np.ndarray[Any, Any]

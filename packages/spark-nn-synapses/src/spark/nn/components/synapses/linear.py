@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Self
 import jax.numpy as jnp
 from pydantic import model_validator
 
-from spark.core.tracers.rounding import arithmetic_dtype
+from spark.core.internal import compute_dtype as arithmetic_dtype
 from spark.nn.configs import Config, DelayTimes, Dtype, Seed, TimeStep, Units
 from spark.nn.configs.fields import Flag
 from spark.nn.initializers import KernelInitializer, KernelInitializerConfig

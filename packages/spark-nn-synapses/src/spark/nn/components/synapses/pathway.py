@@ -13,10 +13,9 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float
 
-from spark.core.tracers import Method, Recurrence, State
-from spark.core.tracers.law import Traces
-from spark.core.tracers.maps import clip
-from spark.core.tracers.rounding import Noise, arithmetic_dtype
+from spark.core.internal import Traces, clip
+from spark.core.internal import compute_dtype as arithmetic_dtype
+from spark.core.tracers import Method, Noise, Recurrence, State
 
 from .delays import Ring, delay, delay_over_time
 from .drive import Drive, Kernel

@@ -15,7 +15,7 @@ from jax.custom_batching import custom_vmap
 from jax.extend.core import Primitive
 from jaxtyping import Array, Bool, Float, Int
 
-from spark.core.tracers.rounding import arithmetic_dtype
+from spark.core.internal import compute_dtype as arithmetic_dtype
 
 from . import _cpu
 from .map_leading import map_leading

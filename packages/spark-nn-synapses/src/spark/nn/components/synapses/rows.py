@@ -11,7 +11,7 @@ import numpy as np
 from jax.scipy.special import ndtri
 from jaxtyping import Array, Float, Int
 
-from spark.core.tracers.rounding import mix
+from spark.core.internal import mix
 
 Law = Literal["constant", "uniform", "normal"]
 """What drawn weights are distributed by: their parameters are a value; low and high; mean and

@@ -7,7 +7,8 @@ from typing import Any
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from spark.core.tracers.rounding import arithmetic_dtype, limit
+from spark.core.internal import bound as limit
+from spark.core.internal import compute_dtype as arithmetic_dtype
 
 
 def saturated(values: Array, dtype: Any) -> Array:

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jax.custom_derivatives import SymbolicZero
 from jaxtyping import Array
 
-from spark.core.tracers.rounding import arithmetic_dtype
+from spark.core.internal import compute_dtype as arithmetic_dtype
 
 T = TypeVar("T")
 

@@ -8,9 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 from pydantic import field_validator, model_validator
 
+from spark.core.internal import longest_time_constant, rounded_dtype
 from spark.core.tracers import BaseTracer, DoubleTracer, Integrator, Rounding, Tracer
-from spark.core.tracers.coefficients import longest_time_constant
-from spark.core.tracers.rounding import rounded_dtype
 from spark.nn.configs import Config, Names, Parameter, TimeConstant
 from spark.nn.configs.fields import is_time_constant
 

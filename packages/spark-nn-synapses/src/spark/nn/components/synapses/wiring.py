@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from spark.core.tracers.rounding import arithmetic_dtype
+from spark.core.internal import compute_dtype as arithmetic_dtype
 from spark.nn.initializers import KernelInitializerConfig
 
 from .connectivity import Connections, stored_rows

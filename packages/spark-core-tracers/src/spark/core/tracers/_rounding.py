@@ -1,9 +1,8 @@
-"""From the dtype of the arithmetic to the dtype of the stored state: range and rounding."""
+"""Rounding from the compute dtype to the storage dtype: to nearest, or stochastic."""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
 from typing import Literal, NamedTuple, get_args
 
 import jax
@@ -12,32 +11,17 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float, UInt32
 
+from ._dtypes import compute_dtype, straight_through
+
 Rounding = Literal["nearest", "stochastic"]
 """How the stored state is rounded where it has fewer digits than the arithmetic."""
 
 ROUNDINGS = get_args(Rounding)
 
-STORAGE_DTYPES = ("float16", "bfloat16", "float32", "float64")
-
-
-def arithmetic_dtype(dtype: jnp.dtype) -> jnp.dtype:
-    """The dtype to compute in for a state stored in `dtype`: at least float32."""
-    return jnp.dtype("float64" if dtype == jnp.float64 else "float32")
-
 
 def rounded_dtype(dtype: jnp.dtype, rounding: Rounding) -> jnp.dtype:
     """The dtype whose spacing a step must overcome: stochastic rounding keeps smaller changes."""
-    return dtype if rounding == "nearest" else arithmetic_dtype(dtype)
-
-
-def smallest(dtype: jnp.dtype) -> float:
-    """The smallest positive number of a dtype that counts in arithmetic.
-
-    XLA takes subnormal numbers for 0 in arithmetic; those of float16 are normal in float32.
-    """
-    info = jnp.finfo(dtype)
-    normal = info.minexp == jnp.finfo(arithmetic_dtype(dtype)).minexp
-    return float(info.smallest_normal if normal else info.smallest_subnormal)
+    return dtype if rounding == "nearest" else compute_dtype(dtype)
 
 
 class Noise(NamedTuple):
@@ -54,6 +38,11 @@ class Noise(NamedTuple):
     key: Array | None
     steps: UInt32[Array, ""]
     element: UInt32[Array, "..."] | None = None
+
+    def after(self, steps: Array | int) -> Noise:
+        """The noise some steps later."""
+        count = np.uint32(steps) if isinstance(steps, int) else steps.astype(jnp.uint32)
+        return self._replace(steps=self.steps + count)
 
 
 def random_bits(noise: Noise, stream: int, shape: tuple[int, ...]) -> UInt32[Array, "*shape"]:
@@ -96,25 +85,6 @@ def _row_major_index(shape: tuple[int, ...]) -> UInt32[Array, "*shape"]:
     return index
 
 
-def _straight_through(function: Callable[..., Array]) -> Callable[..., Array]:
-    """Differentiate a function as if it returned its first argument."""
-    wrapped = jax.custom_jvp(function)
-    wrapped.defjvp(lambda primals, tangents: (function(*primals), tangents[0]))
-    return wrapped
-
-
-def limit(y: Float[Array, "*shape"], limits: tuple[float, float]) -> Float[Array, "*shape"]:
-    """Keep `y` within limits, infinity included; NaN stays.
-
-    Under differentiation this function is the identity (straight-through).
-
-    Args:
-        y: Values in the arithmetic dtype.
-        limits: Smallest and largest value.
-    """
-    return _straight_through(lambda y: jnp.clip(y, *limits))(y)
-
-
 def round_to(
     dtype: jnp.dtype, y: Float[Array, "*shape"], bits: UInt32[Array, "*shape"] | None = None
 ) -> Float[Array, "*shape"]:
@@ -132,8 +102,8 @@ def round_to(
     if dtype == y.dtype:
         return y
     if bits is None:
-        return _straight_through(functools.partial(_nearest, dtype))(y)
-    return _straight_through(functools.partial(_stochastic, dtype))(y, bits)
+        return straight_through(functools.partial(_nearest, dtype))(y)
+    return straight_through(functools.partial(_stochastic, dtype))(y, bits)
 
 
 def round_state(

@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 import pytest
 
-from spark.core.tracers.agreement import AGREEMENTS, tolerance
+from spark.core.tracers.testing import AGREEMENTS, tolerance
 
 every_agreement = pytest.mark.parametrize("name", AGREEMENTS)
 

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float, Int
 
-from .coefficients import Decay
-from .law import Law, State, Traces
-from .maps import Relaxation, run_parallel
-from .rounding import Noise, arithmetic_dtype, limit, round_state
+from ._coefficients import Decay
+from ._dtypes import bound, compute_dtype
+from ._maps import Relaxation, run_parallel
+from ._parameters import prepare_parameters
+from ._rounding import Noise, round_state
+from ._state import State, Traces
+
+if TYPE_CHECKING:
+    from ._recurrence import Recurrence
 
 
 def jump(
-    law: Law[Any],
+    recurrence: Recurrence[Any],
     parameters: Any,
     state: State,
     steps: Int[Array, " events"],
@@ -26,31 +31,35 @@ def jump(
     duration: Int[Array, ""],
 ) -> tuple[State, Float[Array, " events"]]:
     """See `Recurrence.jump`."""
+    if recurrence.bounds is not None and len(recurrence.traces) > 1:
+        raise TypeError(
+            "a saturating double trace cannot jump from event to event: between events its "
+            "second stage meets the bounds at times that have no closed form; use scan."
+        )
     duration = jnp.asarray(duration)
     dtype, shape = state.traces[0].dtype, state.traces[0].shape
-    fitted = law.fitted(parameters, shape, dtype)
+    fitted = prepare_parameters(recurrence, parameters, shape, dtype)
     flat = {name: _flat(value, shape) for name, value in fitted.items()}
     noise = state.noise._replace(element=_numbers(state.noise, shape))
-    traces = tuple(trace.astype(arithmetic_dtype(dtype)).reshape(-1) for trace in state.traces)
+    traces = tuple(trace.astype(compute_dtype(dtype)).reshape(-1) for trace in state.traces)
 
     last, ys = jnp.full(len(traces[0]), -1, steps.dtype), jnp.empty(0, dtype)
     if len(steps):
-        traces, last, ys = _at_events(law, flat, dtype, noise, traces, steps, elements, x)
-    traces = _after_silence(law, flat, dtype, traces, duration.astype(last.dtype) - 1 - last)
+        traces, last, ys = _at_events(recurrence, flat, dtype, noise, traces, steps, elements, x)
+    traces = _after_silence(recurrence, flat, dtype, traces, duration.astype(last.dtype) - 1 - last)
 
-    limits = law.range(dtype)
+    limits = recurrence.range(dtype)
     when = jnp.broadcast_to(duration - 1, last.shape)
     everyone = jnp.arange(len(last))
     traces = tuple(
-        _rounded(limit(y, limits), dtype, noise, when, everyone, stage).astype(dtype).reshape(shape)
+        _rounded(bound(y, limits), dtype, noise, when, everyone, stage).reshape(shape)
         for stage, y in enumerate(traces)
     )
-    steps_taken = state.noise.steps + duration.astype(jnp.uint32)
-    return State(traces, state.noise._replace(steps=steps_taken)), ys
+    return state.after(duration, traces), ys
 
 
 def _at_events(
-    law: Law[Any],
+    recurrence: Recurrence[Any],
     flat: dict[str, Array],
     dtype: jnp.dtype,
     noise: Noise,
@@ -60,7 +69,7 @@ def _at_events(
     x: Float[Array, " events"],
 ) -> tuple[Traces, Int[Array, " elements"], Float[Array, " events"]]:
     """Traces after the last event of each element, the step of that event or -1, and outputs."""
-    wide, limits = starts[0].dtype, law.range(dtype)
+    wide, limits = starts[0].dtype, recurrence.range(dtype)
     # Events of one element side by side, in order of time; those of one step act as one.
     order = jnp.lexsort((steps, elements))
     s, e = steps[order], elements[order]
@@ -68,25 +77,25 @@ def _at_events(
     before_s = jnp.where(first, -1, jnp.roll(s, 1))
     head = first | (s != before_s)
     head_at = lax.cummax(jnp.where(head, jnp.arange(len(s)), 0))
-    drive = law.driving(x, wide).astype(wide)[order]
+    drive = recurrence.driving(x, wide).astype(wide)[order]
     together = jax.ops.segment_sum(drive, head_at, len(s))[head_at]
 
     gap = jnp.where(head, s - before_s, 1)
     local = {name: value[e] if value.ndim else value for name, value in flat.items()}
-    k = law.coefficients(law.parameters(**local), gap.astype(wide))
+    k = recurrence.coefficients(recurrence.parameters(**local), gap.astype(wide))
     before: Traces = ()
     after: Traces = ()
     for stage, start in enumerate(starts):
         previous = (before[-1], after[-1]) if stage else (None, None)
-        move = law.relaxation(stage, k, together, *previous)
-        y = _segmented(move, start[e], first, head, law.bounds and limits)
-        y = law.carried(y, dtype)
+        move = recurrence.relaxation(stage, k, together, *previous)
+        y = _segmented(move, start[e], first, head, recurrence.bounds and limits)
+        y = recurrence.carried(y, dtype)
         before += (jnp.where(first, start[e], jnp.roll(y, 1)),)
         after += (y,)
     kept = tuple(
-        _rounded(limit(y, limits), dtype, noise, s, e, stage) for stage, y in enumerate(after)
+        _rounded(bound(y, limits), dtype, noise, s, e, stage) for stage, y in enumerate(after)
     )
-    ys = law.output(k, before, kept).astype(dtype)[head_at]
+    ys = recurrence.output(k, before, kept).astype(dtype)[head_at]
 
     ends = jnp.where(jnp.concatenate([first[1:], jnp.ones(1, bool)]), e, len(starts[0]))
     last = jnp.full(len(starts[0]), -1, s.dtype).at[ends].set(s, mode="drop")
@@ -97,7 +106,7 @@ def _at_events(
 
 
 def _after_silence(
-    law: Law[Any],
+    recurrence: Recurrence[Any],
     flat: dict[str, Array],
     dtype: jnp.dtype,
     starts: Traces,
@@ -105,12 +114,12 @@ def _after_silence(
 ) -> Traces:
     """Traces of each element after a number of steps without input."""
     wide = starts[0].dtype
-    k = law.coefficients(law.parameters(**flat), jnp.maximum(gap, 1).astype(wide))
+    k = recurrence.coefficients(recurrence.parameters(**flat), jnp.maximum(gap, 1).astype(wide))
     ended: Traces = ()
     for stage, start in enumerate(starts):
         previous = (starts[stage - 1], ended[stage - 1]) if stage else (None, None)
-        move = law.relaxation(stage, k, jnp.zeros((), wide), *previous)
-        ended += (law.carried(jnp.where(gap > 0, move(start), start), dtype),)
+        move = recurrence.relaxation(stage, k, jnp.zeros((), wide), *previous)
+        ended += (recurrence.carried(jnp.where(gap > 0, move(start), start), dtype),)
     return ended
 
 
@@ -138,7 +147,7 @@ def _rounded(
     assert noise.element is not None
 
     def one(y: Array, step: Array, element: Array) -> Array:
-        here = noise._replace(steps=noise.steps + step.astype(jnp.uint32), element=element)
+        here = noise.after(step)._replace(element=element)
         return round_state(y, dtype, here, stage)
 
     return jax.vmap(one)(y, steps, noise.element[elements])

@@ -13,8 +13,6 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array
 
-from .rounding import STORAGE_DTYPES
-
 
 @functools.cache
 def _is_real(dtype: Any) -> bool:
@@ -132,28 +130,6 @@ def as_flag(name: str, value: Any) -> bool:
     raise TypeError(f"{name} must be a boolean, got {value!r}.")
 
 
-def as_storage_dtype(dtype: Any) -> jnp.dtype:
-    """A dtype that a state can have.
-
-    Raises:
-        TypeError: If it is not one of the four floating dtypes.
-        ValueError: If it is float64 and 64-bit types are not enabled in JAX.
-    """
-    try:
-        storage = jnp.dtype(dtype).name
-    except TypeError:
-        storage = None
-    if storage not in STORAGE_DTYPES:
-        raise TypeError(f"dtype must be one of {', '.join(STORAGE_DTYPES)}, got {dtype!r}.")
-    storage = jnp.dtype(storage)
-    if jax.dtypes.canonicalize_dtype(storage) != storage:
-        raise ValueError(
-            "dtype float64 needs 64-bit types in JAX: call "
-            "jax.config.update('jax_enable_x64', True) before anything else, or choose float32."
-        )
-    return storage
-
-
 def as_number(name: str, value: Any) -> float:
     """A concrete number.
 
@@ -204,28 +180,6 @@ def as_names(name: str, value: Any, options: Sequence[str]) -> tuple[str, ...]:
     if not isinstance(names, Sequence) or not all(isinstance(each, str) for each in names):
         raise TypeError(f"{name} must be a sequence of names, got {value!r}.")
     return tuple(one_of(name, each, options) for each in names)
-
-
-def as_bounds(minimum: Any, maximum: Any, dtype: Any = np.float64) -> tuple[float, float]:
-    """The range of a saturating trace, as values of a dtype.
-
-    Raises:
-        TypeError: If a bound is not a number.
-        ValueError: If a bound is not finite in `dtype`, or the range is empty in it.
-    """
-    bounds = []
-    for name, bound in (("minimum", minimum), ("maximum", maximum)):
-        exact = as_number(name, bound)
-        if not abs(exact) <= float(jnp.finfo(dtype).max):
-            raise ValueError(
-                f"{name} must be finite in {jnp.dtype(dtype)}, got {bound!r}; Tracer has no bounds."
-            )
-        bounds.append(float(np.asarray(exact).astype(dtype)))
-    if bounds[0] >= bounds[1]:
-        raise ValueError(
-            f"minimum must be below maximum in {jnp.dtype(dtype)}, got {minimum!r} and {maximum!r}."
-        )
-    return bounds[0], bounds[1]
 
 
 def as_elements(elements: Any, events: int, size: int) -> Array:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from typing import Any
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import jax
 import jax.numpy as jnp
@@ -12,14 +14,100 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array
 
-from .law import Traces
-from .maps import run_parallel
-from .plan import Plan, Series, coefficients_over_time, inputs, shifted
-from .rounding import Noise, round_state
-from .tangents import tangents_over_time
+from ._arguments import one_of
+from ._maps import Series, coefficients_over_time, inputs, run_parallel, shifted
+from ._rounding import Noise, round_state
+from ._state import Traces
+from ._tangents import tangents_over_time
+
+if TYPE_CHECKING:
+    from ._recurrence import Recurrence
+
+Method = Literal["auto", "sequential", "parallel"]
+"""How to run over time: step by step, in a tree, or whichever was measured faster."""
+
+METHODS = get_args(Method)
+
+# Shortest sequence and largest number of elements from which on, and up to which, the parallel way
+# wins on a platform; absent where it never does, or where nobody has measured yet.
+#
+# CPU: the sequential scan wins at every length and width (`spark-bench choose`; see the changelog).
+# GPU: the parallel way takes 0.006 to 1.23 times as long, from 10 to 10 000 steps and 1 to 10^6
+# elements; beyond these it is not measured (NVIDIA H100 80GB HBM3, jax 0.11.2, 2026-11-27,
+# `spark-bench choose --from docs/benchmarks/h100.json`).
+PARALLEL_WINS: Mapping[str, tuple[int, int]] = {"gpu": (10, 10**6)}
+
+# Elements x steps that the parallel way composes at a time, which bounds its memory. It takes more
+# of them to keep a GPU busy. `Tracer` on the same one, ms, the best of 5:
+#
+# steps x elements    2^18   2^20   2^22   2^24   2^26
+# 10 000 x 1000      1.529  0.988  0.647  0.391  0.413
+# 1000 x 10 000      1.256  0.658  0.508  0.376  0.346
+# 100 x 10^6         1.745  1.744  1.062  1.286  0.989
+CHUNKS: Mapping[str, int] = {"gpu": 1 << 24}
+CHUNK = 1 << 20
+"""The chunk of a platform that `CHUNKS` does not name."""
 
 # On a CPU, lax.scan before jax 0.12 stacks bfloat16 outputs in quadratic time, but not their bits.
 _STACK_BFLOAT16_BITS = jax.__version_info__ < (0, 12)
+
+
+def choose(
+    method: Method,
+    time: int,
+    elements: int,
+    wins: Mapping[str, tuple[int, int]] = PARALLEL_WINS,
+    platform: str | None = None,
+) -> bool:
+    """Whether to run in parallel over time.
+
+    Args:
+        method: What the caller asks for.
+        time: Number of steps.
+        elements: Number of elements of the state.
+        wins: For each platform, the shortest sequence and the largest number of elements for which
+            `"auto"` takes the parallel way.
+        platform: Where to run; None takes the one that JAX takes.
+
+    Raises:
+        ValueError: If there is no such method.
+    """
+    one_of("method", method, METHODS)
+    if method != "auto":
+        return method == "parallel"
+    shortest, widest = wins.get(platform or jax.default_backend(), (time + 1, 0))
+    return time >= shortest and elements <= widest
+
+
+def chunk() -> int:
+    """Elements x steps that the parallel way composes at a time on the platform that JAX takes."""
+    return CHUNKS.get(jax.default_backend(), CHUNK)
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """What is static in a run over time.
+
+    Attributes:
+        recurrence: What to run.
+        dtype: Storage dtype of the traces.
+        parallel: Whether to compose the steps in a tree over time.
+        every: Whether to return every trace at each step, instead of the output alone.
+        size: Elements x steps that the parallel way composes at a time;
+            by default what was measured to be fast on this platform.
+    """
+
+    recurrence: Recurrence[Any]
+    dtype: jnp.dtype
+    parallel: bool
+    every: bool = False
+    size: int = dataclasses.field(default_factory=chunk)
+
+    def chunk(self, time: int, shape: tuple[int, ...]) -> int:
+        """How many of `time` steps are taken at once, for traces of `shape`."""
+        if not self.parallel:
+            return 1
+        return min(time, max(1, self.size // max(1, math.prod(shape))))
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
@@ -28,7 +116,7 @@ def run(plan: Plan, k: Any, traces: Traces, noise: Noise, xs: Array) -> tuple[Tr
 
     Args:
         plan: What to run, and how.
-        k: Coefficients of the law.
+        k: Coefficients of the recurrence.
         traces: Traces before the first step, in the arithmetic dtype.
         noise: Where stochastic rounding draws from.
         xs: Inputs, time first.
@@ -52,7 +140,7 @@ def _sequential(
     def body(carry: tuple[Traces, Array], x: Array) -> tuple[tuple[Traces, Array], Series]:
         traces, steps = carry
         here = noise._replace(steps=steps)
-        kept, y = plan.law.advance(k, plan.dtype, traces, here, x)
+        kept, y = plan.recurrence.advance(k, plan.dtype, traces, here, x)
         out = tuple(each.astype(plan.dtype) for each in (kept if plan.every else (y,)))
         if as_bits:
             out = tuple(lax.bitcast_convert_type(each, jnp.uint16) for each in out)
@@ -91,16 +179,16 @@ def _compose(
     plan: Plan, k: Any, traces: Traces, noise: Noise, xs: Array
 ) -> tuple[Traces, Traces, Series]:
     """Last traces, the same as rounded into the state, and the series of a chunk."""
-    law = plan.law
-    limits = law.range(plan.dtype)
-    x = law.driving(inputs(xs, traces[0].ndim), traces[0].dtype)
+    recurrence = plan.recurrence
+    limits = recurrence.range(plan.dtype)
+    x = recurrence.driving(inputs(xs, traces[0].ndim), traces[0].dtype)
     over_time = coefficients_over_time(k)
     before: Series = ()
     after: Series = ()
     for stage, trace in enumerate(traces):
         previous = (before[-1], after[-1]) if stage else (None, None)
-        moves = law.relaxation(stage, over_time, x, *previous)
-        y = law.carried(run_parallel(moves, trace, law.bounds and limits), plan.dtype)
+        moves = recurrence.relaxation(stage, over_time, x, *previous)
+        y = recurrence.carried(run_parallel(moves, trace, recurrence.bounds and limits), plan.dtype)
         before += (shifted(trace, y),)
         after += (y,)
 
@@ -112,7 +200,7 @@ def _compose(
     kept = tuple(
         jax.vmap(functools.partial(rounded, stage))(y, steps) for stage, y in enumerate(after)
     )
-    out = kept if plan.every else (law.output(over_time, before, kept),)
+    out = kept if plan.every else (recurrence.output(over_time, before, kept),)
     return (
         tuple(y[-1] for y in after),
         tuple(y[-1] for y in kept),
@@ -140,5 +228,5 @@ def _run_jvp(
     wide = traces[0].dtype
     after = tuple(y.astype(wide) for y in kept)
     before = tuple(shifted(start, y) for start, y in zip(traces, after, strict=True))
-    y = plan.law.output(coefficients_over_time(k), before, after)
+    y = plan.recurrence.output(coefficients_over_time(k), before, after)
     return (last, (y.astype(plan.dtype),)), (dlast, dout)

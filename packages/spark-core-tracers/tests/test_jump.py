@@ -7,10 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from spark.core.tracers import SaturableDoubleTracer, Tracer
-from spark.core.tracers.agreement import tolerance
-from spark.core.tracers.law import State
-from spark.core.tracers.rounding import Noise
+from spark.core.tracers import Noise, SaturableDoubleTracer, State, Tracer
+from spark.core.tracers.testing import tolerance
 
 from . import reference
 from .compilation import compiled

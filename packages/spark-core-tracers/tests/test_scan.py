@@ -8,10 +8,9 @@ import numpy as np
 import pytest
 from jax import lax
 
-from spark.core.tracers import Tracer, ways
-from spark.core.tracers.agreement import tolerance
-from spark.core.tracers.over_time import run
-from spark.core.tracers.plan import Plan
+from spark.core.tracers import Tracer, _scan
+from spark.core.tracers._scan import Plan, run
+from spark.core.tracers.testing import tolerance
 
 from . import reference
 from .kinds import CLASSES, KINDS, NEAREST, named, pairs, parametrized, spikes
@@ -246,25 +245,25 @@ def test_parallel_noise_is_that_of_the_steps():
 
 
 def test_auto_follows_the_table():
-    assert ways.choose("sequential", 10, 10) is False
-    assert ways.choose("parallel", 10, 10) is True
+    assert _scan.choose("sequential", 10, 10) is False
+    assert _scan.choose("parallel", 10, 10) is True
     wins = {jax.default_backend(): (100, 1000)}
-    assert ways.choose("auto", 100, 1000, wins) is True
-    assert ways.choose("auto", 99, 1000, wins) is False
-    assert ways.choose("auto", 100, 1001, wins) is False
-    assert ways.choose("auto", 10**6, 1, {"other": (1, 1000)}) is False
-    assert ways.choose("auto", 10**6, 1, {"other": (1, 1000)}, "other") is True
+    assert _scan.choose("auto", 100, 1000, wins) is True
+    assert _scan.choose("auto", 99, 1000, wins) is False
+    assert _scan.choose("auto", 100, 1001, wins) is False
+    assert _scan.choose("auto", 10**6, 1, {"other": (1, 1000)}) is False
+    assert _scan.choose("auto", 10**6, 1, {"other": (1, 1000)}, "other") is True
 
 
 def test_chunks_follow_the_table(monkeypatch):
     recurrence, platform = KINDS[0].make(SHAPE).recurrence, jax.default_backend()
     for size in (12, 36):
-        monkeypatch.setattr(ways, "CHUNKS", {platform: size})
+        monkeypatch.setattr(_scan, "CHUNKS", {platform: size})
         plan = Plan(recurrence, jnp.dtype("float32"), parallel=True)
         assert plan.chunk(100, SHAPE) == size // 6
-    monkeypatch.setattr(ways, "CHUNKS", {})
+    monkeypatch.setattr(_scan, "CHUNKS", {})
     plan = Plan(recurrence, jnp.dtype("float32"), parallel=True)
-    assert plan.chunk(10**9, SHAPE) == ways.CHUNK // 6
+    assert plan.chunk(10**9, SHAPE) == _scan.CHUNK // 6
 
 
 # Gradients ------------------------------------------------------------------------------------

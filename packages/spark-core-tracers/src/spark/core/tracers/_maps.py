@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Bool, Float
 
-from .coefficients import Decay, Parameter
+from ._coefficients import Decay, Parameter
+
+Series: TypeAlias = tuple[Float[Array, "time *shape"], ...]
+"""One array per stage, or per output."""
 
 
 class Relaxation(NamedTuple):
@@ -163,3 +166,18 @@ def _repeated(decay: Decay, series: Array) -> Decay:
         return jnp.broadcast_to(a, (len(series), *a.shape[1:]))
 
     return Decay(*map(repeated, decay))
+
+
+def inputs(xs: Array, rank: int) -> Array:
+    """Inputs with one axis for time and one for each axis of the state."""
+    return xs.reshape(len(xs), *(1,) * (rank + 1 - xs.ndim), *xs.shape[1:])
+
+
+def coefficients_over_time(k: Any) -> Any:
+    """Coefficients with an axis of size 1 for time; scalars stay scalars."""
+    return jax.tree.map(lambda a: a[None] if a.ndim else a, k)
+
+
+def shifted(start: Array, series: Array) -> Array:
+    """The series one step earlier."""
+    return jnp.concatenate([start[None], series[:-1]]) if len(series) else series

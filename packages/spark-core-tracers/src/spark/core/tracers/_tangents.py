@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 import functools
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array
 
-from .coefficients import Decay
-from .law import Traces
-from .maps import Relaxation, clip, linear_scan, within
-from .plan import Plan, Series, coefficients_over_time, inputs, shifted
+from ._coefficients import Decay
+from ._maps import (
+    Relaxation,
+    Series,
+    clip,
+    coefficients_over_time,
+    inputs,
+    linear_scan,
+    shifted,
+    within,
+)
+from ._state import Traces
+
+if TYPE_CHECKING:
+    from ._scan import Plan
 
 
 def tangents_over_time(
@@ -78,11 +89,11 @@ def _of_chunk(
 ) -> tuple[Traces, Series]:
     """The same for a chunk, from the tangents at its start; a sequential run has chunks of 1."""
     (k, traces, xs, kept), (dk, dtraces, dxs) = at, tangents
-    law, wide = plan.law, traces[0].dtype
-    limits = law.range(plan.dtype)
+    recurrence, wide = plan.recurrence, traces[0].dtype
+    limits = recurrence.range(plan.dtype)
     after = tuple(y.astype(wide) for y in kept)
     before = tuple(shifted(start, y) for start, y in zip(traces, after, strict=True))
-    x = law.driving(inputs(xs, traces[0].ndim), wide).astype(wide)
+    x = recurrence.driving(inputs(xs, traces[0].ndim), wide).astype(wide)
     dx = jnp.zeros_like(x) if dxs is None else inputs(dxs, traces[0].ndim).astype(wide)
 
     dbefore: Series = ()
@@ -92,16 +103,18 @@ def _of_chunk(
         dprevious = (dbefore[stage - 1], dafter[stage - 1]) if stage else ()
 
         def moves(k: Any, x: Array, *previous: Array, stage: int = stage) -> Relaxation:
-            return law.relaxation(stage, coefficients_over_time(k), x, *(previous or (None, None)))
+            return recurrence.relaxation(
+                stage, coefficients_over_time(k), x, *(previous or (None, None))
+            )
 
         def step(*arguments: Any, stage: int = stage, moves: Any = moves) -> Array:
             y: Array = moves(*arguments)(before[stage])
-            return y if law.bounds is None else clip(y, *limits)
+            return y if recurrence.bounds is None else clip(y, *limits)
 
         _, offset = jax.jvp(step, (k, x, *previous), (dk, dx, *dprevious))
         here = moves(k, x, *previous)
         decay = here.decay
-        if law.bounds is not None:
+        if recurrence.bounds is not None:
             # A clipped step forgets where it came from.
             inside = within(here(before[stage]), *limits)
             decay = Decay(jnp.where(inside, decay.left, 0), jnp.where(inside, decay.lost, 1))
@@ -113,7 +126,7 @@ def _of_chunk(
     if plan.every:
         return dlast, tuple(dy.astype(plan.dtype) for dy in dafter)
     _, dy = jax.jvp(
-        lambda k, before, after: law.output(coefficients_over_time(k), before, after),
+        lambda k, before, after: recurrence.output(coefficients_over_time(k), before, after),
         (k, before, after),
         (dk, dbefore, dafter),
     )

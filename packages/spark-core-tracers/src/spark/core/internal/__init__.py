@@ -1,0 +1,73 @@
+"""What the sibling packages use of the insides of this one, and nothing else; not for users.
+
+It may change with any minor version, which is why the siblings bound the version from above.
+"""
+
+from spark.core.tracers._arguments import (
+    as_flag,
+    as_input,
+    as_key,
+    as_number,
+    as_shape,
+    one_of,
+    own,
+)
+from spark.core.tracers._assignment import CheckedModule
+from spark.core.tracers._coefficients import longest_time_constant
+from spark.core.tracers._dtypes import as_storage_dtype, bound, compute_dtype, smallest
+from spark.core.tracers._maps import clip
+from spark.core.tracers._parameters import as_parameter, require_base
+from spark.core.tracers._rounding import mix, rounded_dtype
+from spark.core.tracers._scan import METHODS, choose
+from spark.core.tracers._state import Traces
+from spark.core.tracers._time import (
+    CLOSED,
+    as_dt,
+    as_length,
+    as_tolerance,
+    count_steps,
+    epsilon,
+    exact_number,
+    snapped,
+    step_of,
+    steps_at,
+)
+
+__all__ = [
+    # arguments
+    "as_flag",
+    "as_input",
+    "as_key",
+    "as_number",
+    "as_shape",
+    "one_of",
+    "own",
+    # times and steps
+    "CLOSED",
+    "as_dt",
+    "as_length",
+    "as_tolerance",
+    "count_steps",
+    "epsilon",
+    "exact_number",
+    "snapped",
+    "step_of",
+    "steps_at",
+    # dtypes
+    "as_storage_dtype",
+    "bound",
+    "compute_dtype",
+    "rounded_dtype",
+    "smallest",
+    # parameters and modules
+    "CheckedModule",
+    "as_parameter",
+    "longest_time_constant",
+    "require_base",
+    # recurrences
+    "METHODS",
+    "Traces",
+    "choose",
+    "clip",
+    "mix",
+]
