@@ -128,7 +128,7 @@ def test_replace_checks_again():
     assert config.replace(dt=0.5) == Traced(units=2, tau=np.array([1.0, 2.0]), dt=0.5)
     assert config.dt == 1.0
     for change in (lambda: config.replace(dt=-1), lambda: config.model_copy(update={"dt": -1})):
-        with pytest.raises(ConfigError, match="dt must be a finite number > 0, got -1"):
+        with pytest.raises(ConfigError, match="dt must be finite and > 0, got -1"):
             change()
 
 
@@ -227,9 +227,9 @@ REFUSED = [
     ({"taus": 3.0}, "taus is no field; did you mean tau. Known ones: units, fast, .* trainable"),
     ({"fast": 1}, "fast must be a valid boolean, got 1"),
     ({"fast": "yes"}, "fast must be a valid boolean, got 'yes'"),
-    ({"dt": 0}, "dt must be a finite number > 0, got 0"),
+    ({"dt": 0}, "dt must be finite and > 0, got 0"),
     ({"dt": np.ones(2)}, r"dt must be a finite number > 0, got an array .* shape \(2,\)"),
-    ({"dt": np.inf}, "dt must be finite, got inf"),
+    ({"dt": np.inf}, "dt must be finite and > 0, got inf"),
     ({"dt": True}, "dt must be a number .* got True of dtype bool"),
     ({"dt": "1"}, "dt must be a number .* got '1'"),
     ({"dtype": "int8"}, "dtype must be one of float16, bfloat16, float32, float64, got 'int8'"),
@@ -240,7 +240,7 @@ REFUSED = [
     ({"seed": 2**64}, "seed must fit in 64 bits"),
     ({"seed": jax.random.key(0)}, "seed must be .* JAX PRNG key: .* as rngs"),
     ({"tau": 0}, "tau must be > 0, got 0"),
-    ({"tau": [5.0, -1.0]}, r"tau must be > 0, got -1 at index \(1,\)"),
+    ({"tau": [5.0, -1.0]}, r"tau must be > 0, got -1.0 at index \(1,\)"),
     ({"tau": np.nan}, "tau must be finite, got nan"),
     ({"tau": "5"}, "tau must be a number or an array of numbers, got '5'"),
     ({"tau": None}, "tau must be a number .* got None"),

@@ -361,7 +361,7 @@ def test_a_nan_weight_of_a_silent_input_stays_where_it_is():
 WRONG = [
     ({"scale_U": 1.5}, r"scale_U must lie in \[0, 1\], got 1.5"),
     ({"R_tau": 0.0}, "R_tau must be > 0, got 0"),
-    ({"U_tau": [1.0, -1.0]}, r"U_tau must be > 0, got -1 at index \(1,\)"),
+    ({"U_tau": [1.0, -1.0]}, r"U_tau must be > 0, got -1.0 at index \(1,\)"),
     (
         {"R_tau": 20_000.0, "rounding": "nearest", "dtype": "float16"},
         r"R_tau must be at most 2047\.5 to decay in float16 rounded to nearest, got 20000",

@@ -42,8 +42,8 @@ REFUSED = [
     (lambda: RandomConnectivity(probability=1.5), r"probability must lie in \(0, 1\], got 1.5"),
     (lambda: RandomConnectivity(probability=[0.5]), r"probability must lie in \(0, 1\]"),
     (lambda: RandomConnectivity(0.5), "positional"),
-    (lambda: FixedFanOut(fan_out=0), "fan_out must be an integer > 0, got 0"),
-    (lambda: FixedFanOut(fan_out=2.0), "fan_out must be an integer > 0, got 2.0"),
+    (lambda: FixedFanOut(fan_out=0), "fan_out must be an integer >= 1, got 0"),
+    (lambda: FixedFanOut(fan_out=2.0), "fan_out must be an integer, got 2.0"),
     (lambda: ProceduralConnectivity(fan_out=2, law="gamma"), "law must be 'constant', 'uniform'"),
     (lambda: LinearSynapses(units=2, connectivity="sparse"), "connectivity must be 'dense' or one"),
     (lambda: LinearSynapses(units=2, connectivity=GIVEN), "connectivity must be 'dense' or one of"),
@@ -53,7 +53,7 @@ REFUSED = [
     ),
     (
         lambda: LinearSynapses(units=2, connectivity={"kind": "fan_out", "fan_out": 0}),
-        "LinearSynapsesConfig: connectivity.fan_out must be an integer > 0",
+        "LinearSynapsesConfig: connectivity.fan_out must be an integer >= 1",
     ),
     (
         lambda: LinearSynapses(units=2, connectivity=FixedFanOut(fan_out=1), async_spikes=True),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import operator
 import os
 import zlib
 from collections.abc import Mapping
@@ -13,6 +12,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
+
+from spark.core.internal import as_integer, is_key
 
 from .errors import CheckpointError
 from .folder import as_folder
@@ -48,7 +49,7 @@ def save(
 
     Raises:
         TypeError: If `step` or `keep` is no integer.
-        ValueError: If one is too small, or a boolean.
+        ValueError: If one is too small.
         CheckpointError: If there is a checkpoint of this or a later step, the module has no arrays,
             or the directory is no folder or cannot be reached. Nothing is written then.
 
@@ -67,7 +68,7 @@ def save(
     """
     import orbax.checkpoint as ocp
 
-    step, keep = _whole("step", step, 0), _whole("keep", keep, 1)
+    step, keep = as_integer("step", step, 0), as_integer("keep", keep, 1)
     folder = as_folder(directory)
     if _is_there(folder) and not folder.is_dir():
         raise CheckpointError(f"{directory}: not a folder.")
@@ -111,12 +112,12 @@ def restore(directory: str | os.PathLike[str], module: nnx.Module, step: int | N
 
     Raises:
         TypeError: If `step` is no integer.
-        ValueError: If it is negative, or a boolean.
+        ValueError: If it is negative.
         CheckpointError: If there is no such checkpoint, it is damaged, or it is one of another
             class, shape, time step, dtype, bound or law of connections; the message says what
             differs. The module then stays as it was.
     """
-    wanted = None if step is None else _whole("step", step, 0)
+    wanted = None if step is None else as_integer("step", step, 0)
     folder = as_folder(directory)
     if not _is_there(folder) or not folder.is_dir():
         raise CheckpointError(f"{directory}: no such folder.")
@@ -237,35 +238,20 @@ def _differences(module: Mapping[str, str], checkpoint: Mapping[str, str]) -> li
     return found
 
 
-def _whole(name: str, value: Any, least: int) -> int:
-    """An integer from `least` on."""
-    try:
-        whole = operator.index(value)
-    except TypeError:
-        raise TypeError(f"{name} must be an integer, got {value!r}.") from None
-    if isinstance(value, bool) or whole < least:
-        raise ValueError(f"{name} must be an integer, {least} or more, got {value!r}.")
-    return whole
-
-
 def _arrays(module: nnx.Module) -> Any:
     """All arrays of a module by name, and numbers; of a random key its numbers."""
 
     def plain(value: Any) -> Any:
-        return jax.random.key_data(value) if _is_key(value) else value
+        return jax.random.key_data(value) if is_key(value) else value
 
     return jax.tree.map(plain, nnx.to_pure_dict(nnx.state(module)))
 
 
 def _like(here: Any, found: Any) -> Any:
     """What was found, as a key where there is one."""
-    if not _is_key(here):
+    if not is_key(here):
         return found
     return jax.random.wrap_key_data(found, impl=jax.random.key_impl(here))
-
-
-def _is_key(value: Any) -> bool:
-    return isinstance(value, jax.Array) and jnp.issubdtype(value.dtype, jax.dtypes.prng_key)
 
 
 def _place(value: Any) -> Any:

@@ -5,16 +5,32 @@ It may change with any minor version, which is why the siblings bound the versio
 
 from spark.core.tracers._arguments import (
     as_flag,
+    as_indices,
     as_input,
+    as_integer,
     as_key,
-    as_number,
+    as_names,
+    as_row,
+    as_seed,
     as_shape,
+    is_key,
+    is_real,
     one_of,
     own,
+    real_array,
+    require_fit,
+    require_values,
+    show,
 )
 from spark.core.tracers._assignment import CheckedModule
 from spark.core.tracers._coefficients import longest_time_constant
-from spark.core.tracers._dtypes import as_storage_dtype, bound, compute_dtype, smallest
+from spark.core.tracers._dtypes import (
+    as_dtype_name,
+    as_storage_dtype,
+    bound,
+    compute_dtype,
+    smallest,
+)
 from spark.core.tracers._maps import clip
 from spark.core.tracers._parameters import as_parameter, require_base
 from spark.core.tracers._rounding import mix, rounded_dtype
@@ -23,6 +39,7 @@ from spark.core.tracers._state import Traces
 from spark.core.tracers._time import (
     CLOSED,
     as_dt,
+    as_exact,
     as_length,
     as_tolerance,
     count_steps,
@@ -36,15 +53,26 @@ from spark.core.tracers._time import (
 __all__ = [
     # arguments
     "as_flag",
+    "as_indices",
     "as_input",
+    "as_integer",
     "as_key",
-    "as_number",
+    "as_names",
+    "as_row",
+    "as_seed",
     "as_shape",
+    "is_key",
+    "is_real",
     "one_of",
     "own",
+    "real_array",
+    "require_fit",
+    "require_values",
+    "show",
     # times and steps
     "CLOSED",
     "as_dt",
+    "as_exact",
     "as_length",
     "as_tolerance",
     "count_steps",
@@ -54,6 +82,7 @@ __all__ = [
     "step_of",
     "steps_at",
     # dtypes
+    "as_dtype_name",
     "as_storage_dtype",
     "bound",
     "compute_dtype",

@@ -11,11 +11,12 @@ if getattr(_spark, "__file__", None) is not None:
 
 from .__about__ import __version__
 from ._coefficients import Integrator
+from ._module import Constant, TraceState
 from ._recurrence import Law, Recurrence
 from ._rounding import Noise, Rounding
 from ._scan import Method
 from ._state import State
-from .base import BaseTracer, Constant, TraceState
+from .base import BaseTracer
 from .double import (
     DoubleExponential,
     DoubleExponentialParameters,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import operator
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -15,12 +15,27 @@ from jaxtyping import Array
 
 
 @functools.cache
-def _is_real(dtype: Any) -> bool:
-    return jnp.issubdtype(dtype, jnp.bool_) or (
-        jnp.issubdtype(dtype, jnp.number)
-        and not jnp.issubdtype(dtype, jnp.complexfloating)
-        and dtype.itemsize <= 8
-    )
+def is_real(dtype: Any, boolean: bool = True) -> bool:
+    """Whether it is a dtype of integers or floats that JAX may have; or of booleans, if they do."""
+    if jnp.issubdtype(dtype, jnp.bool_):
+        return boolean
+    real = jnp.issubdtype(dtype, jnp.integer) or jnp.issubdtype(dtype, jnp.floating)
+    return real and dtype.itemsize <= 8
+
+
+def is_key(value: Any) -> bool:
+    """Whether it is a JAX PRNG key, or an array of them."""
+    return isinstance(value, jax.Array) and jnp.issubdtype(value.dtype, jax.dtypes.prng_key)
+
+
+def show(value: Any) -> str:
+    """A value as an error message shows it: an array by its dtype and shape."""
+    if is_key(value):
+        return "a JAX PRNG key"
+    if isinstance(value, (np.ndarray, jax.Array)) and value.ndim:
+        return f"an array of dtype {value.dtype} and shape {value.shape}"
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
 
 
 def own(value: Any) -> Any:
@@ -47,7 +62,7 @@ def real_array(name: str, value: Any) -> Any:
             value = jnp.asarray(value)
         except ValueError as error:
             raise TypeError(f"{name} must be an array of numbers, got {value!r}.") from error
-    if not _is_real(value.dtype):
+    if not is_real(value.dtype):
         raise TypeError(
             f"{name} must be boolean, integer or floating, got dtype {value.dtype}; convert it."
         )
@@ -97,6 +112,82 @@ def fit(name: str, value: Array, shape: tuple[int, ...]) -> Array:
     return jnp.expand_dims(value, tuple(range(len(shape) - value.ndim)))
 
 
+def require_values(
+    name: str, values: Any, holds: Callable[[Any], Any], rule: str, given: Any = None
+) -> None:
+    """Refuse an array by its values.
+
+    Args:
+        name: Name of the argument.
+        values: A NumPy array.
+        holds: Function from the array to booleans, true where a value is right.
+        rule: Ends the sentence "name must ...".
+        given: The array as it came, which an error shows; None stands for `values`.
+
+    Raises:
+        ValueError: If `holds` is false for a value; the message names the first.
+    """
+    wrong = ~np.broadcast_to(holds(values), values.shape)
+    if wrong.any():
+        where = tuple(int(i) for i in np.argwhere(wrong)[0])
+        at = f" at index {where}" if where else ""
+        value = np.asarray(values if given is None else given)[where]
+        raise ValueError(f"{name} must {rule}, got {value}{at}.")
+
+
+def as_row(name: str, value: Any, remedy: str = "") -> np.ndarray[Any, Any]:
+    """Concrete integers or floats along one axis.
+
+    Raises:
+        TypeError: If they are anything else, or traced by a JAX transform; ends with the remedy.
+        ValueError: If there is not one axis.
+    """
+    if isinstance(value, jax.core.Tracer):
+        raise TypeError(f"{name} must be concrete, got a value traced by a JAX transform{remedy}.")
+    row = np.asarray(real_array(name, value))
+    if not is_real(row.dtype, boolean=False):
+        raise TypeError(f"{name} must be an array of numbers, got dtype {row.dtype}.")
+    if row.ndim != 1:
+        raise ValueError(f"{name} must have one axis, got shape {row.shape}.")
+    return row
+
+
+def as_indices(
+    name: str, value: Any, count: int, size: int, remedy: str = ""
+) -> np.ndarray[Any, Any]:
+    """As many indices of `size` elements as there are times.
+
+    Raises:
+        TypeError: If they are no integers.
+        ValueError: If they are not `count`, or one does not exist.
+    """
+    row = as_row(name, value, remedy)
+    if row.size and not np.issubdtype(row.dtype, np.integer):
+        raise TypeError(f"{name} must be integers, got dtype {row.dtype}.")
+    if row.shape != (count,):
+        raise ValueError(f"{name} must have shape ({count},), as times, got {row.shape}.")
+    wrong = (row < 0) | (row >= size)
+    if wrong.any():
+        raise ValueError(f"{name} must lie in [0, {size}), got {row[wrong][0]}.")
+    return row.astype(np.int64)
+
+
+def as_integer(name: str, value: Any, least: int | None = None) -> int:
+    """An integer of Python, NumPy or JAX; a boolean is none.
+
+    Raises:
+        TypeError: If it is anything else.
+        ValueError: If it is less than `least`.
+    """
+    try:
+        number = _index(value)
+    except TypeError:
+        raise TypeError(f"{name} must be an integer, got {show(value)}.") from None
+    if least is not None and number < least:
+        raise ValueError(f"{name} must be an integer >= {least}, got {number}.")
+    return number
+
+
 def as_shape(shape: Any, name: str = "shape") -> tuple[int, ...]:
     """A shape as a tuple of sizes; an integer stands for one axis.
 
@@ -106,9 +197,7 @@ def as_shape(shape: Any, name: str = "shape") -> tuple[int, ...]:
     """
     try:
         each = shape if isinstance(shape, Sequence) or np.ndim(shape) == 1 else (shape,)
-        if any(isinstance(size, (bool, np.bool_)) for size in each):
-            raise TypeError
-        sizes = tuple(operator.index(size) for size in each)
+        sizes = tuple(_index(size) for size in each)
     except TypeError:
         raise TypeError(
             f"{name} must be an integer or a sequence of integers, got {shape!r}."
@@ -116,6 +205,12 @@ def as_shape(shape: Any, name: str = "shape") -> tuple[int, ...]:
     if any(size < 0 for size in sizes):
         raise ValueError(f"{name} must have no negative size, got {shape!r}.")
     return sizes
+
+
+def _index(value: Any) -> int:
+    if isinstance(value, (bool, np.bool_)):
+        raise TypeError
+    return operator.index(value)
 
 
 def as_flag(name: str, value: Any) -> bool:
@@ -144,6 +239,22 @@ def as_number(name: str, value: Any) -> float:
         raise TypeError(f"{name} must be a number, got {value!r}.") from None
 
 
+def as_seed(name: str, seed: Any, wanted: str = "an integer or None") -> int | None:
+    """The seed of a random stream: an integer of 64 bits, or None.
+
+    Raises:
+        TypeError: If it is anything else.
+        ValueError: If it does not fit in 64 bits.
+    """
+    try:
+        number = None if seed is None else _index(seed)
+    except TypeError:
+        raise TypeError(f"{name} must be {wanted}, got {show(seed)}.") from None
+    if number is not None and not -(2**63) <= number < 2**63:
+        raise ValueError(f"{name} must fit in 64 bits with a sign, got {number}.")
+    return number
+
+
 def as_key(seed: Any) -> Array:
     """The key of a random stream; None stands for the seed 0.
 
@@ -151,26 +262,19 @@ def as_key(seed: Any) -> Array:
         TypeError: If it is neither an integer nor a JAX PRNG key.
         ValueError: If it does not fit in 64 bits.
     """
-    if isinstance(seed, jax.Array) and jnp.issubdtype(seed.dtype, jax.dtypes.prng_key):
+    if is_key(seed):
         if seed.shape:
             raise ValueError(f"seed must be one key, got keys of shape {seed.shape}.")
         return seed
-    try:
-        number = 0 if seed is None else operator.index(seed)
-    except TypeError:
-        raise TypeError(
-            f"seed must be an integer or a JAX PRNG key, as of jax.random.key, got {seed!r}."
-        ) from None
-    if not -(2**63) <= number < 2**63:
-        raise ValueError(f"seed must fit in 64 bits with a sign, got {number}.")
+    number = as_seed("seed", seed, "an integer or a JAX PRNG key, as of jax.random.key") or 0
     # Without 64-bit numbers JAX would take the lower half alone.
     high, low = divmod(number, 2**32)
     key = jax.random.key(np.uint32(low))
     return jax.random.fold_in(key, np.uint32(high % 2**32)) if high else key
 
 
-def as_names(name: str, value: Any, options: Sequence[str]) -> tuple[str, ...]:
-    """One or several of the options.
+def as_names(name: str, value: Any, options: Sequence[str] | None = None) -> tuple[str, ...]:
+    """One or several names; only those of the options, if there are any.
 
     Raises:
         TypeError: If it is neither a string nor a sequence of strings.
@@ -178,32 +282,8 @@ def as_names(name: str, value: Any, options: Sequence[str]) -> tuple[str, ...]:
     """
     names = (value,) if isinstance(value, str) else value
     if not isinstance(names, Sequence) or not all(isinstance(each, str) for each in names):
-        raise TypeError(f"{name} must be a sequence of names, got {value!r}.")
-    return tuple(one_of(name, each, options) for each in names)
-
-
-def as_elements(elements: Any, events: int, size: int) -> Array:
-    """Which element each event arrives at.
-
-    Raises:
-        TypeError: If they are no integers.
-        ValueError: If there is not one for each event, or one does not exist.
-    """
-    given = real_array("elements", elements)
-    if isinstance(given, jax.core.Tracer):
-        raise TypeError(
-            "elements must be concrete, got values traced by a JAX transform; under one, use the "
-            "tracer's recurrence.jump."
-        )
-    row = np.asarray(given)
-    if row.size and not np.issubdtype(row.dtype, np.integer):
-        raise TypeError(f"elements must be integers, got dtype {row.dtype}.")
-    if row.shape != (events,):
-        raise ValueError(f"elements must have shape ({events},), as times, got {row.shape}.")
-    wrong = (row < 0) | (row >= size)
-    if wrong.any():
-        raise ValueError(f"elements must lie in [0, {size}), got {row[wrong][0]}.")
-    return jnp.asarray(row.astype(np.int32))
+        raise TypeError(f"{name} must be a sequence of names, got {show(value)}.")
+    return tuple(each if options is None else one_of(name, each, options) for each in names)
 
 
 def one_of(name: str, value: Any, options: Sequence[str]) -> Any:

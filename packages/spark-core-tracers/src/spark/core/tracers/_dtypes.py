@@ -10,12 +10,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from ._arguments import as_number
+from ._arguments import as_number, show
 
 STORAGE_DTYPES = ("float16", "bfloat16", "float32", "float64")
 
 
-def as_dtype_name(dtype: Any, name: str = "dtype") -> str:
+def as_dtype_name(name: str, dtype: Any) -> str:
     """The name of a dtype that a state can have.
 
     Raises:
@@ -26,7 +26,7 @@ def as_dtype_name(dtype: Any, name: str = "dtype") -> str:
     except TypeError:
         found = ""
     if found not in STORAGE_DTYPES:
-        raise TypeError(f"{name} must be one of {', '.join(STORAGE_DTYPES)}, got {dtype!r}.")
+        raise TypeError(f"{name} must be one of {', '.join(STORAGE_DTYPES)}, got {show(dtype)}.")
     return found
 
 
@@ -37,7 +37,7 @@ def as_storage_dtype(dtype: Any) -> jnp.dtype:
         TypeError: If it is not one of the four floating dtypes.
         ValueError: If it is float64 and 64-bit types are not enabled in JAX.
     """
-    storage = jnp.dtype(as_dtype_name(dtype))
+    storage = jnp.dtype(as_dtype_name("dtype", dtype))
     if jax.dtypes.canonicalize_dtype(storage) != storage:
         raise ValueError(
             "dtype float64 needs 64-bit types in JAX: call "

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from ._arguments import fit, real_array, require_fit
+from ._arguments import fit, real_array, require_fit, require_values
 from ._coefficients import longest_time_constant
 from ._dtypes import compute_dtype, smallest
 from ._maps import clip
@@ -33,23 +33,10 @@ class Checked(NamedTuple):
     given: Any
     kept: Any
 
-    def require(self, holds: Callable[[Any], Any], what: str) -> None:
-        """Refuse it by its values; one that is traced by a JAX transform is taken as it is.
-
-        Args:
-            holds: Function from the kept array to booleans, true where a value is right.
-            what: Ends the sentence "name must ...".
-
-        Raises:
-            ValueError: If `holds` is false for a value; the message names the first.
-        """
-        if isinstance(self.kept, jax.core.Tracer):
-            return
-        wrong = ~np.broadcast_to(holds(self.kept), self.kept.shape)
-        if wrong.any():
-            where = tuple(int(i) for i in np.argwhere(wrong)[0])
-            at = f" at index {where}" if where else ""
-            raise ValueError(f"{self.name} must {what}, got {np.asarray(self.given)[where]}{at}.")
+    def require(self, holds: Callable[[Any], Any], rule: str) -> None:
+        """Refuse it by its values, as `require_values`; one traced by a JAX transform is taken."""
+        if not isinstance(self.kept, jax.core.Tracer):
+            require_values(self.name, self.kept, holds, rule, self.given)
 
     def require_no_underflow(self, dtype: jnp.dtype) -> None:
         """Refuse a value that is not 0 and would count as 0 in `dtype`.

@@ -22,9 +22,10 @@ from ._coefficients import (
 )
 from ._dtypes import as_bounds
 from ._maps import Relaxation
+from ._module import TraceState
 from ._recurrence import Recurrence
 from ._state import Traces
-from .base import BaseTracer, TraceState
+from .base import BaseTracer
 
 
 class DoubleExponentialParameters(NamedTuple):

@@ -13,9 +13,10 @@ from ._arguments import one_of
 from ._coefficients import INTEGRATORS, Decay, Integrator, Parameter, Steps, decay
 from ._dtypes import as_bounds
 from ._maps import Relaxation
+from ._module import TraceState
 from ._recurrence import Recurrence
 from ._state import Traces
-from .base import BaseTracer, TraceState
+from .base import BaseTracer
 
 
 class ExponentialParameters(NamedTuple):

@@ -12,9 +12,10 @@ from jaxtyping import Array, Float
 
 from ._coefficients import Decay, Parameter, Steps, decay
 from ._maps import Relaxation, clip
+from ._module import TraceState
 from ._recurrence import Recurrence
 from ._state import Traces
-from .base import BaseTracer, TraceState
+from .base import BaseTracer
 
 
 class ResourceUsageParameters(NamedTuple):

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .errors import show
+from spark.core.internal import is_key, show
 
 TAG = "$array"
 """Key that marks an array in a dictionary; no field can have this name."""
@@ -31,7 +31,7 @@ def hold(value: Any) -> Any:
             "must be concrete, got a value traced by a JAX transform; build the configuration "
             "outside it, and vary the parameters of the module instead."
         )
-    if isinstance(value, jax.Array) and jnp.issubdtype(value.dtype, jax.dtypes.extended):
+    if is_key(value):
         return value
     if isinstance(value, np.bool_):
         return bool(value)

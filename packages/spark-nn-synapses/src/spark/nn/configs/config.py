@@ -10,8 +10,10 @@ from typing import Any, Self
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
+from spark.core.internal import show
+
 from . import arrays
-from .errors import ConfigError, show
+from .errors import ConfigError
 
 
 class Config(BaseModel):

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Sequence
-from typing import Any
 
-import jax
-import jax.numpy as jnp
-import numpy as np
 from pydantic import ValidationError
+
+from spark.core.internal import show as show
 
 
 class ConfigError(ValueError):
@@ -75,16 +73,6 @@ def unknown(name: str, what: str, known: Sequence[str]) -> str:
     close = difflib.get_close_matches(name, known, 1)
     hint = f"; did you mean {close[0]}?" if close else "."
     return f"{name} is no {what}{hint} Known ones: {', '.join(known) or 'none'}."
-
-
-def show(value: Any) -> str:
-    """A value as an error message shows it: an array by its dtype and shape."""
-    if isinstance(value, jax.Array) and jnp.issubdtype(value.dtype, jax.dtypes.prng_key):
-        return "a JAX PRNG key"
-    if isinstance(value, (np.ndarray, jax.Array)) and value.ndim:
-        return f"an array of dtype {value.dtype} and shape {value.shape}"
-    text = repr(value)
-    return text if len(text) <= 80 else f"{text[:77]}..."
 
 
 def _path(loc: tuple[int | str, ...]) -> str:

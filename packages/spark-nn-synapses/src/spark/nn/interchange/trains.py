@@ -6,11 +6,20 @@ import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import jax.numpy as jnp
 import numpy as np
 from numpy.typing import ArrayLike
 
-from spark.core.internal import CLOSED, as_length, as_tolerance, epsilon, one_of, snapped, step_of
+from spark.core.internal import (
+    CLOSED,
+    as_length,
+    as_row,
+    as_tolerance,
+    epsilon,
+    one_of,
+    require_values,
+    snapped,
+    step_of,
+)
 from spark.nn.payloads import SpikeArray
 from spark.nn.payloads.times import NumPyArray, fill
 
@@ -39,17 +48,9 @@ def as_train(neuron: int, times: Any, unit: float = 1.0) -> Train:
         TypeError: If they are not numbers in a row.
         ValueError: If one is not finite.
     """
-    row = np.asarray(times)
-    numbers = jnp.issubdtype(row.dtype, jnp.floating) or jnp.issubdtype(row.dtype, jnp.integer)
-    if not numbers or row.ndim != 1:
-        raise TypeError(
-            f"spike times of neuron {neuron} must be numbers in a row, got dtype {row.dtype} and "
-            f"shape {row.shape}."
-        )
-    if not np.isfinite(row).all():
-        raise ValueError(
-            f"spike times of neuron {neuron} must be finite, got {row[~np.isfinite(row)][0]}."
-        )
+    name = f"spike times of neuron {neuron}"
+    row = as_row(name, times)
+    require_values(name, row, np.isfinite, "be finite")
     return Train(row.astype(np.float64) * unit, epsilon(row.dtype))
 
 

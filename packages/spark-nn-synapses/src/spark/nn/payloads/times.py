@@ -7,13 +7,13 @@ import os
 import sys
 from typing import Any, TypeAlias
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
 from spark.core.internal import (
     CLOSED,
+    as_indices,
     as_length,
+    as_row,
     as_shape,
     as_tolerance,
     count_steps,
@@ -37,16 +37,9 @@ def raster(
     """Spikes over time, of shape `(time,) + shape`; see `SpikeArray.from_times`."""
     length_of_step, tolerance = as_length("dt", dt), as_tolerance(tolerance)
     one_of("closed", closed, CLOSED)
-    times, ids, shape = _as_row("times", times), _as_row("ids", ids), as_shape(shape)
+    times, shape = as_row("times", times), as_shape(shape)
     neurons = math.prod(shape)
-    if ids.size and not jnp.issubdtype(ids.dtype, jnp.integer):
-        raise TypeError(f"ids must be integers, got dtype {ids.dtype}.")
-    if times.shape != ids.shape:
-        raise ValueError(f"times and ids must be as many, got {times.size} and {ids.size}.")
-    ids = ids.astype(np.int64)
-    wrong = (ids < 0) | (ids >= neurons)
-    if wrong.any():
-        raise ValueError(f"ids must lie in [0, {neurons}) for shape {shape}, got {ids[wrong][0]}.")
+    ids = as_indices("ids", ids, len(times), neurons)
     wrong = ~(np.isfinite(times) & ((times >= 0) if closed == "left" else (times > 0)))
     if wrong.any():
         least = ">= 0" if closed == "left" else "> 0"
@@ -116,17 +109,6 @@ def events(spikes: NumPyArray, dt: Any, closed: str = "right") -> tuple[NumPyArr
         )
     each = counts.astype(np.int64)
     return np.repeat((steps + late) * dt, each), np.repeat(ids, each)
-
-
-def _as_row(name: str, value: Any) -> NumPyArray:
-    if isinstance(value, jax.core.Tracer):
-        raise TypeError(f"{name} must be concrete, got a value traced by a JAX transform.")
-    row = np.asarray(value)
-    if not (jnp.issubdtype(row.dtype, jnp.floating) or jnp.issubdtype(row.dtype, jnp.integer)):
-        raise TypeError(f"{name} must be an array of numbers, got dtype {row.dtype}.")
-    if row.ndim != 1:
-        raise ValueError(f"{name} must have one axis, got shape {row.shape}.")
-    return row
 
 
 def _require_memory(length: float, neurons: int, dt: float, dtype: np.dtype[Any]) -> None:
