@@ -343,3 +343,24 @@ def test_the_cause_of_damage_is_chained(tmp_path):
     with pytest.raises(checkpoints.CheckpointError, match="step 3 is damaged") as caught:
         checkpoints.restore(tmp_path, tracer)
     assert isinstance(caught.value.__cause__, ValueError)
+
+
+class Described(Tracer):
+    """A tracer with an option of its own."""
+
+    _fixed = (*Tracer._fixed, "flavour")
+
+    def __init__(self, flavour):
+        super().__init__(2, tau=5.0)
+        self._replace(flavour=flavour)
+
+    def checkpoint_description(self):
+        return {"flavour": self.flavour, "none": None}
+
+
+def test_a_module_adds_its_own_description(tmp_path):
+    checkpoints.save(tmp_path, 1, Described("sweet"))
+    assert checkpoints.restore(tmp_path, Described("sweet")) == 1
+    with pytest.raises(checkpoints.CheckpointError) as caught:
+        checkpoints.restore(tmp_path, Described("sour"))
+    assert caught.value.differences == ["flavour: sour in this module, sweet in the checkpoint"]

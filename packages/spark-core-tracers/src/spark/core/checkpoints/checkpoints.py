@@ -2,28 +2,20 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import zlib
 from collections.abc import Mapping
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
 from spark.core.internal import as_integer, is_key
 
+from ._description import describe, differences
 from .errors import CheckpointError
 from .folder import as_folder
-
-_OPTIONS = ("shape", "dt", "dtype", "rounding", "integrator", "units", "async_spikes", "batch")
-"""Attributes of a module or its configuration that two runs must share."""
-
-_HOW = ("way", "partition")
-"""Fields of what a module runs that say how and where it is run, and may differ."""
-
 
 _TRIES = 100
 """How many checkpoints may be deleted one after the other while a reader reads them."""
@@ -170,7 +162,7 @@ def _read(folder: Any, step: int, about: Mapping[str, str], arrays: Any) -> Any:
         written = written["about"]
         if "checksums" not in written:  # saved before there were any
             written = {"module": written, "checksums": {}}
-        different = _differences(about, written["module"])
+        different = differences(about, written["module"])
         if different:
             what = f"step {step} is of another run, or the module is not built:"
             raise CheckpointError(what, different)
@@ -179,62 +171,6 @@ def _read(folder: Any, step: int, about: Mapping[str, str], arrays: Any) -> Any:
     for name, checksum in _checksums(found).items():
         if written["checksums"].get(name, checksum) != checksum:
             raise CheckpointError(f"step {step} is damaged: {name} is not what was saved.")
-    return found
-
-
-def describe(module: nnx.Module) -> dict[str, str]:
-    """What makes a module one that a checkpoint fits: classes, options, shapes and dtypes."""
-    about: dict[str, str] = {}
-    for path, node in nnx.iter_graph(module):
-        name = ".".join(map(str, path))
-        if isinstance(node, nnx.Variable):
-            value = node.get_raw_value()
-            if isinstance(value, (jax.Array, np.ndarray)):
-                about[name or "value"] = f"{value.dtype}{list(value.shape)}"
-        elif isinstance(node, nnx.Module):
-            about[f"{name}.class".strip(".")] = type(node).__qualname__
-            about |= {f"{name}.{key}".strip("."): text for key, text in _options(node).items()}
-    return about
-
-
-def _options(module: nnx.Module) -> dict[str, str]:
-    """What is static of a module and shapes its numbers."""
-    drive = getattr(getattr(module, "pathway", None), "drive", None)
-    about = _fields(drive) | _fields(getattr(module, "recurrence", None))
-    for source in (module, getattr(module, "config", None)):
-        for option in _OPTIONS:
-            value = getattr(source, option, None)
-            if value is not None and not isinstance(value, nnx.Variable):
-                about[option] = _text(value)
-    return about
-
-
-def _fields(static: Any, prefix: str = "") -> dict[str, str]:
-    """The fields of a dataclass and of those in it; nothing of another value."""
-    about: dict[str, str] = {}
-    for field in dataclasses.fields(static) if dataclasses.is_dataclass(static) else ():
-        name, value = f"{prefix}{field.name}", getattr(static, field.name)
-        if value is None or field.name in _HOW:
-            continue
-        if dataclasses.is_dataclass(value):
-            about[name] = type(value).__qualname__
-            about |= _fields(value, f"{name}.")
-        else:
-            about[name] = _text(value)
-    return about
-
-
-def _text(value: Any) -> str:
-    return str(jnp.dtype(value)) if hasattr(value, "itemsize") else str(value)
-
-
-def _differences(module: Mapping[str, str], checkpoint: Mapping[str, str]) -> list[str]:
-    """Where two descriptions differ."""
-    found = []
-    for name in dict.fromkeys([*module, *checkpoint]):
-        one, other = module.get(name, "missing"), checkpoint.get(name, "missing")
-        if one != other:
-            found.append(f"{name}: {one} in this module, {other} in the checkpoint")
     return found
 
 
