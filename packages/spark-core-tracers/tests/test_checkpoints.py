@@ -345,17 +345,14 @@ def test_the_cause_of_damage_is_chained(tmp_path):
     assert isinstance(caught.value.__cause__, ValueError)
 
 
-class Described(Tracer):
-    """A tracer with an option of its own."""
+class Described(nnx.Module):
+    """A module with an option of its own."""
 
-    _fixed = (*Tracer._fixed, "flavour")
+    described = {"option": "own."}
 
     def __init__(self, flavour):
-        super().__init__(2, tau=5.0)
-        self._replace(flavour=flavour)
-
-    def checkpoint_description(self):
-        return {"flavour": self.flavour, "none": None}
+        self.option = {"flavour": flavour, "none": None}
+        self.tracer = Tracer(2, tau=5.0)
 
 
 def test_a_module_adds_its_own_description(tmp_path):
@@ -363,4 +360,4 @@ def test_a_module_adds_its_own_description(tmp_path):
     assert checkpoints.restore(tmp_path, Described("sweet")) == 1
     with pytest.raises(checkpoints.CheckpointError) as caught:
         checkpoints.restore(tmp_path, Described("sour"))
-    assert caught.value.differences == ["flavour: sour in this module, sweet in the checkpoint"]
+    assert caught.value.differences == ["own.flavour: sour in this module, sweet in the checkpoint"]

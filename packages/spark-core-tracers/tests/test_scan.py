@@ -83,8 +83,8 @@ def chunked(kind, steps, dtype="float64"):
     plan = Plan(recurrence, jnp.dtype(dtype), parallel=True, size=steps * 6)
 
     def scan(parameters, state, xs):
-        _, k, traces = recurrence.prepare(parameters, state)
-        traces, (ys,) = run(plan, k, traces, state.noise, xs)
+        begun, carry = recurrence.begin(parameters, state)
+        traces, (ys,) = run(plan, begun.coefficients, carry.traces, state.noise, xs)
         return state._replace(traces=traces), ys
 
     return scan
@@ -245,14 +245,14 @@ def test_parallel_noise_is_that_of_the_steps():
 
 
 def test_auto_follows_the_table():
-    assert _scan.choose("sequential", 10, 10) is False
-    assert _scan.choose("parallel", 10, 10) is True
+    assert _scan.in_parallel("sequential", 10, 10) is False
+    assert _scan.in_parallel("parallel", 10, 10) is True
     wins = {jax.default_backend(): (100, 1000)}
-    assert _scan.choose("auto", 100, 1000, wins) is True
-    assert _scan.choose("auto", 99, 1000, wins) is False
-    assert _scan.choose("auto", 100, 1001, wins) is False
-    assert _scan.choose("auto", 10**6, 1, {"other": (1, 1000)}) is False
-    assert _scan.choose("auto", 10**6, 1, {"other": (1, 1000)}, "other") is True
+    assert _scan.in_parallel("auto", 100, 1000, wins) is True
+    assert _scan.in_parallel("auto", 99, 1000, wins) is False
+    assert _scan.in_parallel("auto", 100, 1001, wins) is False
+    assert _scan.in_parallel("auto", 10**6, 1, {"other": (1, 1000)}) is False
+    assert _scan.in_parallel("auto", 10**6, 1, {"other": (1, 1000)}, "other") is True
 
 
 def test_chunks_follow_the_table(monkeypatch):

@@ -29,8 +29,8 @@ REFUSED = [
     (lambda: LinearSynapses(units=0), r"units must be a positive integer .* got 0"),
     (lambda: LinearSynapses(units=(2, -3)), r"units must be a positive .* got \(2, -3\)"),
     (lambda: LinearSynapses(units=2.0), r"units must be a positive integer"),
-    (lambda: LinearSynapses(units=2, tau=3.0), "tau is no field"),
-    (lambda: TracedSynapses(units=2, taus=3.0), "taus is no field; did you mean tau"),
+    (lambda: LinearSynapses(units=2, tau=3.0), "unknown field 'tau'"),
+    (lambda: TracedSynapses(units=2, taus=3.0), "unknown field 'taus'; did you mean 'tau'"),
     (lambda: LinearSynapses(units=2, async_spikes=1), "async_spikes must be a boolean"),
     (lambda: LinearSynapses(units=2, dtype="int8"), "dtype must be one of float16"),
     (lambda: LinearSynapses(units=2, kernel_dtype="int8"), "kernel_dtype must be one of float16"),
@@ -40,7 +40,7 @@ REFUSED = [
     (lambda: LinearSynapses(units=2, kernel_initializer="sparse"), "got 'sparse'"),
     (
         lambda: LinearSynapses(units=2, kernel_initializer=KernelInitializerConfig(name="sparse")),
-        "name sparse is no initializer; did you mean",
+        "name: unknown initializer 'sparse'; did you mean",
     ),
     (
         lambda: LinearSynapses(units=2, kernel_initializer=np.array([[1.0, np.nan]])),
@@ -59,7 +59,7 @@ REFUSED = [
     (lambda: TracedSynapses(units=2, base="low"), "base must be a number"),
     (lambda: TracedSynapses(units=2, integrator="rk4"), "integrator must be 'exact' or 'euler'"),
     (lambda: TracedSynapses(units=2, trainable="kernel"), "trainable must name some of tau, scale"),
-    (lambda: DoubleTracedSynapses(units=2, tau=5.0), "tau is no field; did you mean tau_"),
+    (lambda: DoubleTracedSynapses(units=2, tau=5.0), "unknown field 'tau'; did you mean 'tau_"),
     (lambda: DoubleTracedSynapses(units=2, trainable="tau"), "trainable must name some of tau_1"),
 ]
 

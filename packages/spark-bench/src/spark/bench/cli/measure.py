@@ -135,7 +135,7 @@ def choose(
     else:
         with guarded():
             found = read(results)
-    from spark.core.internal import choose as auto
+    from spark.core.internal import in_parallel as auto
 
     from ..choose import GOOD_ENOUGH, as_entry, choices, fit, points
 

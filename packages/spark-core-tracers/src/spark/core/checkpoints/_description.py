@@ -18,8 +18,9 @@ _OPTIONS = ("shape", "dt", "dtype", "rounding", "integrator", "units", "async_sp
 def describe(module: nnx.Module) -> dict[str, str]:
     """Classes, options, shapes and dtypes of a module and of those in it.
 
-    A module that has a method `checkpoint_description` adds what it returns: static values by name,
-    which two runs must share; those of a dataclass are described field by field.
+    A module names its static attributes that two runs must share in `described`, a mapping of each
+    to the prefix of its fields; an attribute is a dataclass or a mapping. By default that is its
+    `recurrence`.
     """
     about: dict[str, str] = {}
     for path, node in nnx.iter_graph(module):
@@ -46,9 +47,9 @@ def differences(module: Mapping[str, str], checkpoint: Mapping[str, str]) -> lis
 
 def _options(module: nnx.Module) -> dict[str, str]:
     """The static values of a module that shape its numbers."""
-    own = getattr(module, "checkpoint_description", None)
-    about = _texts(own() if callable(own) else {})
-    about |= _texts(_fields(getattr(module, "recurrence", None)))
+    about: dict[str, str] = {}
+    for name, prefix in getattr(module, "described", {"recurrence": ""}).items():
+        about |= _texts(_fields(getattr(module, name, None)), prefix)
     for source in (module, getattr(module, "config", None)):
         for option in _OPTIONS:
             value = getattr(source, option, None)
@@ -70,8 +71,10 @@ def _texts(static: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
     return about
 
 
-def _fields(static: Any) -> dict[str, Any]:
-    """The fields of a dataclass by name; none of another value."""
+def _fields(static: Any) -> Mapping[str, Any]:
+    """The fields of a dataclass by name, or a mapping as it is; none of another value."""
+    if isinstance(static, Mapping):
+        return static
     if not dataclasses.is_dataclass(static):
         return {}
     return {field.name: getattr(static, field.name) for field in dataclasses.fields(static)}

@@ -34,7 +34,7 @@ from spark.core.tracers._dtypes import (
 from spark.core.tracers._maps import clip
 from spark.core.tracers._parameters import as_parameter, require_base
 from spark.core.tracers._rounding import mix, rounded_dtype
-from spark.core.tracers._scan import METHODS, choose
+from spark.core.tracers._scan import METHODS, in_parallel
 from spark.core.tracers._state import Traces
 from spark.core.tracers._time import (
     CLOSED,
@@ -96,7 +96,7 @@ __all__ = [
     # recurrences
     "METHODS",
     "Traces",
-    "choose",
+    "in_parallel",
     "clip",
     "mix",
 ]

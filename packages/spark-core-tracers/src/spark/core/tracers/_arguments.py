@@ -41,7 +41,7 @@ def show(value: Any) -> str:
 def own(value: Any) -> Any:
     """A tree with its NumPy arrays copied.
 
-    JAX reads a NumPy buffer after the call has returned, when its owner may have filled it anew;
+    JAX reads a NumPy buffer after the call has returned, when its owner may have refilled it;
     `jnp.array(value, copy=True)` reads it as late.
     """
     return jax.tree.map(lambda x: np.array(x) if isinstance(x, np.ndarray) else x, value)

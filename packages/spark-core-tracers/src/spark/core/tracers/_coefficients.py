@@ -22,15 +22,14 @@ _SINHC_TERMS = 10
 Steps: TypeAlias = Float[Array, "..."] | int
 """A number of steps without input in between; coefficients of a gap take the place of a step's."""
 
-# A rate of 80 per step leaves 2e-35 of a deviation: as good as none, and far from an infinity.
+# A rate of 80 per step leaves 2e-35 of a deviation: in effect 0, and far from an overflow.
 _FASTEST = 80.0
 
 
 class Decay(NamedTuple):
-    """What is left of a deviation, and what is lost: two parts of 1.
+    """A decay factor and its complement, both kept because near 1 the factor has too few digits.
 
-    Both are kept, as the smaller one has the digits: near 1 a decay has too few. At
-    `tau = 1e5 dt`, float32 gives `1 - exp(-dt/tau)` an error of 0.3 %.
+    At `tau = 1e5 dt`, float32 gives `1 - exp(-dt/tau)` an error of 0.3 %.
 
     Attributes:
         left: The decay, in [0, 1].
@@ -43,7 +42,7 @@ class Decay(NamedTuple):
     def then(self, later: Decay) -> Decay:
         """One decay after the other."""
         lost = self.lost + later.lost * self.left
-        # Of many decays near 1 the product has lost what the sum of the losses still has.
+        # A product of factors near 1 loses digits that the sum of their complements keeps.
         return Decay(jnp.where(lost > 0.5, self.left * later.left, 1 - lost), lost)
 
 
@@ -61,7 +60,7 @@ def longest_time_constant(dt: float, dtype: jnp.dtype, integrator: str) -> float
 
 
 def decay(tau: Parameter, dt: float, integrator: Integrator, steps: Steps = 1) -> Decay:
-    """What one step without input leaves of a deviation, or several.
+    """The decay of a deviation over one or several steps without input.
 
     Args:
         tau: Time constant, in the unit of `dt`; any shape.
@@ -97,7 +96,7 @@ def _euler_rate(tau: Parameter, dt: float) -> Array:
 
 
 def coupling(tau_1: Parameter, tau_2: Parameter, dt: Parameter) -> Float[Array, "..."]:
-    r"""What a unit deviation of stage 1 adds to stage 2 over a time `dt`, exactly.
+    r"""The exact coupling: a unit deviation of stage 1 adds this to stage 2 over a time `dt`.
 
     $$ g = \int_0^{dt} e^{-s/\tau_1} e^{-(dt-s)/\tau_2} ds
          = \frac{e^{-dt/\tau_1} - e^{-dt/\tau_2}}{1/\tau_2 - 1/\tau_1}
@@ -123,7 +122,7 @@ def coupling(tau_1: Parameter, tau_2: Parameter, dt: Parameter) -> Float[Array, 
 
 
 def euler_coupling(tau_1: Parameter, tau_2: Parameter, dt: float, steps: Steps) -> Array:
-    r"""What a unit deviation of stage 1 adds to stage 2 in all but the last of several Euler steps.
+    r"""The coupling of stage 1 to stage 2 in all but the last of several Euler steps.
 
     The last step adds the updated stage 1 itself. With decays $d_i = 1 - dt/\tau_i$ and $n$ steps,
 

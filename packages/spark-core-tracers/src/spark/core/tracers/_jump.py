@@ -1,4 +1,4 @@
-"""From event to event: a recurrence driven by few spikes, without visiting the silent steps."""
+"""The jump from event to event: a recurrence driven by few spikes, without the silent steps."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from jaxtyping import Array, Float, Int
 
 from ._coefficients import Decay
 from ._dtypes import bound, compute_dtype
-from ._maps import Relaxation, run_parallel
+from ._maps import Propagator, run_parallel
 from ._parameters import prepare_parameters
 from ._rounding import Noise, round_state
 from ._state import State, Traces
@@ -55,7 +55,7 @@ def jump(
         _rounded(bound(y, limits), dtype, noise, when, everyone, stage).reshape(shape)
         for stage, y in enumerate(traces)
     )
-    return state.after(duration, traces), ys
+    return recurrence.end(state, State(traces, state.noise.after(duration))), ys
 
 
 def _at_events(
@@ -69,7 +69,7 @@ def _at_events(
     x: Float[Array, " events"],
 ) -> tuple[Traces, Int[Array, " elements"], Float[Array, " events"]]:
     """Traces after the last event of each element, the step of that event or -1, and outputs."""
-    wide, limits = starts[0].dtype, recurrence.range(dtype)
+    compute, limits = starts[0].dtype, recurrence.range(dtype)
     # Events of one element side by side, in order of time; those of one step act as one.
     order = jnp.lexsort((steps, elements))
     s, e = steps[order], elements[order]
@@ -77,25 +77,25 @@ def _at_events(
     before_s = jnp.where(first, -1, jnp.roll(s, 1))
     head = first | (s != before_s)
     head_at = lax.cummax(jnp.where(head, jnp.arange(len(s)), 0))
-    drive = recurrence.driving(x, wide).astype(wide)[order]
+    drive = recurrence.cast_input(x, compute).astype(compute)[order]
     together = jax.ops.segment_sum(drive, head_at, len(s))[head_at]
 
     gap = jnp.where(head, s - before_s, 1)
     local = {name: value[e] if value.ndim else value for name, value in flat.items()}
-    k = recurrence.coefficients(recurrence.parameters(**local), gap.astype(wide))
+    coefficients = recurrence.coefficients(recurrence.parameters(**local), gap.astype(compute))
     before: Traces = ()
     after: Traces = ()
     for stage, start in enumerate(starts):
         previous = (before[-1], after[-1]) if stage else (None, None)
-        move = recurrence.relaxation(stage, k, together, *previous)
+        move = recurrence.relaxation(stage, coefficients, together, *previous)
         y = _segmented(move, start[e], first, head, recurrence.bounds and limits)
-        y = recurrence.carried(y, dtype)
+        y = recurrence.bounded(y, dtype)
         before += (jnp.where(first, start[e], jnp.roll(y, 1)),)
         after += (y,)
     kept = tuple(
         _rounded(bound(y, limits), dtype, noise, s, e, stage) for stage, y in enumerate(after)
     )
-    ys = recurrence.output(k, before, kept).astype(dtype)[head_at]
+    ys = recurrence.output(coefficients, before, kept).astype(dtype)[head_at]
 
     ends = jnp.where(jnp.concatenate([first[1:], jnp.ones(1, bool)]), e, len(starts[0]))
     last = jnp.full(len(starts[0]), -1, s.dtype).at[ends].set(s, mode="drop")
@@ -113,18 +113,20 @@ def _after_silence(
     gap: Int[Array, " elements"],
 ) -> Traces:
     """Traces of each element after a number of steps without input."""
-    wide = starts[0].dtype
-    k = recurrence.coefficients(recurrence.parameters(**flat), jnp.maximum(gap, 1).astype(wide))
+    compute = starts[0].dtype
+    coefficients = recurrence.coefficients(
+        recurrence.parameters(**flat), jnp.maximum(gap, 1).astype(compute)
+    )
     ended: Traces = ()
     for stage, start in enumerate(starts):
         previous = (starts[stage - 1], ended[stage - 1]) if stage else (None, None)
-        move = recurrence.relaxation(stage, k, jnp.zeros((), wide), *previous)
-        ended += (recurrence.carried(jnp.where(gap > 0, move(start), start), dtype),)
+        move = recurrence.relaxation(stage, coefficients, jnp.zeros((), compute), *previous)
+        ended += (recurrence.bounded(jnp.where(gap > 0, move(start), start), dtype),)
     return ended
 
 
 def _segmented(
-    move: Relaxation,
+    move: Propagator,
     start: Float[Array, " events"],
     first: Array,
     head: Array,
@@ -136,7 +138,7 @@ def _segmented(
     offset = jnp.where(first, move(start) - move.base, jnp.where(head, move.offset, 0.0))
     nothing = jnp.zeros((), start.dtype)
     return run_parallel(
-        Relaxation(Decay(left, lost), offset, move.base), nothing, bounds, anew=first
+        Propagator(Decay(left, lost), offset, move.base), nothing, bounds, restart=first
     )
 
 

@@ -1,4 +1,4 @@
-"""Maps of a trace: what one step does to it, and what many steps in a row do."""
+"""Maps of a trace by one step, and their composition over many."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ Series: TypeAlias = tuple[Float[Array, "time *shape"], ...]
 """One array per stage, or per output."""
 
 
-class Relaxation(NamedTuple):
-    """One step of one stage as a map of its trace, `y -> base + decay (y - base) + offset`.
+class Propagator(NamedTuple):
+    """The affine propagator of a stage over a step, `y -> base + decay (y - base) + offset`.
 
     Attributes:
-        decay: What is left of the deviation from base.
+        decay: Decay of the deviation from base.
         offset: What the step adds.
-        base: Where the trace relaxes to.
+        base: Value at rest.
     """
 
     decay: Decay
@@ -31,13 +31,14 @@ class Relaxation(NamedTuple):
 
     def __call__(self, y: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
         """Take the step."""
-        # Where little is lost, a change added to y; where little is left, what is left added to
-        # base: both keep all digits, and with no input leave y = base exactly where it is. The sign
-        # of the slope tells them apart, so that a step reads one array of coefficients.
+        # If less than half is lost, add the change to y; else add what is left to base. Both keep
+        # all digits, and without input leave y = base unchanged. The sign of the slope tells which,
+        # so that a step reads one array of coefficients.
         left, lost = self.decay
         slope = jnp.where(lost > 0.5, left, -lost)
         start = jnp.where(jnp.signbit(slope), y, self.base)
-        # In this order XLA fuses the same product and sum in a single step as in a scan of steps.
+        # Keep this order: XLA then contracts the same multiply-add in `step` and in `lax.scan`, so
+        # that both give equal bits.
         return start + (self.offset + slope * (y - self.base))
 
 
@@ -67,7 +68,7 @@ class _Affine(NamedTuple):
     offset: Array
 
     def __call__(self, u: Array) -> Array:
-        # Once per level of a tree, so that one rounding of the decay does no harm.
+        # Applied once per level of the tree, so that one rounding of the decay is harmless.
         return self.decay.left * u + self.offset
 
     def then(self, later: _Affine) -> _Affine:
@@ -83,8 +84,8 @@ class _Clipped(NamedTuple):
     """An affine map of a deviation, clipped to a range: closed under composition.
 
     As the decay is not negative, `clip(a' clip(a u + b, low, high) + b', low', high')` is
-    `clip(a' a u + a' b + b', low'', high'')`, where the new bounds are what the later map makes of
-    the earlier ones.
+    `clip(a' a u + a' b + b', low'', high'')`, where the new bounds are the later map of the earlier
+    ones.
     """
 
     affine: _Affine
@@ -109,14 +110,14 @@ def linear_scan(
         start: Value before the first step.
     """
     total = lax.associative_scan(_Affine.then, _Affine(_repeated(decay, offset), offset))
-    return Relaxation(total.decay, total.offset, 0.0)(start[None])
+    return Propagator(total.decay, total.offset, 0.0)(start[None])
 
 
 def run_parallel(
-    steps: Relaxation,
+    steps: Propagator,
     start: Float[Array, "*shape"],
     bounds: tuple[float, float] | None,
-    anew: Bool[Array, "time *shape"] | None = None,
+    restart: Bool[Array, "time *shape"] | None = None,
 ) -> Float[Array, "time *shape"]:
     """The trace after each step, with the maps of the steps composed in a tree over time.
 
@@ -125,7 +126,7 @@ def run_parallel(
             axis of size 1, stands for all steps alike.
         start: Trace before the first step.
         bounds: Range that the trace is clipped to after each step.
-        anew: Where a step begins again from `start`, whatever came before, a fault included.
+        restart: Where a step starts again from `start`, whatever came before, a NaN included.
 
     References:
         Blelloch (1990), Prefix sums and their applications, section 1.4: recurrences as scans.
@@ -133,29 +134,29 @@ def run_parallel(
     offset = jnp.broadcast_to(steps.offset, (jnp.shape(steps.offset)[0], *start.shape))
     affine = _Affine(_repeated(steps.decay, offset), offset)
     if bounds is None:
-        total = _accumulated(affine.finite(), lambda one, two: one.then(two).finite(), anew)
-        return Relaxation(total.decay, total.offset, steps.base)(start[None])
+        total = _segmented_scan(affine.finite(), lambda one, two: one.then(two).finite(), restart)
+        return Propagator(total.decay, total.offset, steps.base)(start[None])
     low, high = (jnp.broadcast_to(bound - steps.base, offset.shape) for bound in bounds)
-    total = _accumulated(_Clipped(affine.finite(), low, high), _Clipped.then, anew)
+    total = _segmented_scan(_Clipped(affine.finite(), low, high), _Clipped.then, restart)
     after = total.affine(start[None] - steps.base)
     return clip(steps.base + clip(after, total.low, total.high), *bounds)
 
 
-def _accumulated(maps: Any, then: Callable[[Any, Any], Any], anew: Array | None) -> Any:
-    """Each map with all before it, back to the last that begins anew."""
-    if anew is None:
+def _segmented_scan(maps: Any, then: Callable[[Any, Any], Any], restart: Array | None) -> Any:
+    """Inclusive scan of maps, restarted where `restart` is true (a segmented scan)."""
+    if restart is None:
         return lax.associative_scan(then, maps)
 
     def follow(earlier: tuple[Array, Any], later: tuple[Array, Any]) -> tuple[Array, Any]:
         begins, after = later
-        # Nothing of what came before gets in, and no fault of it through a derivative either.
+        # Masked, so that no NaN from before gets in, through a derivative either.
         before = jax.tree.map(lambda each: jnp.where(begins, 0, each), earlier[1])
         both = jax.tree.map(
             lambda one, two: jnp.where(begins, one, two), after, then(before, after)
         )
         return earlier[0] | begins, both
 
-    return lax.associative_scan(follow, (anew, maps))[1]
+    return lax.associative_scan(follow, (restart, maps))[1]
 
 
 def _repeated(decay: Decay, series: Array) -> Decay:
@@ -173,9 +174,9 @@ def inputs(xs: Array, rank: int) -> Array:
     return xs.reshape(len(xs), *(1,) * (rank + 1 - xs.ndim), *xs.shape[1:])
 
 
-def coefficients_over_time(k: Any) -> Any:
+def coefficients_over_time(coefficients: Any) -> Any:
     """Coefficients with an axis of size 1 for time; scalars stay scalars."""
-    return jax.tree.map(lambda a: a[None] if a.ndim else a, k)
+    return jax.tree.map(lambda a: a[None] if a.ndim else a, coefficients)
 
 
 def shifted(start: Array, series: Array) -> Array:

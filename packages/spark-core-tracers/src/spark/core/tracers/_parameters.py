@@ -26,7 +26,7 @@ class Checked(NamedTuple):
     Attributes:
         name: Name of the argument.
         given: What came, as an array.
-        kept: The same in the arithmetic dtype; a NumPy array, unless it is traced by JAX.
+        kept: The same in the compute dtype; a NumPy array, unless it is traced by JAX.
     """
 
     name: str
@@ -54,7 +54,7 @@ class Checked(NamedTuple):
 def as_parameter(
     name: str, value: Any, shape: tuple[int, ...], dtype: jnp.dtype, most: float | None = None
 ) -> Checked:
-    """A parameter in the arithmetic dtype that belongs to a state of `shape` and `dtype`.
+    """A parameter in the compute dtype that belongs to a state of `shape` and `dtype`.
 
     Args:
         name: Name of the parameter.
@@ -70,15 +70,15 @@ def as_parameter(
     """
     array = real_array(name, value)
     require_fit(name, array.shape, shape)
-    wide = compute_dtype(dtype)
+    compute = compute_dtype(dtype)
     if isinstance(array, jax.core.Tracer):
-        return Checked(name, array, array.astype(wide))
+        return Checked(name, array, array.astype(compute))
     with np.errstate(over="ignore", under="ignore"):
-        checked = Checked(name, array, np.asarray(array).astype(wide))
+        checked = Checked(name, array, np.asarray(array).astype(compute))
     usable = "" if most is None else f" (and at most {most:.6g} here)"
-    checked.require(np.isfinite, f"be finite in {wide}{usable}")
+    checked.require(np.isfinite, f"be finite in {compute}{usable}")
     if most is None:  # a time constant has a bound below, too
-        checked.require_no_underflow(wide)
+        checked.require_no_underflow(compute)
     return checked
 
 
@@ -171,9 +171,9 @@ def prepare_parameters(
 
     A base is one that the state can rest on: a value of `dtype`.
     """
-    wide = compute_dtype(dtype)
+    compute = compute_dtype(dtype)
     named = {
-        name: fit(name, jnp.asarray(value), shape).astype(wide)
+        name: fit(name, jnp.asarray(value), shape).astype(compute)
         for name, value in zip(recurrence.parameters._fields, parameters, strict=True)
     }
     limits = recurrence.range(dtype)

@@ -10,13 +10,14 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from . import _jump
-from ._arguments import fit, own, require_fit
+from ._arguments import fit, own
 from ._coefficients import Parameter, Steps
 from ._dtypes import as_bounds, as_finite, bound, compute_dtype
-from ._maps import Relaxation, clip
+from ._maps import Propagator, clip
 from ._parameters import prepare_parameters
 from ._rounding import Noise, round_state
-from ._scan import Method, Plan, choose, run
+from ._run import Run
+from ._scan import Method
 from ._state import State, Traces
 from ._time import as_dt
 
@@ -50,7 +51,7 @@ class Recurrence(abc.ABC, Generic[P]):
     traces: ClassVar[tuple[str, ...]]
     """Name of the trace of each stage."""
     natural_range: ClassVar[tuple[float, float] | None] = None
-    """Range that a step never leaves, in exact arithmetic and in `move`; composed steps may."""
+    """Range that a step never leaves, unlike composed steps in floating point."""
 
     def __post_init__(self) -> None:
         """Refuse a time step that is not one, and keep it as a float64."""
@@ -75,108 +76,105 @@ class Recurrence(abc.ABC, Generic[P]):
         """
 
     @abc.abstractmethod
-    def relaxation(self, stage: int, k: Any, x: Array, before: Any, after: Any) -> Relaxation:
-        """The map that takes a stage through a step.
+    def relaxation(
+        self, stage: int, coefficients: Any, x: Array, before: Any, after: Any
+    ) -> Propagator:
+        """The affine propagator of a stage over a step.
 
         Args:
             stage: Number of the stage, from 0.
-            k: The coefficients.
+            coefficients: The coefficients.
             x: Input, in the compute dtype, broadcastable to the state.
             before: Trace of the stage before this one, at the start of the step.
             after: The same, at the end of the step.
         """
 
-    def move(
-        self, stage: int, k: Any, x: Array, before: Any, after: Any, trace: Array
+    def propagate(
+        self, stage: int, coefficients: Any, x: Array, before: Any, after: Any, trace: Array
     ) -> Float[Array, "*shape"]:
-        """Apply `relaxation` to a trace; override it where fewer operations do the same."""
-        return self.relaxation(stage, k, x, before, after)(trace)
+        """Apply the propagator to a trace; override it where fewer operations do the same."""
+        return self.relaxation(stage, coefficients, x, before, after)(trace)
 
     @abc.abstractmethod
-    def output(self, k: Any, before: Traces, after: Traces) -> Array:
+    def output(self, coefficients: Any, before: Traces, after: Traces) -> Array:
         """The value that a step returns.
 
         Args:
-            k: The coefficients.
+            coefficients: The coefficients.
             before: Traces at the start of the step, one per stage.
             after: Traces at its end, as rounded into the state.
         """
 
     def range(self, dtype: jnp.dtype) -> tuple[float, float]:
-        """Smallest and largest value that a state of `dtype` can take."""
+        """Smallest and largest value in a state of `dtype`."""
         largest = float(jnp.finfo(dtype).max)
         return as_bounds(*(self.bounds or self.natural_range or (-largest, largest)), dtype)
 
-    def driving(self, x: Array, wide: jnp.dtype) -> Array:
+    def cast_input(self, x: Array, compute: jnp.dtype) -> Array:
         """Inputs in the compute dtype.
 
-        An infinite one becomes NaN, so that it stays visible: an infinity could not be told from
-        an overflow, which is limited. Where traces are clipped, it is clipped with them.
+        An infinite input becomes NaN: as an infinity it could not be told from an overflow, which
+        is limited. Where traces are clipped, it is clipped with them.
         """
         bounded = self.bounds is not None or self.natural_range is not None
-        return x.astype(wide) if bounded else as_finite(x, wide)
+        return x.astype(compute) if bounded else as_finite(x, compute)
 
-    def carried(self, y: Array, dtype: jnp.dtype) -> Array:
-        """A trace as it travels where steps are composed: within bounds, or finite at least."""
+    def bounded(self, y: Array, dtype: jnp.dtype) -> Array:
+        """A trace between composed steps: clipped to its bounds, or finite if it has none."""
         if self.bounds is not None:
             return clip(y, *self.range(dtype))
         return bound(y, self.range(y.dtype))
 
-    def prepare(self, parameters: P, state: State) -> tuple[jnp.dtype, Any, Traces]:
-        """Storage dtype, coefficients, and traces in the compute dtype.
+    def begin(self, parameters: P, state: State) -> tuple[Run, State]:
+        """Derive the coefficients, for as many steps as parameters stay as they are.
 
-        In that dtype the traces travel from step to step, though their values are values of the
-        storage dtype: so gradients travel back at full precision.
+        Args:
+            parameters: As in `step`, like `state`.
+            state: See there.
+
+        Returns:
+            The recurrence with its coefficients; and the carry, whose traces are in the compute
+            dtype, so that gradients travel back at full precision.
         """
         shape, dtype = state.traces[0].shape, state.traces[0].dtype
-        fitted = prepare_parameters(self, parameters, shape, dtype)
-        k = self.coefficients(self.parameters(**fitted))
-        wide = compute_dtype(dtype)
-        return dtype, k, tuple(trace.astype(wide) for trace in state.traces)
+        named = prepare_parameters(self, parameters, shape, dtype)
+        run = Run(self, dtype, self.coefficients(self.parameters(**named)))
+        traces = tuple(trace.astype(compute_dtype(dtype)) for trace in state.traces)
+        return run, State(traces, state.noise)
+
+    def end(self, state: State, carry: State) -> State:
+        """A carry as a state, in the storage dtype of the state that it began from."""
+        pairs = zip(carry.traces, state.traces, strict=True)
+        return State(tuple(new.astype(old.dtype) for new, old in pairs), carry.noise)
 
     def advance(
-        self, k: Any, dtype: jnp.dtype, traces: Traces, noise: Noise, x: Array
+        self, coefficients: Any, dtype: jnp.dtype, traces: Traces, noise: Noise, x: Array
     ) -> tuple[Traces, Array]:
         """Take one step on traces in the compute dtype.
 
         Args:
-            k: The coefficients.
+            coefficients: The coefficients.
             dtype: Storage dtype of the traces.
             traces: Traces, in the compute dtype.
             noise: Random bits of stochastic rounding.
             x: Input, broadcastable to the traces.
 
         Returns:
-            The traces after the step, values of the storage dtype, and the output; both still in
-            the compute dtype.
+            The traces after the step, rounded to the storage dtype, and the output; both in the
+            compute dtype.
         """
         limits = self.range(dtype)
-        drive = self.driving(fit("x", x, traces[0].shape), traces[0].dtype)
+        drive = self.cast_input(fit("x", x, traces[0].shape), traces[0].dtype)
         kept: tuple[Array, ...] = ()
         for stage, trace in enumerate(traces):
             before, after = (traces[stage - 1], kept[stage - 1]) if stage else (None, None)
-            y = self.move(stage, k, drive, before, after, trace)
+            y = self.propagate(stage, coefficients, drive, before, after, trace)
             if self.bounds is not None:
                 y = clip(y, *limits)
             elif self.natural_range is None:
                 y = bound(y, limits)
             kept += (round_state(y, dtype, noise, stage),)
-        return kept, self.output(k, traces, kept)
-
-    def advance_over_time(
-        self,
-        k: Any,
-        dtype: jnp.dtype,
-        traces: Traces,
-        noise: Noise,
-        xs: Array,
-        method: Method = "auto",
-    ) -> tuple[Traces, Float[Array, "time *shape"]]:
-        """Take many steps, time first, as `advance` takes one; outputs are in `dtype`."""
-        require_fit("xs[t]", xs.shape[1:], traces[0].shape)
-        parallel = choose(method, len(xs), traces[0].size)
-        traces, (ys,) = run(Plan(self, dtype, parallel), k, traces, noise, xs)
-        return traces, ys
+        return kept, self.output(coefficients, traces, kept)
 
     def init(
         self, parameters: P, shape: tuple[int, ...], dtype: Any = jnp.float32, key: Any = None
@@ -223,9 +221,9 @@ class Recurrence(abc.ABC, Generic[P]):
             The state after the step, and the output of shape `*shape` in the dtype of the state.
         """
         parameters, state, x = own((parameters, state, x))
-        dtype, k, traces = self.prepare(parameters, state)
-        traces, y = self.advance(k, dtype, traces, state.noise, x)
-        return state.after(1, traces), y.astype(dtype)
+        run, carry = self.begin(parameters, state)
+        carry, y = run.step(carry, x)
+        return self.end(state, carry), y
 
     def before_input(self, parameters: P, state: State) -> Float[Array, "*shape"]:
         """The left limit: the output of a step without input; the state stays as it is.
@@ -237,10 +235,10 @@ class Recurrence(abc.ABC, Generic[P]):
         Returns:
             The output of shape `*shape`, rounded once, to nearest, to the dtype of the state.
         """
-        dtype, k, traces = self.prepare(parameters, state)
-        wide = traces[0].dtype
-        _, y = self.advance(k, wide, traces, Noise(None, state.noise.steps), jnp.zeros((), wide))
-        return bound(y, self.range(dtype)).astype(dtype)
+        run, carry = self.begin(parameters, state)
+        x, nearest = jnp.zeros((), carry.traces[0].dtype), Noise(None, state.noise.steps)
+        _, y = self.advance(run.coefficients, x.dtype, carry.traces, nearest, x)
+        return bound(y, self.range(run.dtype)).astype(run.dtype)
 
     def scan(
         self, parameters: P, state: State, xs: Array, method: Method = "auto"
@@ -262,9 +260,9 @@ class Recurrence(abc.ABC, Generic[P]):
             The state after the last step, and the outputs of all steps in the dtype of the state.
         """
         parameters, state, xs = own((parameters, state, xs))
-        dtype, k, traces = self.prepare(parameters, state)
-        traces, ys = self.advance_over_time(k, dtype, traces, state.noise, xs, method)
-        return state.after(len(xs), traces), ys
+        run, carry = self.begin(parameters, state)
+        carry, ys = run.scan(carry, xs, method)
+        return self.end(state, carry), ys
 
     def jump(
         self,

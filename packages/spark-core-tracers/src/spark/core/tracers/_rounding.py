@@ -25,7 +25,7 @@ def rounded_dtype(dtype: jnp.dtype, rounding: Rounding) -> jnp.dtype:
 
 
 class Noise(NamedTuple):
-    """Where the random bits of stochastic rounding come from.
+    """The source of random bits for stochastic rounding.
 
     Attributes:
         key: A JAX PRNG key, or None to round to nearest.
@@ -95,7 +95,7 @@ def round_to(
 
     Args:
         dtype: The dtype whose values to take.
-        y: Values in the arithmetic dtype, within the range of `dtype`.
+        y: Values in the compute dtype, within the range of `dtype`.
         bits: Random bits for stochastic rounding, without bias also for subnormal values. None
             rounds to nearest, ties to even.
     """
@@ -112,7 +112,7 @@ def round_state(
     """Round one trace of a state of `dtype`, as its noise says.
 
     Args:
-        y: The trace in the arithmetic dtype, within the range of `dtype`.
+        y: The trace in the compute dtype, within the range of `dtype`.
         dtype: Storage dtype.
         noise: Where the random bits come from, if there is a key.
         stream: Tells apart the traces that are rounded in one step.
@@ -135,13 +135,13 @@ def _nearest(dtype: jnp.dtype, y: Float[Array, "*shape"]) -> Float[Array, "*shap
 def _stochastic(
     dtype: jnp.dtype, y: Float[Array, "*shape"], bits: UInt32[Array, "*shape"]
 ) -> Float[Array, "*shape"]:
-    info, wide = jnp.finfo(dtype), jnp.finfo(y.dtype)
+    info, compute = jnp.finfo(dtype), jnp.finfo(y.dtype)
     # Sign and magnitude: adding to the dropped bits carries away from zero
     # as often as their value says.
-    dropped = np.uint32((1 << (wide.nmant - info.nmant)) - 1)
+    dropped = np.uint32((1 << (compute.nmant - info.nmant)) - 1)
     pattern = lax.bitcast_convert_type(y, jnp.uint32) + (bits & dropped)
     kept = lax.bitcast_convert_type(pattern & ~dropped, y.dtype)
-    if info.minexp != wide.minexp:
+    if info.minexp != compute.minexp:
         # Below the smallest normal value the spacing no longer shrinks.
         ulp = float(info.smallest_subnormal)
         magnitude = jnp.abs(y) / ulp

@@ -28,10 +28,10 @@ Method = Literal["auto", "sequential", "parallel"]
 
 METHODS = get_args(Method)
 
-# Shortest sequence and largest number of elements from which on, and up to which, the parallel way
-# wins on a platform; absent where it never does, or where nobody has measured yet.
+# The parallel way wins on a platform from this number of steps on, up to this number of elements;
+# a platform is absent where it never wins, or was not measured.
 #
-# CPU: the sequential scan wins at every length and width (`spark-bench choose`; see the changelog).
+# CPU: the sequential scan wins at every length and width (`spark-bench choose`).
 # GPU: the parallel way takes 0.006 to 1.23 times as long, from 10 to 10 000 steps and 1 to 10^6
 # elements; beyond these it is not measured (NVIDIA H100 80GB HBM3, jax 0.11.2, 2026-11-27,
 # `spark-bench choose --from docs/benchmarks/h100.json`).
@@ -52,7 +52,7 @@ CHUNK = 1 << 20
 _STACK_BFLOAT16_BITS = jax.__version_info__ < (0, 12)
 
 
-def choose(
+def in_parallel(
     method: Method,
     time: int,
     elements: int,
@@ -80,19 +80,19 @@ def choose(
 
 
 def chunk() -> int:
-    """Elements x steps that the parallel way composes at a time on the platform that JAX takes."""
+    """Elements x steps that the parallel way composes at a time on the default platform."""
     return CHUNKS.get(jax.default_backend(), CHUNK)
 
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """What is static in a run over time.
+    """Static (hashable) arguments of a scan.
 
     Attributes:
         recurrence: What to run.
         dtype: Storage dtype of the traces.
         parallel: Whether to compose the steps in a tree over time.
-        every: Whether to return every trace at each step, instead of the output alone.
+        keep_traces: Whether to return every trace at each step, instead of the output alone.
         size: Elements x steps that the parallel way composes at a time;
             by default what was measured to be fast on this platform.
     """
@@ -100,7 +100,7 @@ class Plan:
     recurrence: Recurrence[Any]
     dtype: jnp.dtype
     parallel: bool
-    every: bool = False
+    keep_traces: bool = False
     size: int = dataclasses.field(default_factory=chunk)
 
     def chunk(self, time: int, shape: tuple[int, ...]) -> int:
@@ -111,37 +111,39 @@ class Plan:
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
-def run(plan: Plan, k: Any, traces: Traces, noise: Noise, xs: Array) -> tuple[Traces, Series]:
+def run(
+    plan: Plan, coefficients: Any, traces: Traces, noise: Noise, xs: Array
+) -> tuple[Traces, Series]:
     """Take one step per leading entry of `xs`.
 
     Args:
-        plan: What to run, and how.
-        k: Coefficients of the recurrence.
-        traces: Traces before the first step, in the arithmetic dtype.
-        noise: Where stochastic rounding draws from.
+        plan: The static arguments.
+        coefficients: Coefficients of the recurrence.
+        traces: Traces before the first step, in the compute dtype.
+        noise: Random bits of stochastic rounding.
         xs: Inputs, time first.
 
     Returns:
-        The traces after the last step, in the arithmetic dtype; and, in the storage dtype and for
+        The traces after the last step, in the compute dtype; and, in the storage dtype and for
         each step, the output or, if the plan says so, every trace.
     """
     if len(xs) == 0:
-        count = len(traces) if plan.every else 1
+        count = len(traces) if plan.keep_traces else 1
         return traces, (jnp.empty((0, *traces[0].shape), plan.dtype),) * count
     way = _parallel if plan.parallel else _sequential
-    return way(plan, k, traces, noise, xs)
+    return way(plan, coefficients, traces, noise, xs)
 
 
 def _sequential(
-    plan: Plan, k: Any, traces: Traces, noise: Noise, xs: Array
+    plan: Plan, coefficients: Any, traces: Traces, noise: Noise, xs: Array
 ) -> tuple[Traces, Series]:
     as_bits = plan.dtype == jnp.bfloat16 and _STACK_BFLOAT16_BITS
 
     def body(carry: tuple[Traces, Array], x: Array) -> tuple[tuple[Traces, Array], Series]:
         traces, steps = carry
-        here = noise._replace(steps=steps)
-        kept, y = plan.recurrence.advance(k, plan.dtype, traces, here, x)
-        out = tuple(each.astype(plan.dtype) for each in (kept if plan.every else (y,)))
+        now = noise._replace(steps=steps)
+        kept, y = plan.recurrence.advance(coefficients, plan.dtype, traces, now, x)
+        out = tuple(each.astype(plan.dtype) for each in (kept if plan.keep_traces else (y,)))
         if as_bits:
             out = tuple(lax.bitcast_convert_type(each, jnp.uint16) for each in out)
         return (kept, steps + np.uint32(1)), out
@@ -152,7 +154,9 @@ def _sequential(
     return traces, series
 
 
-def _parallel(plan: Plan, k: Any, traces: Traces, noise: Noise, xs: Array) -> tuple[Traces, Series]:
+def _parallel(
+    plan: Plan, coefficients: Any, traces: Traces, noise: Noise, xs: Array
+) -> tuple[Traces, Series]:
     """Chunks in sequence, each composed in a tree over time: memory stays linear."""
     size = plan.chunk(len(xs), traces[0].shape)
     chunks, rest = divmod(len(xs), size)
@@ -161,8 +165,8 @@ def _parallel(plan: Plan, k: Any, traces: Traces, noise: Noise, xs: Array) -> tu
         carry: tuple[Traces, Array], xs: Array
     ) -> tuple[tuple[Traces, Array], tuple[Traces, Series]]:
         traces, steps = carry
-        here = noise._replace(steps=steps)
-        after, kept, series = _compose(plan, k, traces, here, xs)
+        now = noise._replace(steps=steps)
+        after, kept, series = _compose(plan, coefficients, traces, now, xs)
         return (after, steps + np.uint32(len(xs))), (kept, series)
 
     head = xs[: chunks * size].reshape(chunks, size, *xs.shape[1:])
@@ -176,19 +180,19 @@ def _parallel(plan: Plan, k: Any, traces: Traces, noise: Noise, xs: Array) -> tu
 
 
 def _compose(
-    plan: Plan, k: Any, traces: Traces, noise: Noise, xs: Array
+    plan: Plan, coefficients: Any, traces: Traces, noise: Noise, xs: Array
 ) -> tuple[Traces, Traces, Series]:
     """Last traces, the same as rounded into the state, and the series of a chunk."""
     recurrence = plan.recurrence
     limits = recurrence.range(plan.dtype)
-    x = recurrence.driving(inputs(xs, traces[0].ndim), traces[0].dtype)
-    over_time = coefficients_over_time(k)
+    x = recurrence.cast_input(inputs(xs, traces[0].ndim), traces[0].dtype)
+    over_time = coefficients_over_time(coefficients)
     before: Series = ()
     after: Series = ()
     for stage, trace in enumerate(traces):
         previous = (before[-1], after[-1]) if stage else (None, None)
         moves = recurrence.relaxation(stage, over_time, x, *previous)
-        y = recurrence.carried(run_parallel(moves, trace, recurrence.bounds and limits), plan.dtype)
+        y = recurrence.bounded(run_parallel(moves, trace, recurrence.bounds and limits), plan.dtype)
         before += (shifted(trace, y),)
         after += (y,)
 
@@ -200,7 +204,7 @@ def _compose(
     kept = tuple(
         jax.vmap(functools.partial(rounded, stage))(y, steps) for stage, y in enumerate(after)
     )
-    out = kept if plan.every else (recurrence.output(over_time, before, kept),)
+    out = kept if plan.keep_traces else (recurrence.output(over_time, before, kept),)
     return (
         tuple(y[-1] for y in after),
         tuple(y[-1] for y in kept),
@@ -212,21 +216,21 @@ def _compose(
 def _run_jvp(
     plan: Plan, primals: tuple[Any, ...], tangents: tuple[Any, ...]
 ) -> tuple[tuple[Traces, Series], tuple[Traces, Series]]:
-    (k, traces, noise, xs), (dk, dtraces, _, dxs) = primals, tangents
-    last, kept = run(dataclasses.replace(plan, every=True), k, traces, noise, xs)
+    (coefficients, traces, noise, xs), (dcoefficients, dtraces, _, dxs) = primals, tangents
+    last, kept = run(dataclasses.replace(plan, keep_traces=True), coefficients, traces, noise, xs)
     if not jnp.issubdtype(xs.dtype, jnp.floating):
         dxs = None
     if len(xs) == 0:
-        none = kept if plan.every else kept[-1:]
+        none = kept if plan.keep_traces else kept[-1:]
         return (last, none), (dtraces, tuple(jnp.zeros_like(y) for y in none))
-    linear = functools.partial(tangents_over_time, plan, k, traces, xs, kept)
-    # As a tangent of itself, which it is: jax 0.8 transposes no scan that it does not know as one.
-    at = jax.tree.map(jnp.zeros_like, (dk, dtraces, dxs))
-    dlast, dout = jax.jvp(linear, at, (dk, dtraces, dxs))[1]
-    if plan.every:
+    linear = functools.partial(tangents_over_time, plan, coefficients, traces, xs, kept)
+    # jax 0.8 transposes a scan only if it came from jax.jvp; `linear` is its own jvp at 0.
+    at = jax.tree.map(jnp.zeros_like, (dcoefficients, dtraces, dxs))
+    dlast, dout = jax.jvp(linear, at, (dcoefficients, dtraces, dxs))[1]
+    if plan.keep_traces:
         return (last, kept), (dlast, dout)
-    wide = traces[0].dtype
-    after = tuple(y.astype(wide) for y in kept)
+    compute = traces[0].dtype
+    after = tuple(y.astype(compute) for y in kept)
     before = tuple(shifted(start, y) for start, y in zip(traces, after, strict=True))
-    y = plan.recurrence.output(coefficients_over_time(k), before, after)
+    y = plan.recurrence.output(coefficients_over_time(coefficients), before, after)
     return (last, (y.astype(plan.dtype),)), (dlast, dout)

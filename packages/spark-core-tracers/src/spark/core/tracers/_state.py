@@ -13,7 +13,7 @@ Traces: TypeAlias = tuple[Float[Array, "*shape"], ...]
 
 
 class State(NamedTuple):
-    """What a recurrence carries from step to step.
+    """The state of a recurrence.
 
     Attributes:
         traces: One array per stage, all of one shape and dtype.
@@ -22,8 +22,3 @@ class State(NamedTuple):
 
     traces: Traces
     noise: Noise
-
-    def after(self, steps: Array | int, traces: Traces) -> State:
-        """The state some steps later, with the traces back in the storage dtype."""
-        stored = tuple(new.astype(old.dtype) for new, old in zip(traces, self.traces, strict=True))
-        return State(stored, self.noise.after(steps))

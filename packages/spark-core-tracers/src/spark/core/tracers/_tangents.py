@@ -1,4 +1,4 @@
-"""Tangents of a run over time: the one derivative of every way to run."""
+"""Tangents of a scan over time: one derivative for all ways to run it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from jaxtyping import Array
 
 from ._coefficients import Decay
 from ._maps import (
-    Relaxation,
+    Propagator,
     Series,
     clip,
     coefficients_over_time,
@@ -29,11 +29,11 @@ if TYPE_CHECKING:
 
 def tangents_over_time(
     plan: Plan,
-    k: Any,
+    coefficients: Any,
     traces: Traces,
     xs: Array,
     kept: Series,
-    dk: Any,
+    dcoefficients: Any,
     dtraces: Traces,
     dxs: Array | None,
 ) -> tuple[Traces, Series]:
@@ -50,12 +50,12 @@ def tangents_over_time(
 
         @jax.checkpoint
         def tangents(
-            k: Any,
+            coefficients: Any,
             traces: Traces,
             xs: Array,
             kept: Series,
             chunk: Array,
-            dk: Any,
+            dcoefficients: Any,
             dbefore: Traces,
             dx: Array | None,
         ) -> tuple[Traces, Series]:
@@ -70,9 +70,11 @@ def tangents_over_time(
 
             starts = tuple(map(start, traces, kept))
             after = tuple(map(here, kept))
-            return _of_chunk(plan, (k, starts, here(xs), after), (dk, dbefore, dx))
+            return _of_chunk(
+                plan, (coefficients, starts, here(xs), after), (dcoefficients, dbefore, dx)
+            )
 
-        return tangents(k, traces, xs, kept, chunk, dk, dbefore, dx)
+        return tangents(coefficients, traces, xs, kept, chunk, dcoefficients, dbefore, dx)
 
     head = None if dxs is None else dxs[: chunks * size].reshape(chunks, size, *dxs.shape[1:])
     dlast, series = lax.scan(functools.partial(body, size), dtraces, (jnp.arange(chunks), head))
@@ -87,14 +89,14 @@ def tangents_over_time(
 def _of_chunk(
     plan: Plan, at: tuple[Any, Traces, Array, Series], tangents: tuple[Any, Traces, Array | None]
 ) -> tuple[Traces, Series]:
-    """The same for a chunk, from the tangents at its start; a sequential run has chunks of 1."""
-    (k, traces, xs, kept), (dk, dtraces, dxs) = at, tangents
-    recurrence, wide = plan.recurrence, traces[0].dtype
+    """The tangents of a chunk, from those at its start; a sequential run has chunks of 1."""
+    (coefficients, traces, xs, kept), (dcoefficients, dtraces, dxs) = at, tangents
+    recurrence, compute = plan.recurrence, traces[0].dtype
     limits = recurrence.range(plan.dtype)
-    after = tuple(y.astype(wide) for y in kept)
+    after = tuple(y.astype(compute) for y in kept)
     before = tuple(shifted(start, y) for start, y in zip(traces, after, strict=True))
-    x = recurrence.driving(inputs(xs, traces[0].ndim), wide).astype(wide)
-    dx = jnp.zeros_like(x) if dxs is None else inputs(dxs, traces[0].ndim).astype(wide)
+    x = recurrence.cast_input(inputs(xs, traces[0].ndim), compute).astype(compute)
+    dx = jnp.zeros_like(x) if dxs is None else inputs(dxs, traces[0].ndim).astype(compute)
 
     dbefore: Series = ()
     dafter: Series = ()
@@ -102,20 +104,20 @@ def _of_chunk(
         previous = (before[stage - 1], after[stage - 1]) if stage else ()
         dprevious = (dbefore[stage - 1], dafter[stage - 1]) if stage else ()
 
-        def moves(k: Any, x: Array, *previous: Array, stage: int = stage) -> Relaxation:
+        def moves(coefficients: Any, x: Array, *previous: Array, stage: int = stage) -> Propagator:
             return recurrence.relaxation(
-                stage, coefficients_over_time(k), x, *(previous or (None, None))
+                stage, coefficients_over_time(coefficients), x, *(previous or (None, None))
             )
 
         def step(*arguments: Any, stage: int = stage, moves: Any = moves) -> Array:
             y: Array = moves(*arguments)(before[stage])
             return y if recurrence.bounds is None else clip(y, *limits)
 
-        _, offset = jax.jvp(step, (k, x, *previous), (dk, dx, *dprevious))
-        here = moves(k, x, *previous)
+        _, offset = jax.jvp(step, (coefficients, x, *previous), (dcoefficients, dx, *dprevious))
+        here = moves(coefficients, x, *previous)
         decay = here.decay
         if recurrence.bounds is not None:
-            # A clipped step forgets where it came from.
+            # A clipped step does not depend on the trace before it.
             inside = within(here(before[stage]), *limits)
             decay = Decay(jnp.where(inside, decay.left, 0), jnp.where(inside, decay.lost, 1))
         dy = linear_scan(decay, offset, dtraces[stage])
@@ -123,11 +125,13 @@ def _of_chunk(
         dafter += (dy,)
 
     dlast = tuple(dy[-1] for dy in dafter)
-    if plan.every:
+    if plan.keep_traces:
         return dlast, tuple(dy.astype(plan.dtype) for dy in dafter)
     _, dy = jax.jvp(
-        lambda k, before, after: recurrence.output(coefficients_over_time(k), before, after),
-        (k, before, after),
-        (dk, dbefore, dafter),
+        lambda coefficients, before, after: recurrence.output(
+            coefficients_over_time(coefficients), before, after
+        ),
+        (coefficients, before, after),
+        (dcoefficients, dbefore, dafter),
     )
     return dlast, (dy.astype(plan.dtype),)

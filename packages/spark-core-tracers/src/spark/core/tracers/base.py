@@ -1,4 +1,4 @@
-"""`BaseTracer`: what every tracer module shares - shape, dt, dtype, rng, and its four verbs."""
+"""`BaseTracer`: shape, dt, dtype, random numbers and verbs of all tracer modules."""
 
 from __future__ import annotations
 
@@ -177,7 +177,7 @@ class BaseTracer(RecurrenceModule, abc.ABC):
             xs: Inputs, time as the leading axis; `xs[t]` broadcasts to `shape`.
             method: `"sequential"` takes the steps of single calls, with the same random bits.
                 `"parallel"` composes steps in a tree over time, and agrees to the rounding of the
-                arithmetic dtype. `"auto"` takes the one that is faster by measurement: the
+                compute dtype. `"auto"` takes the one that is faster by measurement: the
                 sequential on a CPU, the parallel on a GPU but for a few steps or many elements.
 
         Returns:

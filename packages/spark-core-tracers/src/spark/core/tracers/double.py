@@ -21,7 +21,7 @@ from ._coefficients import (
     euler_coupling,
 )
 from ._dtypes import as_bounds
-from ._maps import Relaxation
+from ._maps import Propagator
 from ._module import TraceState
 from ._recurrence import Recurrence
 from ._state import Traces
@@ -110,20 +110,20 @@ class DoubleExponential(Recurrence[DoubleExponentialParameters]):
         )
 
     def relaxation(
-        self, stage: int, k: tuple[_Stage, _Stage], x: Array, before: Array, after: Array
-    ) -> Relaxation:
+        self, stage: int, coefficients: tuple[_Stage, _Stage], x: Array, before: Array, after: Array
+    ) -> Propagator:
         """Decay towards the base, and what drives the stage: the input, or stage 1."""
-        here = k[stage]
+        own = coefficients[stage]
         if stage == 0:
-            return Relaxation(here.decay, here.gain_after * x, here.base)
+            return Propagator(own.decay, own.gain_after * x, own.base)
         offset: Any = 0.0
-        if here.gain_before is not None:
-            offset = offset + here.gain_before * (before - k[0].base)
-        if here.gain_after is not None:
-            offset = offset + here.gain_after * (after - k[0].base)
-        return Relaxation(here.decay, offset, here.base)
+        if own.gain_before is not None:
+            offset = offset + own.gain_before * (before - coefficients[0].base)
+        if own.gain_after is not None:
+            offset = offset + own.gain_after * (after - coefficients[0].base)
+        return Propagator(own.decay, offset, own.base)
 
-    def output(self, k: tuple[_Stage, _Stage], before: Traces, after: Traces) -> Array:
+    def output(self, coefficients: tuple[_Stage, _Stage], before: Traces, after: Traces) -> Array:
         """Stage 2, as kept."""
         return after[1]
 
@@ -245,7 +245,7 @@ class SaturableDoubleTracer(DoubleTracer):
     """Multipurpose saturable double exponential tracer.
 
     A `DoubleTracer` whose two traces are clipped to `[minimum, maximum]` after each update; stage 2
-    is driven by the clipped stage 1. The clip acts at the steps, so here, and only here, the values
+    is driven by the clipped stage 1. The clip acts at the steps, so own, and only own, the values
     depend on `dt`. Its derivative is 1 inside and on the bounds, and 0 outside.
 
     Example:

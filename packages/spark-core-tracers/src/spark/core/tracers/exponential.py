@@ -12,7 +12,7 @@ from jaxtyping import Array, Float
 from ._arguments import one_of
 from ._coefficients import INTEGRATORS, Decay, Integrator, Parameter, Steps, decay
 from ._dtypes import as_bounds
-from ._maps import Relaxation
+from ._maps import Propagator
 from ._module import TraceState
 from ._recurrence import Recurrence
 from ._state import Traces
@@ -77,12 +77,12 @@ class Exponential(Recurrence[ExponentialParameters]):
         return _Coefficients(left, parameters.scale, parameters.base)
 
     def relaxation(
-        self, stage: int, k: _Coefficients, x: Array, before: Array, after: Array
-    ) -> Relaxation:
+        self, stage: int, coefficients: _Coefficients, x: Array, before: Array, after: Array
+    ) -> Propagator:
         """Decay towards the base, and the scaled input."""
-        return Relaxation(k.decay, k.scale * x, k.base)
+        return Propagator(coefficients.decay, coefficients.scale * x, coefficients.base)
 
-    def output(self, k: _Coefficients, before: Traces, after: Traces) -> Array:
+    def output(self, coefficients: _Coefficients, before: Traces, after: Traces) -> Array:
         """The trace, as kept."""
         return after[0]
 

@@ -1,4 +1,4 @@
-"""What is wrong with a configuration: which field, what came, what would do."""
+"""`ConfigError`: the field that is wrong, its value, and the remedy."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ class ConfigError(ValueError):
 
     Attributes:
         title: Name of the configuration.
-        problems: One sentence per problem, each opening with the field.
+        problems: One sentence per problem, which names the field.
     """
 
     def __init__(self, title: str, problems: Iterable[str]) -> None:
-        """Join what is wrong.
+        """Join the problems.
 
         Args:
             title: Name of the configuration.
-            problems: One sentence per problem, each opening with the field.
+            problems: One sentence per problem, which names the field.
         """
         self.title, self.problems = title, tuple(problems)
         super().__init__(self.title, self.problems)
@@ -36,7 +36,7 @@ class ConfigError(ValueError):
 
     @classmethod
     def read(cls, title: str, error: ValidationError, fields: Sequence[str]) -> ConfigError:
-        """Say in plain words what pydantic found.
+        """The errors of pydantic in plain words.
 
         Args:
             title: Name of the configuration.
@@ -48,7 +48,7 @@ class ConfigError(ValueError):
             path = _path(each["loc"])
             cause = each.get("ctx", {}).get("error")
             if isinstance(cause, ConfigError):
-                problems += [f"{path}.{problem}" for problem in cause.problems]
+                problems += [_within(path, problem) for problem in cause.problems]
             elif each["type"] == "value_error":
                 # Of the fields together, the sentence names those that it is about.
                 problems.append(f"{path} {cause}".lstrip())
@@ -71,8 +71,14 @@ def unknown(name: str, what: str, known: Sequence[str]) -> str:
         known: Names that exist.
     """
     close = difflib.get_close_matches(name, known, 1)
-    hint = f"; did you mean {close[0]}?" if close else "."
-    return f"{name} is no {what}{hint} Known ones: {', '.join(known) or 'none'}."
+    hint = f"; did you mean {close[0]!r}?" if close else "."
+    return f"unknown {what} {name!r}{hint} Known ones: {', '.join(known) or 'none'}."
+
+
+def _within(path: str, problem: str) -> str:
+    """A problem of a configuration that is the field of another."""
+    unknown_field = "unknown field '" if problem.startswith("unknown field '") else ""
+    return f"{unknown_field}{path}.{problem.removeprefix(unknown_field)}"
 
 
 def _path(loc: tuple[int | str, ...]) -> str:

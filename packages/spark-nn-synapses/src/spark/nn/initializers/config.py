@@ -136,7 +136,7 @@ class KernelInitializerConfig(Config):
         if not isinstance(name, str):
             raise ConfigError(title, [f"name must be a string, got {show(name)}."])
         if name not in _KINDS:
-            raise ConfigError(title, ["name " + unknown(name, "initializer", list(_KINDS))])
+            raise ConfigError(title, ["name: " + unknown(name, "initializer", list(_KINDS))])
         try:
             given = _KINDS[name].parameters(**parameters)
             _KINDS[name].make(**dict(given))

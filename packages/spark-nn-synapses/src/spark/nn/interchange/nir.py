@@ -217,9 +217,13 @@ def _stages(synapses: Synapses) -> Iterator[Stage]:
     if tracer is None:
         return
     units = synapses.config.units
-    values = [np.broadcast_to(np.asarray(each, np.float64), units) for each in tracer.parameters]
-    stages = len(values) // 3
-    yield from zip(values[:stages], values[stages : 2 * stages], values[2 * stages :], strict=True)
+    named = {
+        name: np.broadcast_to(np.asarray(value, np.float64), units)
+        for name, value in tracer.parameters._asdict().items()
+    }
+    taus = [named.pop(name) for name in tracer.recurrence.time_constants]
+    bases = [named.pop(name) for name in tracer.recurrence.bases]
+    yield from zip(taus, named.values(), bases, strict=True)
 
 
 def _shared(values: NumPyArray) -> float | NumPyArray:

@@ -286,7 +286,10 @@ class Synapses(CheckedModule, abc.ABC):
             )
         return given
 
-    def checkpoint_description(self) -> dict[str, Any]:
+    described: ClassVar[Mapping[str, str]] = {"_static": ""}
+
+    @property
+    def _static(self) -> dict[str, Any]:
         """Static values that a checkpoint must share with the synapses it is restored to."""
         static = {} if self.pathway is None else vars(self.pathway.drive)
         return {name: value for name, value in static.items() if name not in ("way", "partition")}

@@ -15,7 +15,7 @@ from jaxtyping import Array, Float
 
 from spark.core.internal import Traces, clip
 from spark.core.internal import compute_dtype as arithmetic_dtype
-from spark.core.tracers import Method, Noise, Recurrence, State
+from spark.core.tracers import Method, Recurrence, State
 
 from .delays import Ring, delay, delay_over_time
 from .drive import Drive, Kernel
@@ -197,17 +197,15 @@ class Pathway:
         """A scan that holds the drive of one step."""
         tracer, on_way = before
         # Between steps the traces stay in the arithmetic dtype, for the sake of their gradients.
-        dtype, k, start = recurrence.prepare(arrays.tracer, tracer)
+        run, start = recurrence.begin(arrays.tracer, tracer)
 
-        def body(carry: tuple[Traces, Noise], spikes: Array) -> tuple[tuple[Traces, Noise], Array]:
-            traces, noise = carry
+        def body(carry: State, spikes: Array) -> tuple[State, Array]:
             _, drive = self.drive.step(arrays.kernel, None, spikes)
-            traces, y = recurrence.advance(k, dtype, traces, noise, drive)
-            noise = noise._replace(steps=noise.steps + np.uint32(1))
-            return (traces, noise), self._currents(arrays, y.astype(dtype))
+            carry, y = run.step(carry, drive)
+            return carry, self._currents(arrays, y)
 
-        (last, _), currents = lax.scan(body, (start, tracer.noise), spikes)
-        return (tuple(trace.astype(dtype) for trace in last), on_way), currents
+        last, currents = lax.scan(body, start, spikes)
+        return (recurrence.end(tracer, last).traces, on_way), currents
 
     def _in_chunks(
         self,
@@ -225,25 +223,24 @@ class Pathway:
         """
         tracer, on_way = before
         # As from step to step.
-        dtype, k, start = recurrence.prepare(arrays.tracer, tracer)
+        run, start = recurrence.begin(arrays.tracer, tracer)
 
         def chunk(
-            carry: tuple[Traces, Noise, Ring | None], spikes: Array
-        ) -> tuple[tuple[Traces, Noise, Ring | None], Array]:
-            traces, noise, on_way = carry
+            carry: tuple[State, Ring | None], spikes: Array
+        ) -> tuple[tuple[State, Ring | None], Array]:
+            state, on_way = carry
             on_way, drive = self.drive.scan(arrays.kernel, on_way, spikes)
-            traces, ys = recurrence.advance_over_time(k, dtype, traces, noise, drive, method)
-            noise = noise._replace(steps=noise.steps + np.uint32(len(spikes)))
-            return (traces, noise, on_way), self._currents(arrays, ys)
+            state, ys = run.scan(state, drive, method)
+            return (state, on_way), self._currents(arrays, ys)
 
-        carry = start, tracer.noise, on_way
+        carry = start, on_way
         time, grouped = len(spikes), self.drive.sharing == "group"
         seen = spikes.size * self.drive.lead[0] if grouped else 0  # each group has its spikes
-        elements = max(time * start[0].size, seen)
+        elements = max(time * start.traces[0].size, seen)
         most = max(self.chunk, arrays.kernel.weights[0].size)
         at_once = self.drive.rows is None and not grouped
         if at_once or elements <= most:
-            (last, _, on_way), currents = chunk(carry, spikes)
+            (last, on_way), currents = chunk(carry, spikes)
         else:
             size = _even(time, max(1, most * time // elements))
             chunks = time // size
@@ -253,8 +250,8 @@ class Pathway:
             if time % size:
                 carry, tail = chunk(carry, spikes[chunks * size :])
                 currents = jnp.concatenate([currents, tail])
-            last, _, on_way = carry
-        return (tuple(trace.astype(dtype) for trace in last), on_way), currents
+            last, on_way = carry
+        return (recurrence.end(tracer, last).traces, on_way), currents
 
     def _currents(self, arrays: Arrays, traces: Array) -> Array:
         """The sum of the traces of each target, and its base."""
