@@ -1,4 +1,4 @@
-"""Saving and resuming a run, by Orbax, with a description of what was saved beside it."""
+"""Saving and resuming a run, by Orbax, beside a description of the module."""
 
 from __future__ import annotations
 
@@ -184,14 +184,14 @@ def _arrays(module: nnx.Module) -> Any:
 
 
 def _like(here: Any, found: Any) -> Any:
-    """What was found, as a key where there is one."""
+    """The array that was read, as a random key if the module has one there."""
     if not is_key(here):
         return found
     return jax.random.wrap_key_data(found, impl=jax.random.key_impl(here))
 
 
 def _place(value: Any) -> Any:
-    """Where an array of JAX is to be; what is on the host, stays there."""
+    """Shape, dtype and sharding to restore an array to; one on the host stays there."""
     if not isinstance(value, jax.Array):
         return value
     return jax.ShapeDtypeStruct(value.shape, value.dtype, sharding=value.sharding)

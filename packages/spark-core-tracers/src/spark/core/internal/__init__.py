@@ -1,4 +1,4 @@
-"""What the sibling packages use of the insides of this one, and nothing else; not for users.
+"""The insides that sibling packages may use, and no others; not for users.
 
 It may change with any minor version, which is why the siblings bound the version from above.
 """

@@ -1,4 +1,4 @@
-"""`CheckedModule`: a Flax module that checks what is assigned to attributes that it has."""
+"""`CheckedModule`: a Flax module that checks values assigned to its attributes."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ class Propagator(NamedTuple):
 
     Attributes:
         decay: Decay of the deviation from base.
-        offset: What the step adds.
+        offset: Increment by the step.
         base: Value at rest.
     """
 
@@ -106,7 +106,7 @@ def linear_scan(
 
     Args:
         decay: Per step; a scalar, or with a time axis of size 1, for all steps alike.
-        offset: What each step adds.
+        offset: Increment by each step.
         start: Value before the first step.
     """
     total = lax.associative_scan(_Affine.then, _Affine(_repeated(decay, offset), offset))

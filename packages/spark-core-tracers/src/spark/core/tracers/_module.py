@@ -18,7 +18,7 @@ from ._rounding import Rounding
 
 
 class TraceState(nnx.Variable[Array]):
-    """A trace: what a tracer carries from step to step."""
+    """A trace: the state of a tracer between steps."""
 
 
 class Constant(nnx.Variable[Array]):
@@ -57,7 +57,7 @@ class RecurrenceModule(CheckedModule):
         """Keep a recurrence and its parameters, once checked, and put every trace to rest.
 
         Args:
-            recurrence: What the tracer runs.
+            recurrence: The recurrence that the tracer runs.
             given: The parameters as they came, a named tuple of the recurrence's kind.
         """
         self.trainable = as_names("trainable", self.trainable, given._fields)
@@ -78,8 +78,8 @@ class RecurrenceModule(CheckedModule):
 
         Args:
             name: Name of the variable.
-            value: What it is to hold.
-            shape: What the value must broadcast to; None stands for that of the traces.
+            value: The new value.
+            shape: Shape that the value must broadcast to; None stands for that of the traces.
         """
         shape = self.shape if shape is None else shape
         return as_parameter_of(self.recurrence, name, value, shape, self.dtype, self.rounding)

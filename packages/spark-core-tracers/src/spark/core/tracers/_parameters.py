@@ -25,7 +25,7 @@ class Checked(NamedTuple):
 
     Attributes:
         name: Name of the argument.
-        given: What came, as an array.
+        given: The value as given, as an array.
         kept: The same in the compute dtype; a NumPy array, unless it is traced by JAX.
     """
 
@@ -58,7 +58,7 @@ def as_parameter(
 
     Args:
         name: Name of the parameter.
-        value: What came.
+        value: The value as given.
         shape: Shape that it must broadcast to.
         dtype: Storage dtype of the state.
         most: The largest usable value, which an error names where infinity comes.
@@ -115,7 +115,7 @@ def as_parameter_of(
     Args:
         recurrence: The recurrence.
         name: Name of the parameter or trace.
-        value: What came.
+        value: The value as given.
         shape: Shape that it must broadcast to.
         dtype: Storage dtype of the traces.
         rounding: How these are rounded.

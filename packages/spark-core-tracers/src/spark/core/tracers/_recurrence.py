@@ -286,7 +286,7 @@ class Recurrence(abc.ABC, Generic[P]):
             duration: Number of steps in all, beyond the last event.
 
         Returns:
-            The state after `duration` steps, and what the step of each event returned for its
+            The state after `duration` steps, and the output of the step of each event for its
             element; of shape `(events,)`, in the dtype of the state.
 
         Raises:

@@ -30,7 +30,7 @@ class Run:
     Attributes:
         recurrence: The recurrence; static.
         dtype: Storage dtype of the traces; static.
-        coefficients: What the recurrence computes from its parameters.
+        coefficients: The coefficients, derived from the parameters.
     """
 
     recurrence: Recurrence[Any]

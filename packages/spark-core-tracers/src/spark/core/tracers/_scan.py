@@ -62,7 +62,7 @@ def in_parallel(
     """Whether to run in parallel over time.
 
     Args:
-        method: What the caller asks for.
+        method: The method asked for.
         time: Number of steps.
         elements: Number of elements of the state.
         wins: For each platform, the shortest sequence and the largest number of elements for which
@@ -89,12 +89,12 @@ class Plan:
     """Static (hashable) arguments of a scan.
 
     Attributes:
-        recurrence: What to run.
+        recurrence: The recurrence to run.
         dtype: Storage dtype of the traces.
         parallel: Whether to compose the steps in a tree over time.
         keep_traces: Whether to return every trace at each step, instead of the output alone.
         size: Elements x steps that the parallel way composes at a time;
-            by default what was measured to be fast on this platform.
+            by default the size measured to be fast on this platform.
     """
 
     recurrence: Recurrence[Any]

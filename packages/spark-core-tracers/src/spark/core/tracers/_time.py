@@ -110,7 +110,7 @@ def as_event_steps(
     return jnp.asarray(steps.astype(np.int32)), jnp.asarray(np.int32(count))
 
 
-@np.errstate(over="ignore", invalid="ignore")  # of what is infinite
+@np.errstate(over="ignore", invalid="ignore")  # of infinite times
 def steps_at(
     times: np.ndarray[Any, Any], dt: Any, tolerance: float = 0.0, closed: str = "right"
 ) -> np.ndarray[Any, Any]:
@@ -137,7 +137,7 @@ def count_steps(length: Any, dt: Any, tolerance: float = 0.0) -> float:
     return float(steps_at(end, dt, tolerance)[0]) + 1
 
 
-@np.errstate(invalid="ignore")  # of what is infinite
+@np.errstate(invalid="ignore")  # of infinite times
 def snapped(position: np.ndarray[Any, Any], slack: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     """Times in steps; one within `slack` of a whole number, as that number."""
     nearest = np.round(position)

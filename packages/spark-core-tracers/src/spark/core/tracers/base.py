@@ -37,10 +37,10 @@ class BaseTracer(RecurrenceModule, abc.ABC):
 
     It holds shape, time step, storage dtype and random numbers, checks what comes in, and has the
     verbs of every tracer: call, `scan`, `jump`, `reset` and `masked_reset`; `before_input` reads
-    it. What a kind of tracer adds is its recurrence and its `value`.
+    it. A kind of tracer adds its recurrence and its `value`.
 
     `tracer.tau = 10.0` sets the value of the variable `tau`, after the checks of the constructor;
-    so do the other parameters and the traces. What is static is fixed: make a new tracer.
+    so do the other parameters and the traces. Static attributes are fixed: make a new tracer.
 
     Attributes:
         shape: Shape of the trace.
@@ -63,7 +63,7 @@ class BaseTracer(RecurrenceModule, abc.ABC):
         trainable: Sequence[str] = (),
         **kwargs: Any,
     ) -> None:
-        """Set what all tracers share.
+        """Set the attributes that all tracers share.
 
         Args:
             shape: Shape of the trace; an integer stands for one axis.
@@ -96,7 +96,7 @@ class BaseTracer(RecurrenceModule, abc.ABC):
     @property
     @abc.abstractmethod
     def value(self) -> Float[Array, "*shape"]:
-        """What the tracer stands for now, of shape `shape` and dtype `dtype`."""
+        """The present value of the tracer, of shape `shape` and dtype `dtype`."""
 
     @property
     def parameters(self) -> Any:
@@ -221,7 +221,7 @@ class BaseTracer(RecurrenceModule, abc.ABC):
                 the times is allowed for in any case.
 
         Returns:
-            What the step of each event returned for its element, of shape `(events,)` and dtype
+            The output of the step of each event for its element, of shape `(events,)` and dtype
             `dtype`.
 
         Raises:

@@ -183,8 +183,8 @@ class RUTracer(BaseTracer):
 
         Raises:
             TypeError: If an argument has the wrong type, or a keyword is unknown.
-            ValueError: If an argument has a value or a shape that makes no sense; the message says
-                which, what came and what would do.
+            ValueError: If an argument has a value or a shape that makes no sense; the message names
+                the argument, its value and the remedy.
         """
         super().__init__(shape, **kwargs)
         self._define(ResourceUsage(self.dt), ResourceUsageParameters(R_tau, U_tau, scale_U))

@@ -1,4 +1,4 @@
-"""How closely results agree, by what is compared, backend and dtype: one table.
+"""Tolerances of tests: how closely results agree, by comparison, backend and dtype.
 
 Tests of ways, dtypes, layouts and devices compare by it and the site prints it, so that neither
 says more than the other.
@@ -29,7 +29,7 @@ class Bounds:
     """How far apart two results may be on one backend.
 
     Attributes:
-        parts: Bounds, as parts of what an agreement is relative to.
+        parts: Bounds, relative to the quantity that an agreement names.
         why: Where they come from.
     """
 
@@ -42,8 +42,8 @@ class Agreement:
     """Two results that are the same but for rounding.
 
     Attributes:
-        what: What is compared.
-        of: What the bounds are parts of.
+        what: The comparison.
+        of: The quantity that the bounds are relative to.
         cpu: Bounds on a CPU.
         gpu: Bounds on an NVIDIA GPU.
     """
@@ -67,7 +67,7 @@ def tolerance(name: str, dtype: Any, backend: str | None = None) -> float:
 
 
 def _spacings(wide: float, half: float | None = None) -> Parts:
-    """So many spacings at 1: of what is computed in, and of what is stored in half precision."""
+    """Multiples of the spacing at 1: of a compute dtype, and of half precision in storage."""
     found = {dtype: wide * float(jnp.finfo(dtype).eps) for dtype in ("float64", "float32")}
     if half is not None:
         found |= {dtype: half * float(jnp.finfo(dtype).eps) for dtype in ("float16", "bfloat16")}
@@ -152,4 +152,4 @@ AGREEMENTS: Mapping[str, Agreement] = {
         gpu=Bounds(_spacings(200, 4), "exponentials off by a spacing more"),
     ),
 }
-"""What agrees with what."""
+"""All tolerances, by name."""

@@ -51,7 +51,7 @@ def read_only(value: Any) -> np.ndarray[Any, Any]:
 
 
 def digest(array: np.ndarray[Any, Any]) -> tuple[str, tuple[int, ...], bytes]:
-    """What tells two arrays apart: dtype, shape, and a digest of the bytes."""
+    """The identity of an array: dtype, shape, and a digest of the bytes."""
     content = hashlib.blake2b(array.tobytes(), digest_size=32).digest()
     return array.dtype.name, array.shape, content
 
@@ -66,7 +66,7 @@ def decode(given: Mapping[str, Any]) -> np.ndarray[Any, Any]:
     """The array that `encode` wrote.
 
     Raises:
-        ValueError: If it is not what `encode` writes.
+        ValueError: If `encode` does not write it so.
     """
     try:
         dtype = jnp.dtype(given[TAG])

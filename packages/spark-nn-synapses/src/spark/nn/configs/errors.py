@@ -40,7 +40,7 @@ class ConfigError(ValueError):
 
         Args:
             title: Name of the configuration.
-            error: What pydantic raised.
+            error: The error that pydantic raised.
             fields: Names that the configuration has.
         """
         problems: list[str] = []
@@ -66,8 +66,8 @@ def unknown(name: str, what: str, known: Sequence[str]) -> str:
     """A sentence on a name that does not exist, with the closest one that does.
 
     Args:
-        name: What was asked for.
-        what: What it was meant to be, such as "field".
+        name: The name asked for.
+        what: Its kind, such as "field".
         known: Names that exist.
     """
     close = difflib.get_close_matches(name, known, 1)

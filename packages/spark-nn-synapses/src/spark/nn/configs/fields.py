@@ -1,7 +1,7 @@
-"""Types of fields that configurations share, and what each of them accepts.
+"""Types of fields that configurations share, and their checks.
 
-Each function takes what came and returns what is kept, or raises a `ValueError` that says what the
-value must be; `Config` puts the name of the field before it.
+Each function returns the value to keep, or raises a `ValueError` that says how the value must be;
+`Config` puts the name of the field before it.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def as_units(value: Any) -> tuple[int, ...]:
 
 
 def as_parameter(value: Any) -> float | np.ndarray[Any, Any]:
-    """A finite number, or an array of them; what has no axis becomes a float."""
+    """A finite number, or an array of them; an array without axes becomes a float."""
     return _reals(value, (np.isfinite, "be finite"))
 
 

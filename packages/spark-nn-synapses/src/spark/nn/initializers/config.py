@@ -33,7 +33,7 @@ class _Kind(NamedTuple):
 
     Attributes:
         make: From parameters to an initializer of a matrix (targets, inputs).
-        parameters: What it takes.
+        parameters: Its parameters.
     """
 
     make: Callable[..., Initializer]

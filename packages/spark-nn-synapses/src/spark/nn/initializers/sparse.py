@@ -44,11 +44,13 @@ def sparse_uniform(
         )
 
     def init(key: Array, shape: Any, dtype: Any = dtype, out_sharding: Any = None) -> Array:
-        wide = compute_dtype(dtype)
-        where, what = jax.random.split(key)
-        there = jax.random.uniform(where, shape, wide, out_sharding=out_sharding) < density
-        entry = jax.random.uniform(what, shape, wide, minimum, maximum, out_sharding=out_sharding)
-        return jnp.where(there, entry, jnp.zeros((), wide)).astype(dtype)
+        compute = compute_dtype(dtype)
+        place_key, value_key = jax.random.split(key)
+        there = jax.random.uniform(place_key, shape, compute, out_sharding=out_sharding) < density
+        entry = jax.random.uniform(
+            value_key, shape, compute, minimum, maximum, out_sharding=out_sharding
+        )
+        return jnp.where(there, entry, jnp.zeros((), compute)).astype(dtype)
 
     return init
 
@@ -89,16 +91,16 @@ def sparse_normalized(
 
     def init(key: Array, shape: Any, dtype: Any = dtype, out_sharding: Any = None) -> Array:
         matrix_shape(shape, target_axes)
-        wide = compute_dtype(dtype)
+        compute = compute_dtype(dtype)
         inputs = tuple(range(target_axes, len(shape)))
-        where, what = jax.random.split(key)
-        draw = jax.random.uniform(where, shape, wide, out_sharding=out_sharding)
+        place_key, value_key = jax.random.split(key)
+        draw = jax.random.uniform(place_key, shape, compute, out_sharding=out_sharding)
         # The entry of the lowest draw is there whatever the density.
         lowest = draw.min(axis=inputs, keepdims=True, initial=1.0)
         there = (draw < density) | (draw == lowest)
         # In (0, 1], so that no sum is 0.
-        entry = 1 - jax.random.uniform(what, shape, wide, out_sharding=out_sharding)
-        entry = jnp.where(there, entry, jnp.zeros((), wide))
+        entry = 1 - jax.random.uniform(value_key, shape, compute, out_sharding=out_sharding)
+        entry = jnp.where(there, entry, jnp.zeros((), compute))
         return (total * (entry / entry.sum(axis=inputs, keepdims=True))).astype(dtype)
 
     return init

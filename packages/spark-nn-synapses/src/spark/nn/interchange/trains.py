@@ -103,7 +103,7 @@ def gather(
         """Positions in steps, and how far one may be off another by rounding."""
         elapsed = times - start
         # Rounded are, in the dtype of the times: start; a time step and a multiple of it; and the
-        # sum, a time. In float64: two operations on times and start, four on what has elapsed.
+        # sum, a time. In float64: two operations on times and start, four on the elapsed time.
         rounding = (epsilon / 2 + np.finfo(float).eps) * (
             abs(start) + 2 * np.abs(elapsed) + np.abs(times)
         )

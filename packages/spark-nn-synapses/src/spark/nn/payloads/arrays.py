@@ -1,4 +1,4 @@
-"""What a payload accepts as an array, and how it prints one."""
+"""Arrays of payloads: checked, and printed."""
 
 from __future__ import annotations
 

@@ -96,7 +96,7 @@ def fill(
 
 def events(spikes: NumPyArray, dt: Any, closed: str = "right") -> tuple[NumPyArray, NumPyArray]:
     """Times and ids of spikes over time; see `SpikeArray.to_times`."""
-    dt, late = as_length("dt", dt), one_of("closed", closed, CLOSED) == "right"
+    dt, at_end = as_length("dt", dt), one_of("closed", closed, CLOSED) == "right"
     if spikes.ndim == 0:
         raise ValueError("to_times needs time as the leading axis, got spikes of shape ().")
     flat = spikes.reshape(len(spikes), math.prod(spikes.shape[1:]))
@@ -108,7 +108,7 @@ def events(spikes: NumPyArray, dt: Any, closed: str = "right") -> tuple[NumPyArr
             f"spikes must be booleans or counts for to_times, got {counts[wrong][0]:g}."
         )
     each = counts.astype(np.int64)
-    return np.repeat((steps + late) * dt, each), np.repeat(ids, each)
+    return np.repeat((steps + at_end) * dt, each), np.repeat(ids, each)
 
 
 def _require_memory(length: float, neurons: int, dt: float, dtype: np.dtype[Any]) -> None:
