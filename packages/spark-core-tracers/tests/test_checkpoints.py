@@ -117,7 +117,7 @@ def refused(tmp_path, saved, make, message):
     np.testing.assert_array_equal(module.value, np.zeros(module.shape))
 
 
-def test_what_is_not_there_is_refused(tmp_path):
+def test_a_missing_folder_or_step_is_refused(tmp_path):
     tracer = Tracer(3, 5.0)
     with pytest.raises(checkpoints.CheckpointError, match="none: no such folder"):
         checkpoints.restore(tmp_path / "none", tracer)
@@ -171,7 +171,7 @@ class Recorder(nnx.Module):
         self.count = nnx.Variable(count)
 
 
-def test_what_is_on_the_host_is_kept_too(tmp_path):
+def test_arrays_on_the_host_are_restored_too(tmp_path):
     checkpoints.save(tmp_path, 1, Recorder(3, 4))
     found = Recorder(3, 0)
     checkpoints.restore(tmp_path, found)

@@ -97,7 +97,7 @@ def test_a_jump_rounds_with_the_bits_of_the_steps(kind, option):
 
 
 @every_jumping_kind
-def test_silence_alone(kind):
+def test_a_jump_without_events_decays(kind):
     tracer = make(kind)
     start = np.linspace(0.1, 0.9, 6).reshape(SHAPE)
     for name in kind.rest:
@@ -283,7 +283,7 @@ def test_a_fault_stays_out_of_the_gradients_of_other_elements(x64):
     np.testing.assert_array_equal(clean[-1][ELEMENT == 3], found[-1][ELEMENT == 3])
 
 
-def test_what_float16_cannot_hold_decays_from_where_it_is():
+def test_a_value_beyond_float16_decays_from_its_float32_value():
     # 1e6 beyond 65504: the state is limited where it is stored, at the end, and nowhere before.
     steps, tau = 30, 10.0
     expected = 1e6 * np.exp(-(steps - 1) / tau)
