@@ -35,7 +35,7 @@ def main(folder):
         assert checkpoints.restore(folder, resumed) == 7
         assert resumed.current_tracer.rng.count[...] == 7
         where = resumed.weights.get_value().sharding.spec
-        names = resumed.pathway.drive.partition
+        names = resumed.matrix.partition
         assert tuple(where) == (names.inputs, names.targets), where
         found = np.asarray(resumed.scan(xs[7:], "sequential").value)
         if "inputs" in cut:

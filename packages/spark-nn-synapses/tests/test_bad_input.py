@@ -149,7 +149,7 @@ def test_build_refuses_and_allocates_nothing(arguments, spec, error, message):
     module = TracedSynapses(units=3, **options)
     with pytest.raises(error, match=message):
         module.build(spec)
-    assert module.weights is module.current_tracer is module.pathway is None
+    assert module.weights is module.current_tracer is module.chain is None
 
 
 @pytest.mark.parametrize(("arguments", "message"), BAD_TRACERS)
@@ -158,7 +158,7 @@ def test_build_refuses_parameters_that_do_not_fit(arguments, message):
     module = TracedSynapses(units=3, **options)
     with pytest.raises(ValueError, match=message):
         module.build(SPEC)
-    assert module.weights is module.current_tracer is module.pathway is None
+    assert module.weights is module.current_tracer is module.chain is None
 
 
 def test_a_refused_build_leaves_what_was_built():
@@ -288,7 +288,7 @@ def test_a_parameter_is_refused_wherever_it_is_kept(tau, arguments, message):
     module = TracedSynapses(units=2, tau=np.array(tau), **arguments)
     with pytest.raises(ValueError, match=message):
         module.build({"spikes": InputSpec((3,))})
-    assert module.pathway is None
+    assert module.chain is None
     assert module.current_tracer is None
 
 
@@ -297,4 +297,4 @@ def test_an_inhibition_mask_has_no_time_axis(shape):
     module = LinearSynapses(units=3, kernel_initializer=KERNEL)
     with pytest.raises(ValueError, match=r"inhibition_mask must have no time axis: 1 axes at most"):
         module.scan(SpikeArray(np.ones((4, 5), bool), np.ones(shape, bool)))
-    assert module.pathway is None
+    assert module.chain is None

@@ -262,7 +262,7 @@ def test_parameters_are_kept_where_they_act():
     module = make(trainable=("R_tau", "tau"))
     module.build(SPEC)
     state = nnx.state(module, nnx.Param)
-    assert set(state) == {"weights", "release_tracer", "current_tracer"}
+    assert set(state) == {"matrix", "release_tracer", "current_tracer"}
     assert set(state["release_tracer"]) == {"R_tau"}
     assert set(state["current_tracer"]) == {"tau"}
 
@@ -300,7 +300,7 @@ def test_sparse_connections_with_delays_and_a_reset_to_rest():
     usage, resources = module.release_tracer.state.traces
     assert (np.asarray(usage) == 0).all()
     assert (np.asarray(resources) == 1).all()
-    assert (np.asarray(module.drive_on_way.places[...]) == 0).all()
+    assert (np.asarray(module.matrix.pending.slots[...]) == 0).all()
     np.testing.assert_allclose(by_steps(module, XS), expected, **CLOSE)
 
 
@@ -322,7 +322,7 @@ def test_a_scan_of_nnx_keeps_the_state():
 
     module, found = run(module, XS)
     np.testing.assert_allclose(found, expected, **CLOSE)
-    assert int(module.drive_on_way.now[...]) == 40 % 7
+    assert int(module.matrix.pending.cursor[...]) == 40 % 7
 
 
 def test_a_checkpoint_keeps_connections_and_what_is_on_its_way(tmp_path):
@@ -385,7 +385,7 @@ def test_a_refused_build_leaves_the_module():
         module = make(**arguments)
         with pytest.raises(ValueError, match=message):
             module.build(SPEC)
-        assert module.pathway is None
+        assert module.chain is None
         assert module.release_tracer is None
         assert module.current_tracer is None
 

@@ -14,7 +14,6 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import DTypeLike
 from pydantic import PlainValidator
-from pydantic.fields import FieldInfo
 
 from spark.core import internal
 from spark.core.internal import show
@@ -186,11 +185,6 @@ Seed = Annotated[int | None, PlainValidator(as_seed)]
 
 Names = Annotated[tuple[str, ...], PlainValidator(as_names)]
 """One or several names; kept as a tuple."""
-
-
-def is_time_constant(field: FieldInfo) -> bool:
-    """Whether a field of a configuration is a `TimeConstant`."""
-    return any(getattr(each, "func", None) is as_time_constant for each in field.metadata)
 
 
 def _reals(value: Any, *rules: tuple[Callable[[Any], Any], str]) -> float | np.ndarray[Any, Any]:

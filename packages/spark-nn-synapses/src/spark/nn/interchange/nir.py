@@ -171,7 +171,7 @@ def _require_expressible(synapses: Any) -> None:
     if not isinstance(synapses, Synapses):
         raise TypeError(f"synapses must be synapses, got {type(synapses).__name__}.")
     axes, config = synapses.kernel.shape, synapses.config
-    tracer, pathway = synapses.current_tracer, synapses.pathway
+    tracer = synapses.current_tracer
     if tracer is not None and type(tracer) not in (Tracer, DoubleTracer):
         raise TypeError(
             "to_nir takes synapses with a Tracer, a DoubleTracer or none, got a "
@@ -190,7 +190,7 @@ def _require_expressible(synapses: Any) -> None:
             f"the kernel must have one axis of targets and one of inputs, got shape {axes}; write "
             "synapses with flat ones."
         )
-    if pathway is not None and pathway.drive.sharing != "target":
+    if tracer is not None and tracer.shape != (*synapses.batch, *config.units):
         raise ValueError(
             "tau must be a scalar or one per target, as an LI has it, got one that differs over "
             "the inputs; write synapses for each group of inputs."

@@ -1,32 +1,22 @@
-"""Assignment to attributes of synapses: checked, or refused with the remedy."""
+"""Assignment to attributes of synapses: refused, with the remedy."""
 
 from __future__ import annotations
 
 from typing import Any
 
-import jax.numpy as jnp
-from flax import nnx
-from jaxtyping import Array
-
-from spark.core.internal import as_parameter, require_base
 from spark.core.tracers import BaseTracer
 
-from .kernel import as_kernel
-
-_LAID_OUT = (
-    "groups",
-    "wires",
-    "gains",
-    "pathway",
+_BUILT = (
+    "chain",
     "batch",
+    "matrix",
+    "delay_line",
+    "total",
     "current_tracer",
     "release_tracer",
-    "spikes_on_way",
-    "drive_on_way",
     "weights",
-    "base",
 )
-"""Attributes that only `build` sets; the last two can be replaced where they are variables."""
+"""Attributes that only `build` sets."""
 
 
 def require_assignable(module: Any, name: str, value: Any) -> None:
@@ -35,9 +25,7 @@ def require_assignable(module: Any, name: str, value: Any) -> None:
     Raises:
         AttributeError: If it is; the message says what to do instead.
     """
-    kind, present = type(module).__name__, vars(module).get(name)
-    if name in ("weights", "base") and isinstance(present, nnx.Variable):
-        return
+    kind = type(module).__name__
     if name in ("config", "rngs"):
         raise AttributeError(f"{name} of a {kind} is fixed when it is made: make a new one.")
     if name in type(module.config).model_fields:
@@ -46,25 +34,9 @@ def require_assignable(module: Any, name: str, value: Any) -> None:
             f"{name} of a {kind} is fixed by its configuration: make a new one with "
             f"config.replace({name}=...)" + (f", or set {variable}." if variable else ".")
         )
-    if name in _LAID_OUT and not _is_alike(present, value):
+    if name in _BUILT and not _is_alike(vars(module).get(name), value):
         instead = "set the kernel instead" if name == "weights" else "make and build a new module"
         raise AttributeError(f"{name} of a {kind} is made by build: {instead}.")
-
-
-def checked_value(module: Any, name: str, value: Any) -> Array | None:
-    """The value for `weights` or `base`, after the checks of `build`; None for another name."""
-    given = value.get_value() if isinstance(value, nnx.Variable) else value
-    if name == "weights":
-        present = module.weights.get_value()
-        return jnp.asarray(
-            as_kernel(name, given, present.shape, present.dtype, "(inputs, targets)")
-        )
-    if name == "base":
-        drive = module.pathway.drive
-        checked = as_parameter(name, given, drive.units, drive.dtype)
-        require_base(checked, module.pathway.recurrence.range(drive.dtype), drive.dtype)
-        return jnp.asarray(checked.kept)
-    return None
 
 
 def _variable(module: Any, name: str) -> str | None:

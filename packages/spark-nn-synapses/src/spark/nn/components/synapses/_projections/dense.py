@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import math
 from collections.abc import Callable
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -15,20 +16,13 @@ from jax.custom_batching import custom_vmap
 from jax.extend.core import Primitive
 from jaxtyping import Array, Bool, Float, Int
 
-from spark.core.internal import compute_dtype as arithmetic_dtype
+from spark.core.internal import compute_dtype
 
-from . import _cpu
+from .. import _cpu
+from .base import Kernel, Projection, Way, Weights
 from .map_leading import map_leading
 from .primitives import define, varying
 from .spiking import active
-
-Way = Literal["auto", "dense", "events"]
-"""How a projection is computed."""
-
-WAYS = get_args(Way)
-
-Weights: TypeAlias = tuple[Float[Array, "#inputs #targets"], ...]
-"""Factors whose product is the weight of each synapse; the first has its full shape."""
 
 # Up to this size, it takes longer to count the spikes than to read the rows of all.
 _SMALL = 1 << 14
@@ -36,6 +30,16 @@ _SMALL = 1 << 14
 # From this size on, one vector is multiplied in parts, side by side: twice as fast as in one piece.
 _LARGE = 1 << 18
 _PARTS = 8
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Dense(Projection):
+    """Sums over the inputs, for each target."""
+
+    def apply(self, parameters: Kernel, carry: Any, x: Array) -> tuple[Any, Array]:
+        front, flat = self.flat(x)
+        sums = project(parameters.weights, flat, self.way, self.dtype_of(parameters))
+        return carry, sums.reshape(*front, *self.units)
 
 
 def project(
@@ -57,43 +61,10 @@ def project(
     Returns:
         Sums in the arithmetic dtype of that, at least float32.
     """
-    wide = arithmetic_dtype(weights[0].dtype if dtype is None else dtype)
+    wide = compute_dtype(weights[0].dtype if dtype is None else dtype)
     if spikes.dtype != bool:
         spikes = spikes.astype(wide)
     return _project(_chosen(way), wide, weights, spikes)
-
-
-def contributions(
-    weights: Weights, spikes: Array, dtype: Any = None
-) -> Float[Array, "*batch inputs targets"]:
-    """Weight times spike of each synapse; nothing where there is no spike.
-
-    Args:
-        weights: Factors of the kernel, inputs first, as `Weights`.
-        spikes: Booleans or signed numbers, broadcastable to `(*batch, inputs, targets)`.
-        dtype: Dtype of what the products are for; None takes that of the kernel.
-
-    Returns:
-        The products, in the arithmetic dtype of that.
-    """
-    wide = arithmetic_dtype(weights[0].dtype if dtype is None else dtype)
-    if spikes.dtype != bool:
-        spikes = spikes.astype(wide)
-    return _contributions(wide)(weights, spikes)
-
-
-def inputs_first(kernel: Any, target_axes: int) -> Any:
-    """A kernel of shape `units + input_shape` in the order that a projection reads.
-
-    Args:
-        kernel: The kernel.
-        target_axes: How many of its axes are those of the targets.
-
-    Returns:
-        A matrix (inputs, targets), of NumPy or of JAX as the kernel is.
-    """
-    targets, inputs = kernel.shape[:target_axes], kernel.shape[target_axes:]
-    return kernel.reshape(math.prod(targets), math.prod(inputs)).T
 
 
 def _chosen(way: Way) -> Way:
@@ -104,7 +75,7 @@ def _chosen(way: Way) -> Way:
     return way
 
 
-def _with_derivative_of(product: Callable[..., Array]) -> Callable[..., Any]:
+def with_derivative_of(product: Callable[..., Array]) -> Callable[..., Any]:
     """Give a function the derivative of another, which differs only at faults."""
 
     def decorate(exact: Callable[..., Array]) -> Callable[..., Any]:
@@ -119,25 +90,6 @@ def _with_derivative_of(product: Callable[..., Array]) -> Callable[..., Any]:
     return decorate
 
 
-@functools.cache
-def _contributions(wide: jnp.dtype) -> Callable[[Weights, Array], Array]:
-    """`(weights, spikes) -> products` in a dtype."""
-
-    def product(weights: Weights, spikes: Array) -> Array:
-        kernel = _product(weights, wide)
-        return jnp.expand_dims(kernel, tuple(range(spikes.ndim - 2))) * spikes.astype(wide)
-
-    @_with_derivative_of(product)
-    def exact(weights: Weights, spikes: Array) -> Array:
-        if spikes.dtype == bool:
-            every = product(weights, jnp.ones_like(spikes))
-        else:
-            every = product(weights, spikes)
-        return jnp.where(active(spikes), every, jnp.zeros_like(every))
-
-    return exact
-
-
 def _project(way: Way, wide: jnp.dtype, weights: Weights, spikes: Array) -> Array:
     *batch, inputs = spikes.shape
     rows = spikes.reshape(math.prod(batch), inputs)
@@ -149,7 +101,7 @@ def _project(way: Way, wide: jnp.dtype, weights: Weights, spikes: Array) -> Arra
 def _projected(way: Way, wide: jnp.dtype) -> Callable[[Weights, Array], Array]:
     """`(weights, spikes) -> sums` over one batch axis, with its derivative and its batching."""
 
-    @_with_derivative_of(functools.partial(_dense, wide))
+    @with_derivative_of(functools.partial(_dense, wide))
     def projected(weights: Weights, spikes: Array) -> Array:
         return batched(weights, spikes)
 
@@ -173,12 +125,12 @@ def _projected(way: Way, wide: jnp.dtype) -> Callable[[Weights, Array], Array]:
     return projected
 
 
-def _product(weights: Weights, wide: jnp.dtype) -> Array:
+def product_of(weights: Weights, wide: jnp.dtype) -> Array:
     return functools.reduce(jnp.multiply, [weight.astype(wide) for weight in weights])
 
 
 def _dense(wide: jnp.dtype, weights: Weights, spikes: Array) -> Array:
-    kernel, vectors = _product(weights, wide), spikes.astype(wide)
+    kernel, vectors = product_of(weights, wide), spikes.astype(wide)
     inputs, targets = kernel.shape
     # Accelerators would take fewer digits for speed.
     exactly = lax.Precision.HIGHEST
@@ -195,7 +147,7 @@ def _dense_or_faults(wide: jnp.dtype, weights: Weights, spikes: Array) -> Array:
     dense, events = functools.partial(_dense, wide), functools.partial(_events, wide)
     if weights[0].size <= _SMALL:
         # The same at each step of a loop, so that it is found out once.
-        sound = jnp.all(jnp.isfinite(_product(weights, weights[0].dtype)))
+        sound = jnp.all(jnp.isfinite(product_of(weights, weights[0].dtype)))
         return lax.cond(sound, dense, events, weights, spikes)
     product = dense(weights, spikes)
     sound = jnp.all(jnp.isfinite(product))
@@ -232,7 +184,7 @@ def _events(wide: jnp.dtype, weights: Weights, spikes: Array) -> Array:
             # A silent input stays so, whatever its gain.
             spikes = jnp.where(active(spikes), spikes.astype(wide) * each, 0)
     if len(full) > 1:
-        full = [_product(tuple(full), wide)]
+        full = [product_of(tuple(full), wide)]
     gain = jnp.broadcast_to(full[0], kernel.shape) if full else jnp.zeros((0, 0), wide)
     kernel, gain = (
         each if each.dtype.name in _cpu.FLOATS else each.astype(wide) for each in (kernel, gain)
@@ -264,7 +216,7 @@ def _of_engine(kernel: Array, gain: Array, spikes: Array, *, dtype: jnp.dtype) -
 
 def _masked(kernel: Array, gain: Array, spikes: Array, *, dtype: jnp.dtype) -> Array:
     """A product, of a kernel without the rows of the inputs that are silent."""
-    whole = _product((kernel, gain) if gain.size else (kernel,), dtype)
+    whole = product_of((kernel, gain) if gain.size else (kernel,), dtype)
 
     def one(spikes: Array) -> Array:
         rows = jnp.where(active(spikes)[:, None], whole, 0)

@@ -22,7 +22,7 @@ from jax.extend.core import Primitive
 from jax.interpreters import ad, batching
 from jaxtyping import Array, Float, Int
 
-from . import _cpu
+from .. import _cpu
 from .at_once import KINDS, Of, all_at_once
 from .map_leading import map_leading
 from .primitives import define, varying

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import sys
 import warnings
 from typing import Any, NamedTuple, TypeAlias
@@ -13,8 +14,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Bool, Float, Int
 
-from spark.core.internal import compute_dtype as arithmetic_dtype
-from spark.core.internal import smallest
+from spark.core.internal import compute_dtype, smallest
 from spark.nn.payloads import FloatArray
 
 AnyArray: TypeAlias = Array | np.ndarray[Any, Any]
@@ -43,6 +43,20 @@ def as_kernel(
             finite there, or became 0.
     """
     return stored(name, as_weights(name, value, shape, axes), dtype)
+
+
+def inputs_first(kernel: Any, target_axes: int) -> Any:
+    """A kernel of shape `units + input_shape` in the order that a projection reads.
+
+    Args:
+        kernel: The kernel.
+        target_axes: How many of its axes are those of the targets.
+
+    Returns:
+        A matrix (inputs, targets), of NumPy or of JAX as the kernel is.
+    """
+    targets, inputs = kernel.shape[:target_axes], kernel.shape[target_axes:]
+    return kernel.reshape(math.prod(targets), math.prod(inputs)).T
 
 
 def as_weights(
@@ -163,7 +177,7 @@ def warn_of_underflow(weights: Array, response: Any, dtype: jnp.dtype, drawn: bo
         dtype: Dtype of the currents.
         drawn: Whether the weights are random, so that some are small beside the largest.
     """
-    if isinstance(weights, jax.core.Tracer) or arithmetic_dtype(dtype) == dtype:
+    if isinstance(weights, jax.core.Tracer) or compute_dtype(dtype) == dtype:
         return
     fault = _underflow(weights, response, dtype, drawn)
     if bool(fault.found):
@@ -187,7 +201,7 @@ def _of_the_caller() -> int:
 @functools.partial(jax.jit, static_argnums=(2, 3))
 def _underflow(weights: Array, response: Any, dtype: jnp.dtype, drawn: bool) -> Fault:
     """The first current that counts as 0."""
-    wide = arithmetic_dtype(dtype)
+    wide = compute_dtype(dtype)
     currents = weights.astype(wide) * jnp.asarray(response).astype(wide)
     # What is too large is limited, not lost.
     return first_fault(currents, jnp.clip(in_dtype(currents, dtype, drawn), -1, 1))

@@ -76,6 +76,34 @@ def as_spikes(spikes: Any, async_spikes: bool) -> SpikeArray:
     return spikes
 
 
+def as_spikes_over(spikes: Any, async_spikes: bool, time: int) -> SpikeArray:
+    """Spikes as `as_spikes` takes them, with `time` axes before those of a step.
+
+    Raises:
+        TypeError: If they are no real numbers.
+        ValueError: If they have too few axes, or their mask too many.
+    """
+    given = as_spikes(spikes, async_spikes)
+    if given.spikes.ndim < time:
+        raise ValueError("spikes must have time as their leading axis, got a scalar.")
+    require_no_time(given.inhibition_mask, given.spikes.shape[time:])
+    return given
+
+
+def require_shape(spikes: SpikeArray, wanted: tuple[int, ...], time: int) -> None:
+    """Refuse spikes of another shape, time apart.
+
+    Raises:
+        ValueError: If they have one.
+    """
+    shape = spikes.spikes.shape[time:]
+    if shape != wanted:
+        after = " after time" if time else ""
+        raise ValueError(
+            f"spikes must have shape {wanted}{after}, got {shape}; batch axes are given to build."
+        )
+
+
 def require_no_time(mask: Array | None, shape: tuple[int, ...]) -> None:
     """Refuse an inhibition mask of more axes than the spikes of a step, which are of `shape`.
 

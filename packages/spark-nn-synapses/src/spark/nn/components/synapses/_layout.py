@@ -8,6 +8,8 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
+from spark.core.tracers import Recurrence
+
 Sharing = Literal["target", "group", "synapse"]
 """What has a trace of its own: a target; the inputs of a target that decay alike; a synapse."""
 
@@ -41,6 +43,7 @@ class Layout(NamedTuple):
 
 
 def lay_out(
+    kind: type[Recurrence[Any]],
     parameters: Mapping[str, Any],
     units: tuple[int, ...],
     inputs: tuple[int, ...],
@@ -50,8 +53,9 @@ def lay_out(
     """Find the smallest layout for some parameters.
 
     Args:
-        parameters: By the names `tau*`, `scale*` and `base*`; each a scalar, of shape `units`, or,
-            for time constants and scales, of as many axes as the kernel and broadcastable to it.
+        kind: The recurrence that they are of: it names time constants and bases, others are scales.
+        parameters: By name; each a scalar, of shape `units`, or, for time constants and scales, of
+            as many axes as the kernel and broadcastable to it.
         units: Shape of the targets.
         inputs: Shape of the inputs.
         trainable: Names of parameters that will change. Time constants among these are not grouped
@@ -68,19 +72,19 @@ def lay_out(
     spread: dict[str, Any] = {}
     for name, value in parameters.items():
         array = np.asarray(value)
-        per_input = array.ndim == len(kernel) and not name.startswith("base")
+        per_input = array.ndim == len(kernel) and name not in kind.bases
         fits = array.shape in ((), units) or (
             per_input
             and all(size in (1, whole) for size, whole in zip(array.shape, kernel, strict=True))
         )
         if not fits:
-            raise ValueError(_misfit(name, array.shape, units, kernel))
+            raise ValueError(_misfit(name, array.shape, units, kernel, name in kind.bases))
         over_inputs = per_input and math.prod(array.shape[len(units) :]) != 1
         if not per_input or array.shape == units:
             tracer[name] = value
         elif not over_inputs:
             tracer[name] = array.reshape(array.shape[: len(units)])
-        elif name.startswith("tau"):
+        elif name in kind.time_constants:
             spread[name] = array
         else:
             kept[name] = as_matrix(array, units, inputs)
@@ -102,7 +106,7 @@ def lay_out(
     if sharing != "target":
         # Several traces of one target: the base is added to their sum, once. That of a stage
         # before the last does not show in it.
-        base = [name for name in parameters if name.startswith("base")][-1]
+        base = kind.bases[-1]
         kept[base], tracer[base] = tracer[base], 0.0
     ordered = {name: tracer[name] for name in parameters}
     return Layout(sharing, lead, groups if sharing == "group" else None, ordered, gains, base, kept)
@@ -156,9 +160,9 @@ def as_matrix(
 
 
 def _misfit(
-    name: str, shape: tuple[int, ...], units: tuple[int, ...], kernel: tuple[int, ...]
+    name: str, shape: tuple[int, ...], units: tuple[int, ...], kernel: tuple[int, ...], rest: bool
 ) -> str:
     wanted = f"a scalar or of shape {units}, one for each target"
-    if not name.startswith("base"):
+    if not rest:
         wanted += f", or of {len(kernel)} axes and broadcastable to the kernel of shape {kernel}"
     return f"{name} must be {wanted}; got shape {shape}."
