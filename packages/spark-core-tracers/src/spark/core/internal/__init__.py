@@ -35,7 +35,6 @@ from spark.core.tracers._maps import clip
 from spark.core.tracers._parameters import as_parameter, require_base
 from spark.core.tracers._rounding import mix, rounded_dtype
 from spark.core.tracers._scan import METHODS, in_parallel
-from spark.core.tracers._state import Traces
 from spark.core.tracers._time import (
     CLOSED,
     as_dt,
@@ -95,7 +94,6 @@ __all__ = [
     "require_base",
     # recurrences
     "METHODS",
-    "Traces",
     "in_parallel",
     "clip",
     "mix",
