@@ -7,7 +7,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from spark.core import checkpoints
-from spark.core.tracers.agreement import tolerance
+from spark.core.tracers.testing import tolerance
 from spark.nn.components.synapses import InputSpec, Partition, TracedSynapses
 
 INPUTS, BATCH, TIME = 64, 8, 20
@@ -35,7 +35,7 @@ def main(folder):
         assert checkpoints.restore(folder, resumed) == 7
         assert resumed.current_tracer.rng.count[...] == 7
         where = resumed.weights.get_value().sharding.spec
-        names = resumed.pathway.drive.partition
+        names = resumed.matrix.partition
         assert tuple(where) == (names.inputs, names.targets), where
         found = np.asarray(resumed.scan(xs[7:], "sequential").value)
         if "inputs" in cut:

@@ -6,7 +6,7 @@ import pytest
 from scipy.signal import lfilter
 
 from spark.core.tracers import DoubleTracer, Tracer
-from spark.core.tracers.agreement import tolerance
+from spark.core.tracers.testing import tolerance
 from spark.nn.components.synapses import (
     DoubleTracedSynapses,
     InputSpec,

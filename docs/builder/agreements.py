@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from results import table
 
-from spark.core.tracers.agreement import AGREEMENTS, RUN_ON, Bounds
+from spark.core.tracers.testing import AGREEMENTS, RUN_ON, Bounds
 
 DTYPES = ("float64", "float32", "float16", "bfloat16")
 

@@ -26,7 +26,7 @@ SMOKE = {
     ),
 }
 LEAVES = {
-    "spark-core-tracers": {"spark/core/tracers", "spark/core/checkpoints"},
+    "spark-core-tracers": {"spark/core/tracers", "spark/core/checkpoints", "spark/core/internal"},
     "spark-nn-synapses": {
         "spark/nn/payloads",
         "spark/nn/initializers",

@@ -7,7 +7,7 @@ import pytest
 from spark.bench import registry
 from spark.bench.cases import budget, scaling, synapses, tracers
 from spark.bench.conform import references
-from spark.core.tracers.agreement import tolerance
+from spark.core.tracers.testing import tolerance
 from spark.nn.components.synapses import TracedSynapses
 
 

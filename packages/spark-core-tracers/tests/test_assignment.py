@@ -64,7 +64,7 @@ def test_an_assigned_trace_is_of_the_shape_and_dtype_of_the_state(kind):
 
 
 @every_kind
-def test_what_is_static_cannot_be_assigned(kind):
+def test_static_attributes_cannot_be_assigned(kind):
     tracer = kind.make(3)
     held = [name for name, value in vars(tracer).items() if not isinstance(value, nnx.Variable)]
     names = [name for name in held if not name.startswith("_") and name != "rng"]
@@ -103,7 +103,7 @@ class Counted(SaturableTracer):
         return super().__call__(x, **kwargs)
 
 
-def test_attributes_of_a_user_are_the_users():
+def test_users_may_assign_attributes_of_their_own():
     tracer = Counted(3, 5.0)
     tracer(1.0), tracer(1.0)
     assert (tracer.calls, float(tracer.seen.get_value())) == (2, 2.0)

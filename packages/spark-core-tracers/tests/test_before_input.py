@@ -51,7 +51,7 @@ def test_the_left_limit_is_the_closed_form_in_double_precision(kind, x64):
 
 @every_kind
 @every_dtype
-def test_it_is_what_a_silent_step_returns_and_nothing_moves(kind, dtype):
+def test_before_input_equals_a_silent_step_and_leaves_the_state(kind, dtype):
     tracer = kind.make(SHAPE, dtype=dtype)
     tracer.scan(train(1, rate=0.4))
     before, count = kind.traces(tracer), int(tracer.rng.count[...])
@@ -77,7 +77,7 @@ def test_rounding_is_to_nearest(kind):
     assert (error <= 0.5001 * np.spacing(np.float16(exact)).astype(np.float64) + 1e-6).all()
 
 
-def test_of_a_saturating_trace_it_is_not_the_value_less_the_input():
+def test_before_input_of_a_saturated_trace_is_not_the_value_minus_the_input():
     tracer = SaturableTracer(1, tau=20.0, dtype="float32")
     tracer(1.0)
     assert float(tracer.before_input()[0]) == pytest.approx(np.exp(-1 / 20))
@@ -109,7 +109,7 @@ def test_empty_and_scalar_shapes(kind, option):
     assert kind.make(option).before_input().shape == option
 
 
-def test_beyond_the_range_of_the_dtype_it_is_limited():
+def test_before_input_is_limited_to_the_range_of_the_dtype():
     tracer = DoubleTracer(1, 1000.0, 1000.0, scale_2=1.0)
     tracer.trace_1, tracer.trace_2 = 60000.0, 60000.0
     assert float(tracer.before_input()[0]) == 65504

@@ -112,7 +112,7 @@ def test_a_tilde_is_the_home_folder(tmp_path, monkeypatch):
     assert not (tmp_path / "~").exists()
 
 
-def test_what_names_no_folder_is_refused():
+def test_a_directory_that_names_no_folder_is_refused():
     with pytest.raises(checkpoints.CheckpointError, match="directory must name a folder"):
         checkpoints.save("", 1, Tracer(2, tau=5.0))
     with pytest.raises(TypeError, match="directory must be a string or a path, got b'run'"):

@@ -117,7 +117,7 @@ def refused(tmp_path, saved, make, message):
     np.testing.assert_array_equal(module.value, np.zeros(module.shape))
 
 
-def test_what_is_not_there_is_refused(tmp_path):
+def test_a_missing_folder_or_step_is_refused(tmp_path):
     tracer = Tracer(3, 5.0)
     with pytest.raises(checkpoints.CheckpointError, match="none: no such folder"):
         checkpoints.restore(tmp_path / "none", tracer)
@@ -134,9 +134,9 @@ def test_what_is_not_there_is_refused(tmp_path):
     with pytest.raises(checkpoints.CheckpointError, match="step must be more than 5"):
         checkpoints.save(tmp_path, 5, tracer)
     for wrong, error, message in (
-        ({"step": 6, "keep": 0}, ValueError, "keep must be an integer, 1 or more, got 0"),
-        ({"step": -1}, ValueError, "step must be an integer, 0 or more, got -1"),
-        ({"step": True}, ValueError, "step must be an integer, 0 or more, got True"),
+        ({"step": 6, "keep": 0}, ValueError, "keep must be an integer >= 1, got 0"),
+        ({"step": -1}, ValueError, "step must be an integer >= 0, got -1"),
+        ({"step": True}, TypeError, "step must be an integer, got True"),
         ({"step": 6.0}, TypeError, "step must be an integer, got 6.0"),
     ):
         with pytest.raises(error, match=message):
@@ -149,7 +149,7 @@ def test_what_is_not_there_is_refused(tmp_path):
         checkpoints.save(tmp_path / "file" / "in", 1, tracer)
     with pytest.raises(checkpoints.CheckpointError, match="file: no such folder"):
         checkpoints.restore(tmp_path / "file", tracer)
-    for wrong, error in ((True, ValueError), (-1, ValueError), ("5", TypeError)):
+    for wrong, error in ((True, TypeError), (-1, ValueError), ("5", TypeError)):
         with pytest.raises(error, match="step must be an integer"):
             checkpoints.restore(tmp_path, tracer, wrong)
 
@@ -171,7 +171,7 @@ class Recorder(nnx.Module):
         self.count = nnx.Variable(count)
 
 
-def test_what_is_on_the_host_is_kept_too(tmp_path):
+def test_arrays_on_the_host_are_restored_too(tmp_path):
     checkpoints.save(tmp_path, 1, Recorder(3, 4))
     found = Recorder(3, 0)
     checkpoints.restore(tmp_path, found)
@@ -343,3 +343,21 @@ def test_the_cause_of_damage_is_chained(tmp_path):
     with pytest.raises(checkpoints.CheckpointError, match="step 3 is damaged") as caught:
         checkpoints.restore(tmp_path, tracer)
     assert isinstance(caught.value.__cause__, ValueError)
+
+
+class Described(nnx.Module):
+    """A module with an option of its own."""
+
+    described = {"option": "own."}
+
+    def __init__(self, flavour):
+        self.option = {"flavour": flavour, "none": None}
+        self.tracer = Tracer(2, tau=5.0)
+
+
+def test_a_module_adds_its_own_description(tmp_path):
+    checkpoints.save(tmp_path, 1, Described("sweet"))
+    assert checkpoints.restore(tmp_path, Described("sweet")) == 1
+    with pytest.raises(checkpoints.CheckpointError) as caught:
+        checkpoints.restore(tmp_path, Described("sour"))
+    assert caught.value.differences == ["own.flavour: sour in this module, sweet in the checkpoint"]

@@ -6,12 +6,12 @@ import mpmath
 import numpy as np
 import pytest
 
-from spark.core.tracers import coefficients
+from spark.core.tracers import _coefficients
 
 mpmath.mp.dps = 60
 
-coupling = jax.jit(coefficients.coupling)
-gradient_of_coupling = jax.jit(jax.grad(coefficients.coupling, argnums=(0, 1)))
+coupling = jax.jit(_coefficients.coupling)
+gradient_of_coupling = jax.jit(jax.grad(_coefficients.coupling, argnums=(0, 1)))
 
 RATIOS = [1.0, 1 + 1e-12, 1 - 1e-7, 1.01, 0.5, 3.0, 1e-3, 1e4, 1e-9, 1e9]
 
@@ -60,7 +60,7 @@ def test_derivatives_of_coupling(x64, ratio):
 
 
 def test_second_derivative_of_coupling_at_equal_taus(x64):
-    second = jax.jit(jax.grad(jax.grad(coefficients.coupling)))(
+    second = jax.jit(jax.grad(jax.grad(_coefficients.coupling)))(
         jnp.float64(10), jnp.float64(10), 1.0
     )
     expected = mpmath.diff(lambda tau: exact_coupling(tau, 10, 1), 10, 2, h=mpmath.mpf(10) ** -12)
@@ -69,16 +69,16 @@ def test_second_derivative_of_coupling_at_equal_taus(x64):
 
 @pytest.mark.parametrize("tau", [1e-2, 1.0, 5e3, 1e5, 1e7])
 def test_complement_keeps_its_digits_in_float32(tau):
-    result = coefficients.decay(jnp.float32(tau), 1.0, "exact").lost
+    result = _coefficients.decay(jnp.float32(tau), 1.0, "exact").lost
     expected = -mpmath.expm1(-1 / mpmath.mpf(float(np.float32(tau))))
     assert float(result) == pytest.approx(float(expected), rel=3e-7)  # three float32 roundings
 
 
 def test_euler_complement_and_decay():
-    assert float(coefficients.decay(jnp.float32(4), 1.0, "euler").lost) == 0.25
-    assert float(coefficients.decay(jnp.float32(4), 1.0, "euler").left) == 0.75
+    assert float(_coefficients.decay(jnp.float32(4), 1.0, "euler").lost) == 0.25
+    assert float(_coefficients.decay(jnp.float32(4), 1.0, "euler").left) == 0.75
 
 
 def test_exact_decay():
-    decay = coefficients.decay(jnp.float32(4), 1.0, "exact").left
+    decay = _coefficients.decay(jnp.float32(4), 1.0, "exact").left
     assert float(decay) == pytest.approx(np.exp(-0.25), rel=1e-7)

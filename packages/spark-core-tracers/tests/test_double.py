@@ -6,7 +6,7 @@ import pytest
 from scipy.signal import lfilter
 
 from spark.core.tracers import DoubleTracer, SaturableDoubleTracer
-from spark.core.tracers.agreement import tolerance
+from spark.core.tracers.testing import tolerance
 
 TAU_1 = np.array([2.0, 5.0, 10.0, 40.0])
 TAU_2 = np.array([2.0, 20.0, 10.001, 3.0])

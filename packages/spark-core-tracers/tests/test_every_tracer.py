@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from spark.core import tracers
-from spark.core.tracers.agreement import tolerance
+from spark.core.tracers.testing import tolerance
 
 from . import reference
 from .kinds import (

@@ -6,7 +6,7 @@ import pytest
 from scipy.signal import lfilter
 
 from spark.core.tracers import SaturableTracer, Tracer
-from spark.core.tracers.agreement import tolerance
+from spark.core.tracers.testing import tolerance
 
 
 def random_parameters(seed, n):

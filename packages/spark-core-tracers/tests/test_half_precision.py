@@ -10,7 +10,7 @@ import pytest
 from scipy.signal import lfilter
 
 from spark.core.tracers import DoubleTracer, RUTracer, SaturableTracer, Tracer
-from spark.core.tracers.agreement import tolerance
+from spark.core.tracers.testing import tolerance
 
 TAUS = np.array([1.0, 10.0, 100.0, 1000.0, 5000.0, 20_000.0])
 STEPS, ELEMENTS = 10_000, 512

@@ -5,7 +5,7 @@ import pytest
 from scipy.signal import lfilter
 
 from spark.core.tracers import Tracer
-from spark.core.tracers.agreement import tolerance
+from spark.core.tracers.testing import tolerance
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32"])

@@ -11,7 +11,7 @@ from spark.core.tracers import (
     ResourceUsage,
     ResourceUsageParameters,
 )
-from spark.core.tracers.maps import clip
+from spark.core.tracers._maps import clip
 
 from .kinds import spikes
 

@@ -6,11 +6,11 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from spark.core.tracers import Tracer, rounding
-from spark.core.tracers.rounding import Noise, limit
+from spark.core.tracers import Noise, Tracer, _rounding
+from spark.core.tracers._dtypes import bound
 
-round_to = jax.jit(rounding.round_to, static_argnums=0)
-random_bits = jax.jit(rounding.random_bits, static_argnums=(1, 2))
+round_to = jax.jit(_rounding.round_to, static_argnums=0)
+random_bits = jax.jit(_rounding.random_bits, static_argnums=(1, 2))
 
 HALVES = {"float16": np.float16, "bfloat16": ml_dtypes.bfloat16}
 every_half = pytest.mark.parametrize("dtype", HALVES)
@@ -79,11 +79,11 @@ def test_the_largest_values_and_faults_keep(dtype, stochastic):
     np.testing.assert_array_equal(np.asarray(round_to(jnp.dtype(dtype), y, bits)), np.asarray(y))
 
 
-def test_limit_saturates_and_lets_nan_pass():
+def test_bound_saturates_and_lets_nan_pass():
     y = jnp.array([3e38, -3e38, np.inf, -np.inf, np.nan, 5.0], jnp.float32)
     expected = [65504, -65504, 65504, -65504, np.nan, 5]
-    np.testing.assert_array_equal(np.asarray(limit(y, (-65504.0, 65504.0))), expected)
-    gradient = jax.grad(lambda y: limit(y, (0.0, 1.0)).sum())(y)
+    np.testing.assert_array_equal(np.asarray(bound(y, (-65504.0, 65504.0))), expected)
+    gradient = jax.grad(lambda y: bound(y, (0.0, 1.0)).sum())(y)
     np.testing.assert_array_equal(np.asarray(gradient), np.ones(6))
 
 

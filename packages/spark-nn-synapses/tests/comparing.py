@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from spark.core.tracers.agreement import tolerance
+from spark.core.tracers.testing import tolerance
 
 # How closely currents agree with those of NumPy, and results of two programs with one another.
 CLOSE = dict.fromkeys(("rtol", "atol"), tolerance("currents", "float32"))

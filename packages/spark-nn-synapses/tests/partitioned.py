@@ -82,7 +82,7 @@ def compare(name, cut, tau, dtype, projection):
     from jax.experimental import multihost_utils
     from jax.sharding import NamedSharding, PartitionSpec
 
-    from spark.core.tracers.agreement import tolerance
+    from spark.core.tracers.testing import tolerance
     from spark.nn.components.synapses import InputSpec, TracedSynapses
 
     rng = np.random.default_rng(0)
@@ -128,9 +128,9 @@ def compare(name, cut, tau, dtype, projection):
     (momentum,) = [each for each in jax.tree.leaves(moments) if each.shape == (32, 32)]
     assert momentum.sharding.is_equivalent_to(several.weights.get_value().sharding, 2)
 
-    gradient = whole_of(program(weights, rest, xs)["weights"].get_value())
+    gradient = whole_of(program(weights, rest, xs)["matrix"]["weights"].get_value())
     expected = jax.grad(loss)(*(lambda g, w, r: (w, g, r))(*nnx.split(one, nnx.Param, ...)), xs)
-    expected = np.asarray(expected["weights"].get_value())
+    expected = np.asarray(expected["matrix"]["weights"].get_value())
     slack = tolerance("gradient", dtype) * np.abs(expected).max()
     np.testing.assert_allclose(gradient, expected, rtol=0, atol=slack)
 
@@ -170,7 +170,7 @@ def refuse(cut):
             synapses.build({"spikes": InputSpec((8, 4), batch=(8,))}, partition=partition)
         except ValueError as error:
             words.append(str(error))
-        assert synapses.pathway is synapses.weights is synapses.current_tracer is None
+        assert synapses.chain is synapses.weights is synapses.current_tracer is None
         assert not any(jax.tree.leaves(nnx.state(synapses, nnx.RngCount)))
     message = "kernel_initializer must be finite in float32, got inf at index (13, 1, 5, 2)."
     assert words == [message] * 2

@@ -8,8 +8,8 @@ import optax
 import pytest
 from flax import nnx
 
+from spark.core.internal import CheckedModule
 from spark.core.tracers import Tracer
-from spark.core.tracers.assignment import CheckedModule
 from spark.nn.components.synapses import (
     Delays,
     DoubleTracedSynapses,
@@ -47,8 +47,8 @@ def test_other_attributes_cannot_be_assigned(cls):
     module = built(cls)
     fields = cls.config_class.model_fields
     names = [name for name in vars(module) if name not in fields and not name.startswith("_")]
-    assert {"config", "pathway", "batch", "gains", "wires", "current_tracer"} <= set(names)
-    for name in [*names, "connections"]:
+    assert {"config", "chain", "batch", "matrix", "delay_line", "current_tracer"} <= set(names)
+    for name in [*names, "weights", "gains", "connections"]:
         with pytest.raises((AttributeError, TypeError), match=f"{name} "):
             setattr(module, name, "something")
 
@@ -164,7 +164,7 @@ def test_delays_cannot_be_assigned():
                 setattr(delays, name, getattr(delays, name))
         delays.note = "mine"
         assert delays(XS[0]).shape == nnx.clone(delays)(XS[0]).shape == (5,)
-    for name in ("places", "now"):
+    for name in ("slots", "cursor"):
         with pytest.raises(AttributeError, match=f"{name} of a DelayLine is set by steps"):
             setattr(Delays(5, 2.0).line, name, 0)
 

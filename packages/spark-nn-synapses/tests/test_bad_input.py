@@ -29,18 +29,18 @@ REFUSED = [
     (lambda: LinearSynapses(units=0), r"units must be a positive integer .* got 0"),
     (lambda: LinearSynapses(units=(2, -3)), r"units must be a positive .* got \(2, -3\)"),
     (lambda: LinearSynapses(units=2.0), r"units must be a positive integer"),
-    (lambda: LinearSynapses(units=2, tau=3.0), "tau is no field"),
-    (lambda: TracedSynapses(units=2, taus=3.0), "taus is no field; did you mean tau"),
-    (lambda: LinearSynapses(units=2, async_spikes=1), "async_spikes must be a valid boolean"),
+    (lambda: LinearSynapses(units=2, tau=3.0), "unknown field 'tau'"),
+    (lambda: TracedSynapses(units=2, taus=3.0), "unknown field 'taus'; did you mean 'tau'"),
+    (lambda: LinearSynapses(units=2, async_spikes=1), "async_spikes must be a boolean"),
     (lambda: LinearSynapses(units=2, dtype="int8"), "dtype must be one of float16"),
     (lambda: LinearSynapses(units=2, kernel_dtype="int8"), "kernel_dtype must be one of float16"),
     (lambda: LinearSynapses(units=2, projection="fast"), "projection must be 'auto', 'dense'"),
-    (lambda: LinearSynapses(units=2, dt=0), "dt must be a finite number > 0, got 0"),
+    (lambda: LinearSynapses(units=2, dt=0), "dt must be finite and > 0, got 0"),
     (lambda: LinearSynapses(units=2, seed=jax.random.key(0)), "give keys to the module, as rngs"),
     (lambda: LinearSynapses(units=2, kernel_initializer="sparse"), "got 'sparse'"),
     (
         lambda: LinearSynapses(units=2, kernel_initializer=KernelInitializerConfig(name="sparse")),
-        "name sparse is no initializer; did you mean",
+        "name: unknown initializer 'sparse'; did you mean",
     ),
     (
         lambda: LinearSynapses(units=2, kernel_initializer=np.array([[1.0, np.nan]])),
@@ -51,12 +51,15 @@ REFUSED = [
         r"lower must be below upper, got 2\.0 and 1\.0",
     ),
     (lambda: TracedSynapses(units=2, tau=0.0), "tau must be > 0, got 0"),
-    (lambda: TracedSynapses(units=2, tau=[1.0, -1.0]), r"tau must be > 0, got -1 at index \(1,\)"),
+    (
+        lambda: TracedSynapses(units=2, tau=[1.0, -1.0]),
+        r"tau must be > 0, got -1.0 at index \(1,\)",
+    ),
     (lambda: TracedSynapses(units=2, scale=np.nan), "scale must be finite"),
     (lambda: TracedSynapses(units=2, base="low"), "base must be a number"),
     (lambda: TracedSynapses(units=2, integrator="rk4"), "integrator must be 'exact' or 'euler'"),
     (lambda: TracedSynapses(units=2, trainable="kernel"), "trainable must name some of tau, scale"),
-    (lambda: DoubleTracedSynapses(units=2, tau=5.0), "tau is no field; did you mean tau_"),
+    (lambda: DoubleTracedSynapses(units=2, tau=5.0), "unknown field 'tau'; did you mean 'tau_"),
     (lambda: DoubleTracedSynapses(units=2, trainable="tau"), "trainable must name some of tau_1"),
 ]
 
@@ -146,7 +149,7 @@ def test_build_refuses_and_allocates_nothing(arguments, spec, error, message):
     module = TracedSynapses(units=3, **options)
     with pytest.raises(error, match=message):
         module.build(spec)
-    assert module.weights is module.current_tracer is module.pathway is None
+    assert module.weights is module.current_tracer is module.chain is None
 
 
 @pytest.mark.parametrize(("arguments", "message"), BAD_TRACERS)
@@ -155,7 +158,7 @@ def test_build_refuses_parameters_that_do_not_fit(arguments, message):
     module = TracedSynapses(units=3, **options)
     with pytest.raises(ValueError, match=message):
         module.build(SPEC)
-    assert module.weights is module.current_tracer is module.pathway is None
+    assert module.weights is module.current_tracer is module.chain is None
 
 
 def test_a_refused_build_leaves_what_was_built():
@@ -285,7 +288,7 @@ def test_a_parameter_is_refused_wherever_it_is_kept(tau, arguments, message):
     module = TracedSynapses(units=2, tau=np.array(tau), **arguments)
     with pytest.raises(ValueError, match=message):
         module.build({"spikes": InputSpec((3,))})
-    assert module.pathway is None
+    assert module.chain is None
     assert module.current_tracer is None
 
 
@@ -294,4 +297,4 @@ def test_an_inhibition_mask_has_no_time_axis(shape):
     module = LinearSynapses(units=3, kernel_initializer=KERNEL)
     with pytest.raises(ValueError, match=r"inhibition_mask must have no time axis: 1 axes at most"):
         module.scan(SpikeArray(np.ones((4, 5), bool), np.ones(shape, bool)))
-    assert module.pathway is None
+    assert module.chain is None

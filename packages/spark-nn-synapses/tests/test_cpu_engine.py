@@ -178,7 +178,7 @@ def test_no_ring_and_no_kernel_is_copied_in_the_loop_of_a_network(loop):
         return jax.lax.fori_loop(0, 50, lambda _, carry: step(*carry), (state, spiking))
 
     program = jax.jit(run).lower(state, jnp.ones(300, bool)).compile().as_text()
-    ring = ",".join(map(str, module.drive_on_way.places[...].shape))
+    ring = ",".join(map(str, module.matrix.pending.slots[...].shape))
     assert f"f32[{ring}]" in program
     inside, copied = program.split("ENTRY")[0], rf"(f32\[({ring}|3000)\])\S* copy\("
     assert not re.search(copied, inside)
@@ -201,7 +201,11 @@ def test_arrays_of_other_lengths_are_refused(late):
     given = SparseConnectivity(pre=[2, 0, 2], post=[0, 1, 1], weights=[3, 1, 4], delays=delays)
     for name, shorter in (("weights", 2), ("wires", 2), ("starts", 3)):
         module = built(given, 3, 2)
-        variable = {"weights": module.weights, "wires": module.wires[1], "starts": module.wires[0]}
+        variable = {
+            "weights": module.weights,
+            "wires": module.matrix.wires[1],
+            "starts": module.matrix.wires[0],
+        }
         variable[name].set_value(variable[name].get_value()[:shorter])
         with pytest.raises(ValueError, match="3 inputs to 2 targets must have arrays of shapes"):
             module(np.ones(3, bool))

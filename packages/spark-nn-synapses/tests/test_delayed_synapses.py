@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from spark.core.tracers.agreement import tolerance
+from spark.core.tracers.testing import tolerance
 from spark.nn.components.synapses import (
     Delays,
     FixedFanOut,
@@ -22,7 +22,7 @@ from spark.nn.components.synapses import (
     TracedSynapses,
     TracedSynapsesConfig,
 )
-from spark.nn.components.synapses.wiring import wire
+from spark.nn.components.synapses._connect import connect
 from spark.nn.configs import ConfigError
 
 from .comparing import AS_STEPS, CLOSE, by_steps
@@ -75,7 +75,7 @@ def currents(case, xs=XS, **arguments):
 
 
 def state(module):
-    leaves = jax.tree.leaves(module._state())
+    leaves = jax.tree.leaves(module.state)
     return [np.asarray(leaf) for leaf in leaves if not is_key(leaf.dtype)]
 
 
@@ -161,7 +161,7 @@ def test_gradients_of_graded_spikes_and_weights(case):
     response, pushed = (np.vdot(currents(case, each) - BASE, aim) for each in (xs, push))
     bound = tolerance("gradient", "float32") * np.abs(of_spikes).sum()
     np.testing.assert_allclose(np.vdot(of_spikes, push), pushed, rtol=0, atol=bound)
-    along = np.vdot(of_module["weights"].get_value(), module.weights.get_value())
+    along = np.vdot(of_module["matrix"]["weights"].get_value(), module.weights.get_value())
     np.testing.assert_allclose(along, response, rtol=0, atol=bound)
 
 
@@ -192,9 +192,10 @@ def test_a_delay_of_0_is_rounded_on_both_sides(delay):
         *({"delays": form} for form in (delay, np.array([delay]), np.array([[delay]]))),
         {"connectivity": listed},
     ):
-        wiring = wire(LinearSynapsesConfig(units=1, dt=0.1, **arguments), (1,), jax.random.key(0))
-        assert wiring.steps == 0
-        assert wiring.rows is None or wiring.rows.steps == 1
+        config = LinearSynapsesConfig(units=1, dt=0.1, **arguments)
+        found, delays = connect(config, (1,), jax.random.key(0))
+        assert delays is None or not delays.any()
+        assert found is None or found.rows.steps == 1
     assert Delays(1, delay, dt=0.1).line is None
     with pytest.raises(ConfigError, match=r"delays must be whole multiples .* got -0\.1"):
         LinearSynapsesConfig(units=1, dt=0.1, delays=-0.1)
@@ -204,23 +205,23 @@ def test_no_delay_keeps_no_buffer():
     for delays in (0.0, np.zeros(5), np.zeros((3, 5)), np.zeros((1, 5))):
         module = TRACED.make(KERNEL, delays=delays)
         np.testing.assert_allclose(module.scan(XS), TRACED.currents(KERNEL, XS), **CLOSE)
-        assert module.spikes_on_way is None
-        assert module.drive_on_way is None
-        assert module.pathway.drive.rows is None
+        assert module.delay_line is None
+        assert module.matrix.pending is None
+        assert module.matrix.rows is None
     none = SparseConnectivity(pre=PRE, post=POST, delays=0.0 * STEPS)
     module = TRACED.make(WEIGHTS, connectivity=none)
     module.build({"spikes": InputSpec((5,))})
-    assert module.drive_on_way is None
-    assert module.pathway.drive.rows.steps == 1
+    assert module.matrix.pending is None
+    assert module.matrix.rows.steps == 1
 
 
 def test_buffers_are_as_long_as_the_longest_delay():
     module = make("inputs")
-    assert module.spikes_on_way.places[...].shape == (8, 5)
-    assert module.drive_on_way is None
+    assert module.delay_line.slots[...].shape == (8, 5)
+    assert module.matrix.pending is None
     module = make("sparse")
-    assert module.spikes_on_way is None
-    assert module.drive_on_way.places[...].shape == (7, 3)
+    assert module.delay_line is None
+    assert module.matrix.pending.slots[...].shape == (7, 3)
 
 
 def test_shapes_of_delays():
@@ -341,6 +342,6 @@ def test_build_refuses(arguments, message):
     module = TracedSynapses(units=3, **arguments)
     with pytest.raises(ValueError, match=message):
         module.build({"spikes": InputSpec((5,))})
-    assert module.pathway is None
-    assert module.spikes_on_way is None
-    assert module.drive_on_way is None
+    assert module.chain is None
+    assert module.delay_line is None
+    assert module.matrix is None

@@ -34,10 +34,10 @@ def test_trains_are_shifted(dtype, batch):
     pieces = [cut.scan(piece).spikes for piece in np.split(xs, [3, 6, 6, 18])]
     np.testing.assert_array_equal(np.concatenate(pieces), expected)
     for other in (scanned, cut):
-        np.testing.assert_array_equal(other.line.places[...], stepped.line.places[...])
-        assert int(other.line.now[...]) == int(stepped.line.now[...])
-    assert scanned.line.places[...].dtype == dtype
-    assert scanned.line.places[...].shape == (8, *batch, 5)
+        np.testing.assert_array_equal(other.line.slots[...], stepped.line.slots[...])
+        assert int(other.line.cursor[...]) == int(stepped.line.cursor[...])
+    assert scanned.line.slots[...].dtype == dtype
+    assert scanned.line.slots[...].shape == (8, *batch, 5)
 
 
 def test_one_delay_for_all_and_another_time_step():
@@ -151,8 +151,8 @@ def test_a_mask_with_a_time_axis_is_refused_and_nothing_is_on_its_way(units):
     train = SpikeArray(np.ones((3, 2), bool), np.ones((3, 2), bool))
     with pytest.raises(ValueError, match=r"inhibition_mask must have no time axis: 1 axes at most"):
         line.scan(train)
-    assert int(line.line.ring.now) == 0
-    assert not line.line.ring.places.any()
+    assert int(line.line.cursor[...]) == 0
+    assert not line.line.slots[...].any()
 
 
 @pytest.mark.parametrize("steps", [0.0, 1.0])

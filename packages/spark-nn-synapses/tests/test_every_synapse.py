@@ -19,8 +19,9 @@ from spark.nn.components.synapses import (
     SparseConnectivity,
     SpikeArray,
     TracedSynapses,
-    pathway,
 )
+from spark.nn.components.synapses._projections.base import Projection, even
+from spark.nn.components.synapses._projections.grouped import Grouped
 
 from .comparing import AS_STEPS, CLOSE, by_steps
 from .kinds import (
@@ -383,8 +384,17 @@ def test_currents_saturate_and_do_not_become_infinite():
 
 def in_chunks(module, elements):
     """The sequential scan of a built module, seven steps at a time, as a function of spikes."""
-    chunked = dataclasses.replace(module.pathway, chunk=7 * elements)
-    return functools.partial(chunked.scan, module._arrays(), module._state(), method="sequential")
+    changed = {"chunk_elements": 7 * elements}
+    stages = []
+    for stage in module.chain.stages:
+        if isinstance(stage, Grouped):
+            inner = dataclasses.replace(stage.projection, **changed)
+            stage = dataclasses.replace(stage, projection=inner)
+        elif isinstance(stage, Projection):
+            stage = dataclasses.replace(stage, **changed)
+        stages.append(stage)
+    scan = dataclasses.replace(module.chain, stages=tuple(stages)).scan
+    return functools.partial(scan, module.parameters, module.state, method="sequential")
 
 
 ALONG_ROWS = {"connectivity": SparseConnectivity(pre=np.arange(8) % 5, post=np.arange(8) % 3)}
@@ -414,8 +424,8 @@ def test_a_scan_in_chunks_equals_one_at_once(features, dtype):
     # In half precision every step draws the same random numbers, or some are rounded differently.
     close = AS_STEPS if dtype == "float32" else {"rtol": 0, "atol": 0}
     np.testing.assert_allclose(found, whole.scan(xs, "sequential").value, **close)
-    np.testing.assert_allclose(state.tracer.traces[0], whole.current_tracer.trace[...], **close)
-    assert int(state.tracer.noise.steps) == len(xs)
+    np.testing.assert_allclose(state[1].traces[0], whole.current_tracer.trace[...], **close)
+    assert int(state[1].noise.steps) == len(xs)
 
 
 def test_gradients_go_through_chunks():
@@ -440,4 +450,4 @@ def test_gradients_go_through_chunks():
     [(40, 7, 5), (1000, 104, 100), (37, 3, 3), (38, 5, 5), (2 * 509, 509, 509)],
 )
 def test_chunks_are_of_one_length_unless_they_got_short(time, longest, size):
-    assert pathway._even(time, longest) == size
+    assert even(time, longest) == size

@@ -158,13 +158,13 @@ def test_a_config_keeps_defaults_and_compares_by_content():
     [
         (
             {"name": "sparse_unform"},
-            "name sparse_unform is no .* mean sparse_uniform.* he_",
+            "name: unknown .* 'sparse_unform'.* mean 'sparse_uniform'.* he_",
         ),
         ({"name": 3}, "name must be a string, got 3"),
-        ({"name": "zeros", "scale": 1}, "scale is no field. Known ones: none"),
+        ({"name": "zeros", "scale": 1}, "unknown field 'scale'. Known ones: none"),
         ({"density": 2}, "density must be less than or equal to 1, got 2"),
         ({"density": "a"}, "density must be a valid number, got 'a'"),
-        ({"denstiy": 0.1}, "did you mean density. Known ones: density, minimum, maximum"),
+        ({"denstiy": 0.1}, r"did you mean 'density'\? Known ones: density, minimum, maximum"),
         ({"minimum": 2.0}, "minimum and maximum must be finite and ascend"),
         ({"maximum": np.inf}, "maximum must be a finite number, got inf"),
         ({"name": "constant"}, "value is missing"),

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from spark.nn.components.synapses.layout import lay_out
+from spark.core.tracers import DoubleExponential, Exponential
+from spark.nn.components.synapses._layout import lay_out
 
 UNITS, INPUTS = (2, 3), (4, 5)
 KERNEL = UNITS + INPUTS
@@ -11,7 +12,9 @@ PER_INPUT = np.where(np.arange(20).reshape(INPUTS) % 3 == 0, 2.0, 10.0)
 
 
 def of(tau, scale=1.0, base=0.0, trainable=()):
-    return lay_out({"tau": tau, "scale": scale, "base": base}, UNITS, INPUTS, trainable)
+    return lay_out(
+        Exponential, {"tau": tau, "scale": scale, "base": base}, UNITS, INPUTS, trainable
+    )
 
 
 def rng(shape):
@@ -62,14 +65,19 @@ def test_inputs_that_all_differ_keep_their_order():
     assert (layout.sharing, layout.lead) == ("synapse", INPUTS)
     np.testing.assert_array_equal(layout.tracer["tau"].reshape(INPUTS), tau)
     # Along rows of connections they are groups, in ascending order as any.
-    along = lay_out({"tau": tau[None, None], "base": 0.0}, UNITS, INPUTS, along_rows=True)
+    along = lay_out(
+        Exponential, {"tau": tau[None, None], "base": 0.0}, UNITS, INPUTS, along_rows=True
+    )
     np.testing.assert_array_equal(along.tracer["tau"].reshape(-1), np.sort(tau.reshape(-1)))
 
 
 def test_groups_with_several_numbers_are_ordered_by_the_first_that_differs():
     second = np.where(np.arange(20).reshape(INPUTS) < 10, 7.0, 3.0)
     layout = lay_out(
-        {"tau_1": PER_INPUT[None, None], "tau_2": second[None, None], "base_2": 0.0}, UNITS, INPUTS
+        DoubleExponential,
+        {"tau_1": PER_INPUT[None, None], "tau_2": second[None, None], "base_2": 0.0},
+        UNITS,
+        INPUTS,
     )
     np.testing.assert_array_equal(layout.tracer["tau_1"].reshape(-1), [2.0, 2.0, 10.0, 10.0])
     np.testing.assert_array_equal(layout.tracer["tau_2"].reshape(-1), [3.0, 7.0, 3.0, 7.0])
@@ -78,6 +86,7 @@ def test_groups_with_several_numbers_are_ordered_by_the_first_that_differs():
 def test_values_of_several_time_constants_make_groups_together():
     second = np.where(np.arange(20).reshape(INPUTS) < 10, 3.0, 7.0)
     layout = lay_out(
+        DoubleExponential,
         {"tau_1": PER_INPUT[None, None], "tau_2": second[None, None], "base_1": 1.0, "base_2": 2.0},
         UNITS,
         INPUTS,
@@ -141,7 +150,7 @@ def test_scales_alike_over_inputs_stay_in_the_tracer(shape):
 def test_no_inputs_have_no_traces_of_their_own(inputs):
     shape = (1,) * len(UNITS) + inputs
     layout = lay_out(
-        {"tau": np.ones(shape), "scale": np.ones(shape)} | {"base": 1.0}, UNITS, inputs
+        Exponential, {"tau": np.ones(shape), "scale": np.ones(shape)} | {"base": 1.0}, UNITS, inputs
     )
     assert layout.lead == inputs
     assert layout.kept["scale"].shape == (0, 1)

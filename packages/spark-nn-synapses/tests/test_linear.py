@@ -67,7 +67,7 @@ def test_anything_with_a_shape_says_what_comes_in(spec):
 def test_the_kernel_is_a_param_seen_in_the_order_of_targets_and_inputs():
     synapses = built(kernel_initializer=KERNEL)
     assert isinstance(synapses.weights, nnx.Param)
-    assert set(nnx.state(synapses, nnx.Param)) == {"weights"}
+    assert set(nnx.state(synapses, nnx.Param)["matrix"]) == {"weights"}
     assert isinstance(synapses.kernel, FloatArray)
     np.testing.assert_array_equal(synapses.kernel, KERNEL)
 

@@ -126,7 +126,12 @@ def test_nothing_recorded_is_no_spike():
 REFUSED = [
     (None, {}, TypeError, "a column spike_times, such as nwbfile.units, got NoneType"),
     ({"quality": []}, {}, TypeError, "a table with a column spike_times, .* got dict"),
-    ({"spike_times": [["a"]]}, {}, TypeError, "times of neuron 0 must be numbers in a row"),
+    (
+        {"spike_times": [["a"]]},
+        {},
+        TypeError,
+        "times of neuron 0 must be boolean, integer or floating, got",
+    ),
     ({"spike_times": [[], [1.0, np.inf]]}, {}, ValueError, "of neuron 1 must be finite, got inf"),
     (
         {"spike_times": [[1.0], [-0.25]]},

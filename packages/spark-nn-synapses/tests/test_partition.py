@@ -61,7 +61,7 @@ def test_what_cannot_be_cut_is_refused_and_changes_nothing():
         synapses.build({"spikes": InputSpec((4,))}, partition=Partition(two, targets="devices"))
     with pytest.raises(ValueError, match=r"batch of shape \(\) cannot be cut over 2 devices"):
         synapses.build({"spikes": InputSpec((4,))}, partition=Partition(two, batch="devices"))
-    assert synapses.pathway is None
+    assert synapses.chain is None
 
 
 def test_an_initializer_fills_each_part_with_what_the_whole_would_have():

@@ -9,7 +9,7 @@ from scipy.integrate import solve_ivp
 from scipy.signal import lfilter
 
 from spark.core import checkpoints
-from spark.core.tracers.agreement import tolerance
+from spark.core.tracers.testing import tolerance
 from spark.nn.components.synapses import (
     InputSpec,
     RUTracedSynapses,
@@ -262,7 +262,7 @@ def test_parameters_are_kept_where_they_act():
     module = make(trainable=("R_tau", "tau"))
     module.build(SPEC)
     state = nnx.state(module, nnx.Param)
-    assert set(state) == {"weights", "release_tracer", "current_tracer"}
+    assert set(state) == {"matrix", "release_tracer", "current_tracer"}
     assert set(state["release_tracer"]) == {"R_tau"}
     assert set(state["current_tracer"]) == {"tau"}
 
@@ -300,7 +300,7 @@ def test_sparse_connections_with_delays_and_a_reset_to_rest():
     usage, resources = module.release_tracer.state.traces
     assert (np.asarray(usage) == 0).all()
     assert (np.asarray(resources) == 1).all()
-    assert (np.asarray(module.drive_on_way.places[...]) == 0).all()
+    assert (np.asarray(module.matrix.pending.slots[...]) == 0).all()
     np.testing.assert_allclose(by_steps(module, XS), expected, **CLOSE)
 
 
@@ -322,7 +322,7 @@ def test_a_scan_of_nnx_keeps_the_state():
 
     module, found = run(module, XS)
     np.testing.assert_allclose(found, expected, **CLOSE)
-    assert int(module.drive_on_way.now[...]) == 40 % 7
+    assert int(module.matrix.pending.cursor[...]) == 40 % 7
 
 
 def test_a_checkpoint_keeps_connections_and_what_is_on_its_way(tmp_path):
@@ -361,7 +361,7 @@ def test_a_nan_weight_of_a_silent_input_stays_where_it_is():
 WRONG = [
     ({"scale_U": 1.5}, r"scale_U must lie in \[0, 1\], got 1.5"),
     ({"R_tau": 0.0}, "R_tau must be > 0, got 0"),
-    ({"U_tau": [1.0, -1.0]}, r"U_tau must be > 0, got -1 at index \(1,\)"),
+    ({"U_tau": [1.0, -1.0]}, r"U_tau must be > 0, got -1.0 at index \(1,\)"),
     (
         {"R_tau": 20_000.0, "rounding": "nearest", "dtype": "float16"},
         r"R_tau must be at most 2047\.5 to decay in float16 rounded to nearest, got 20000",
@@ -385,7 +385,7 @@ def test_a_refused_build_leaves_the_module():
         module = make(**arguments)
         with pytest.raises(ValueError, match=message):
             module.build(SPEC)
-        assert module.pathway is None
+        assert module.chain is None
         assert module.release_tracer is None
         assert module.current_tracer is None
 

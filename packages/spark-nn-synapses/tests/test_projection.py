@@ -7,8 +7,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from spark.core.tracers.agreement import tolerance
-from spark.nn.components.synapses.projection import WAYS, contributions, inputs_first, project
+from spark.core.tracers.testing import tolerance
+from spark.nn.components.synapses._kernel import inputs_first
+from spark.nn.components.synapses._projections.base import WAYS
+from spark.nn.components.synapses._projections.dense import project
+from spark.nn.components.synapses._projections.per_synapse import contributions
 
 # Each branch of the code: a small kernel is looked through for faults, a large one is not; and
 # "auto" is dense where the kernel is small.

@@ -42,8 +42,8 @@ REFUSED = [
     (lambda: RandomConnectivity(probability=1.5), r"probability must lie in \(0, 1\], got 1.5"),
     (lambda: RandomConnectivity(probability=[0.5]), r"probability must lie in \(0, 1\]"),
     (lambda: RandomConnectivity(0.5), "positional"),
-    (lambda: FixedFanOut(fan_out=0), "fan_out must be an integer > 0, got 0"),
-    (lambda: FixedFanOut(fan_out=2.0), "fan_out must be an integer > 0, got 2.0"),
+    (lambda: FixedFanOut(fan_out=0), "fan_out must be an integer >= 1, got 0"),
+    (lambda: FixedFanOut(fan_out=2.0), "fan_out must be an integer, got 2.0"),
     (lambda: ProceduralConnectivity(fan_out=2, law="gamma"), "law must be 'constant', 'uniform'"),
     (lambda: LinearSynapses(units=2, connectivity="sparse"), "connectivity must be 'dense' or one"),
     (lambda: LinearSynapses(units=2, connectivity=GIVEN), "connectivity must be 'dense' or one of"),
@@ -53,7 +53,7 @@ REFUSED = [
     ),
     (
         lambda: LinearSynapses(units=2, connectivity={"kind": "fan_out", "fan_out": 0}),
-        "LinearSynapsesConfig: connectivity.fan_out must be an integer > 0",
+        "LinearSynapsesConfig: connectivity.fan_out must be an integer >= 1",
     ),
     (
         lambda: LinearSynapses(units=2, connectivity=FixedFanOut(fan_out=1), async_spikes=True),
@@ -147,21 +147,21 @@ def test_a_refused_build_leaves_the_module(arguments, message):
     module = TracedSynapses(units=3, **arguments)
     with pytest.raises(ValueError, match=message):
         module.build({"spikes": InputSpec((5,))})
-    assert module.pathway is None
+    assert module.chain is None
     assert module.weights is None
     assert module.current_tracer is None
-    assert len(module.wires) == 0
+    assert module.matrix is None
     # One that was built goes on as it was.
     module = TracedSynapses(
         units=3, connectivity=SparseConnectivity(pre=[4], post=[2], weights=[1.0])
     )
     module.build({"spikes": InputSpec((5,))})
-    before = jax.tree.map(np.asarray, (module._arrays(), module._state().tracer.traces))
+    before = jax.tree.map(np.asarray, (module.parameters, module.current_tracer.state.traces))
     with pytest.raises(ValueError, match="below 2"):
         module.build({"spikes": InputSpec((2,))})
-    after = jax.tree.map(np.asarray, (module._arrays(), module._state().tracer.traces))
+    after = jax.tree.map(np.asarray, (module.parameters, module.current_tracer.state.traces))
     jax.tree.map(np.testing.assert_array_equal, before, after)
-    assert module.pathway.drive.inputs == (5,)
+    assert module.matrix.inputs == (5,)
 
 
 ROWS = [
@@ -206,13 +206,13 @@ def test_indices_that_lead_elsewhere_touch_no_memory_and_fail(delays):
     # As no build makes them, but a file might hold them; so many targets that indices have a sign.
     given = SparseConnectivity(pre=[0, 0, 1], post=[4, 69_999, 2], delays=delays)
     module = built(given, 2, 70_000)
-    starts, places = (wire.get_value() for wire in module.wires)
+    starts, places = (wire.get_value() for wire in module.matrix.wires)
     for wrong in (-1, 3 * 70_000, 2**31 - 1):
-        module.wires[1].set_value(places.at[1].set(wrong))
+        module.matrix.wires[1].set_value(places.at[1].set(wrong))
         with pytest.raises(Exception, match="connections lead to no target"):
             jax.block_until_ready(module(np.array([True, False])).value)
     # A row ends with the last connection, wherever it is said to begin or to end.
-    module.wires[1].set_value(places)
+    module.matrix.wires[1].set_value(places)
     for wrong in (-5, 2**31 - 1):
-        module.wires[0].set_value(starts.at[1].set(wrong))
+        module.matrix.wires[0].set_value(starts.at[1].set(wrong))
         assert np.isfinite(module(np.array([True, True])).value).all()

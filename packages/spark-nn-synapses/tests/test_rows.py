@@ -9,9 +9,9 @@ import pytest
 import scipy.special
 
 from spark.nn.components.synapses import FixedFanOut, ProceduralConnectivity, SparseConnectivity
-from spark.nn.components.synapses.at_once import all_at_once
-from spark.nn.components.synapses.rows import _below
-from spark.nn.components.synapses.sparse import project_rows
+from spark.nn.components.synapses._projections.at_once import all_at_once
+from spark.nn.components.synapses._projections.row_sums import project_rows
+from spark.nn.components.synapses._projections.rows import _below
 
 from .graphs import with_zeros
 from .kinds import normal, spikes

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from jax import lax
 
-from spark.core.tracers.agreement import tolerance
+from spark.core.tracers.testing import tolerance
+from spark.nn.components.synapses._projections.row_sums import project_rows
 from spark.nn.components.synapses.connectivity import stored_rows
-from spark.nn.components.synapses.sparse import project_rows
 
 from .comparing import same_gradients
 from .graphs import GRAPHS, graded, matrix, weights_of

@@ -200,13 +200,13 @@ def test_gradients_are_those_of_the_dense_module():
     (ours, ours_xs), (theirs, theirs_xs) = (
         gradients(each, xs, AIM) for each in (make(TRACED, **arguments), dense)
     )
-    of_kernel = np.asarray(theirs["weights"].get_value())[PRE, POST]
+    of_kernel = np.asarray(theirs["matrix"]["weights"].get_value())[PRE, POST]
 
     def others(of):
-        return of["current_tracer"]["tau"].get_value(), of["gains"]["scale"].get_value()
+        return of["current_tracer"]["tau"].get_value(), of["matrix"]["gains"]["scale"].get_value()
 
     same_gradients(
-        [ours["weights"].get_value(), *others(ours), ours_xs],
+        [ours["matrix"]["weights"].get_value(), *others(ours), ours_xs],
         [of_kernel, *others(theirs), theirs_xs],
     )
     # Inputs that never spike have a gradient too.
@@ -219,7 +219,10 @@ def test_a_scale_of_each_connection_is_trained_along_rows():
     assert module.gains["scale"].get_value().tolist() == scale[POST, PRE].tolist()
     found, _ = gradients(module, XS.astype(np.float32), AIM)
     # A weight and its scale are one product.
-    of_scale, of_weights = found["gains"]["scale"].get_value(), found["weights"].get_value()
+    of_scale, of_weights = (
+        found["matrix"]["gains"]["scale"].get_value(),
+        found["matrix"]["weights"].get_value(),
+    )
     assert np.all(np.asarray(of_weights)[PRE != 1] != 0)
     expected = np.asarray(of_weights) * WEIGHTS / scale[POST, PRE]
     np.testing.assert_allclose(of_scale, expected, rtol=1e-4, atol=1e-5)
@@ -250,9 +253,9 @@ def test_building_inside_jit():
 
 
 def test_connections_of_one_number_share_their_compiled_programs():
-    # What is compiled goes by the pathway, and by shapes and dtypes.
+    # What is compiled goes by the chain, and by shapes and dtypes.
     def static(module):
-        return module.pathway, jax.tree.map(jax.typeof, nnx.state(module))
+        return module.chain, jax.tree.map(jax.typeof, nnx.state(module))
 
     modules = []
     for seed in range(2):

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from spark.nn.components.synapses.spiking import active
+from spark.nn.components.synapses._projections.spiking import active
 
 
 def test_a_graded_spike_of_any_sign_is_one_and_0_is_none():

@@ -262,7 +262,7 @@ def test_parameters_are_picked_up_by_filters():
     module = TracedSynapses(units=3, trainable=("tau", "scale"), dtype="float16")
     module.build(SPEC)
     params = nnx.to_pure_dict(nnx.state(module, nnx.Param))
-    assert set(params) == {"weights", "current_tracer"}
+    assert set(params) == {"matrix", "current_tracer"}
     assert set(params["current_tracer"]) == {"tau", "scale"}
     # Also where traces are float16.
     assert params["current_tracer"]["tau"].dtype == jnp.float32

@@ -306,9 +306,9 @@ def built_at(module, x):
 
 def test_filters_of_flax_tell_variables_apart():
     module = built(TRACED, "two-values", trainable=("scale",))
-    assert set(nnx.state(module, nnx.Param)) == {"weights", "current_tracer"}
+    assert set(nnx.state(module, nnx.Param)) == {"matrix", "current_tracer"}
     assert set(nnx.state(module, TraceState)["current_tracer"]) == {"trace"}
-    assert set(nnx.state(module, Constant)) == {"base", "groups", "current_tracer"}
+    assert set(nnx.state(module, Constant)) == {"total", "matrix", "current_tracer"}
 
 
 def test_a_clone_shares_no_state():

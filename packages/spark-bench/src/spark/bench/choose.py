@@ -147,7 +147,7 @@ def fit(grid: Sequence[Point]) -> Thresholds | None:
 
 
 def as_entry(platform: str, thresholds: Thresholds | None) -> str:
-    """The line for the table in `spark.core.tracers.ways`."""
+    """The line for the table in `spark.core.tracers._scan`."""
     if thresholds is None:
         return f"# {platform}: the sequential scan wins at every length and width measured."
     return f'"{platform}": ({thresholds.shortest}, {thresholds.widest}),'

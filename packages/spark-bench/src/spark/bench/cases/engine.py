@@ -162,9 +162,10 @@ def _connected(rows: str, size: int) -> TracedSynapses:
 
 def _stored(synapses: TracedSynapses, inputs: int) -> tuple[Any, Any, Any]:
     """Starts of the rows, places and weights of the connections, as synapses hold them."""
-    assert synapses.weights is not None
-    starts, places = (np.asarray(wire.get_value()) for wire in synapses.wires)
-    weights = np.asarray(synapses.weights.get_value())
+    matrix = synapses.matrix
+    assert matrix is not None
+    starts, places = (np.asarray(wire.get_value()) for wire in matrix.wires)
+    weights = np.asarray(matrix.weights.get_value())
     if len(starts) == 1:  # rows of one length
         starts = np.arange(inputs + 1) * (len(places) // inputs)
     return starts, places, weights

@@ -118,7 +118,7 @@ def choose(
 
     Exits with 1 if the choice of `method="auto"` takes more than 1.3 times as long as the best way
     somewhere on the grid. Results of another device are judged by its choice there. The
-    thresholds printed go into `spark.core.tracers.ways`.
+    thresholds printed go into `spark.core.tracers._scan`.
 
     Example: `spark-bench choose --backend gpu --json ways.json`
     """
@@ -136,7 +136,7 @@ def choose(
     else:
         with guarded():
             found = read(results)
-    from spark.core.tracers.ways import choose as auto
+    from spark.core.internal import in_parallel as auto
 
     from ..choose import GOOD_ENOUGH, as_entry, choices, fit, points
 

@@ -1,28 +1,21 @@
-"""Saving and resuming a run, by Orbax, with a description of what was saved beside it."""
+"""Saving and resuming a run, by Orbax, beside a description of the module."""
 
 from __future__ import annotations
 
-import dataclasses
-import operator
 import os
 import zlib
 from collections.abc import Mapping
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
+from spark.core.internal import as_integer, is_key
+
+from ._description import describe, differences
 from .errors import CheckpointError
 from .folder import as_folder
-
-_OPTIONS = ("shape", "dt", "dtype", "rounding", "integrator", "units", "async_spikes", "batch")
-"""Attributes of a module or its configuration that two runs must share."""
-
-_HOW = ("way", "partition")
-"""Fields of what a module runs that say how and where it is run, and may differ."""
-
 
 _TRIES = 100
 """How many checkpoints may be deleted one after the other while a reader reads them."""
@@ -48,7 +41,7 @@ def save(
 
     Raises:
         TypeError: If `step` or `keep` is no integer.
-        ValueError: If one is too small, or a boolean.
+        ValueError: If one is too small.
         CheckpointError: If there is a checkpoint of this or a later step, the module has no arrays,
             or the directory is no folder or cannot be reached. Nothing is written then.
 
@@ -67,7 +60,7 @@ def save(
     """
     import orbax.checkpoint as ocp
 
-    step, keep = _whole("step", step, 0), _whole("keep", keep, 1)
+    step, keep = as_integer("step", step, 0), as_integer("keep", keep, 1)
     folder = as_folder(directory)
     if _is_there(folder) and not folder.is_dir():
         raise CheckpointError(f"{directory}: not a folder.")
@@ -111,12 +104,12 @@ def restore(directory: str | os.PathLike[str], module: nnx.Module, step: int | N
 
     Raises:
         TypeError: If `step` is no integer.
-        ValueError: If it is negative, or a boolean.
+        ValueError: If it is negative.
         CheckpointError: If there is no such checkpoint, it is damaged, or it is one of another
             class, shape, time step, dtype, bound or law of connections; the message says what
             differs. The module then stays as it was.
     """
-    wanted = None if step is None else _whole("step", step, 0)
+    wanted = None if step is None else as_integer("step", step, 0)
     folder = as_folder(directory)
     if not _is_there(folder) or not folder.is_dir():
         raise CheckpointError(f"{directory}: no such folder.")
@@ -169,7 +162,7 @@ def _read(folder: Any, step: int, about: Mapping[str, str], arrays: Any) -> Any:
         written = written["about"]
         if "checksums" not in written:  # saved before there were any
             written = {"module": written, "checksums": {}}
-        different = _differences(about, written["module"])
+        different = differences(about, written["module"])
         if different:
             what = f"step {step} is of another run, or the module is not built:"
             raise CheckpointError(what, different)
@@ -181,95 +174,24 @@ def _read(folder: Any, step: int, about: Mapping[str, str], arrays: Any) -> Any:
     return found
 
 
-def describe(module: nnx.Module) -> dict[str, str]:
-    """What makes a module one that a checkpoint fits: classes, options, shapes and dtypes."""
-    about: dict[str, str] = {}
-    for path, node in nnx.iter_graph(module):
-        name = ".".join(map(str, path))
-        if isinstance(node, nnx.Variable):
-            value = node.get_raw_value()
-            if isinstance(value, (jax.Array, np.ndarray)):
-                about[name or "value"] = f"{value.dtype}{list(value.shape)}"
-        elif isinstance(node, nnx.Module):
-            about[f"{name}.class".strip(".")] = type(node).__qualname__
-            about |= {f"{name}.{key}".strip("."): text for key, text in _options(node).items()}
-    return about
-
-
-def _options(module: nnx.Module) -> dict[str, str]:
-    """What is static of a module and shapes its numbers."""
-    drive = getattr(getattr(module, "pathway", None), "drive", None)
-    about = _fields(drive) | _fields(getattr(module, "recurrence", None))
-    for source in (module, getattr(module, "config", None)):
-        for option in _OPTIONS:
-            value = getattr(source, option, None)
-            if value is not None and not isinstance(value, nnx.Variable):
-                about[option] = _text(value)
-    return about
-
-
-def _fields(static: Any, prefix: str = "") -> dict[str, str]:
-    """The fields of a dataclass and of those in it; nothing of another value."""
-    about: dict[str, str] = {}
-    for field in dataclasses.fields(static) if dataclasses.is_dataclass(static) else ():
-        name, value = f"{prefix}{field.name}", getattr(static, field.name)
-        if value is None or field.name in _HOW:
-            continue
-        if dataclasses.is_dataclass(value):
-            about[name] = type(value).__qualname__
-            about |= _fields(value, f"{name}.")
-        else:
-            about[name] = _text(value)
-    return about
-
-
-def _text(value: Any) -> str:
-    return str(jnp.dtype(value)) if hasattr(value, "itemsize") else str(value)
-
-
-def _differences(module: Mapping[str, str], checkpoint: Mapping[str, str]) -> list[str]:
-    """Where two descriptions differ."""
-    found = []
-    for name in dict.fromkeys([*module, *checkpoint]):
-        one, other = module.get(name, "missing"), checkpoint.get(name, "missing")
-        if one != other:
-            found.append(f"{name}: {one} in this module, {other} in the checkpoint")
-    return found
-
-
-def _whole(name: str, value: Any, least: int) -> int:
-    """An integer from `least` on."""
-    try:
-        whole = operator.index(value)
-    except TypeError:
-        raise TypeError(f"{name} must be an integer, got {value!r}.") from None
-    if isinstance(value, bool) or whole < least:
-        raise ValueError(f"{name} must be an integer, {least} or more, got {value!r}.")
-    return whole
-
-
 def _arrays(module: nnx.Module) -> Any:
     """All arrays of a module by name, and numbers; of a random key its numbers."""
 
     def plain(value: Any) -> Any:
-        return jax.random.key_data(value) if _is_key(value) else value
+        return jax.random.key_data(value) if is_key(value) else value
 
     return jax.tree.map(plain, nnx.to_pure_dict(nnx.state(module)))
 
 
 def _like(here: Any, found: Any) -> Any:
-    """What was found, as a key where there is one."""
-    if not _is_key(here):
+    """The array that was read, as a random key if the module has one there."""
+    if not is_key(here):
         return found
     return jax.random.wrap_key_data(found, impl=jax.random.key_impl(here))
 
 
-def _is_key(value: Any) -> bool:
-    return isinstance(value, jax.Array) and jnp.issubdtype(value.dtype, jax.dtypes.prng_key)
-
-
 def _place(value: Any) -> Any:
-    """Where an array of JAX is to be; what is on the host, stays there."""
+    """Shape, dtype and sharding to restore an array to; one on the host stays there."""
     if not isinstance(value, jax.Array):
         return value
     return jax.ShapeDtypeStruct(value.shape, value.dtype, sharding=value.sharding)

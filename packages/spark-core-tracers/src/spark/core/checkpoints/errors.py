@@ -1,4 +1,4 @@
-"""`CheckpointError`: what every refusal of a checkpoint raises."""
+"""`CheckpointError`: raised wherever a checkpoint is refused."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ class CheckpointError(ValueError):
     """A checkpoint that is missing, damaged or of another module, or that cannot be saved.
 
     Attributes:
-        differences: What differs between module and checkpoint, one sentence each.
+        differences: Differences between module and checkpoint, one sentence each.
     """
 
     def __init__(self, message: str, differences: list[str] | None = None) -> None:

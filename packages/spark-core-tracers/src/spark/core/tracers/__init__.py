@@ -10,8 +10,13 @@ if getattr(_spark, "__file__", None) is not None:
     )
 
 from .__about__ import __version__
-from .base import BaseTracer, Constant, TraceState
-from .coefficients import Integrator
+from ._coefficients import Integrator
+from ._module import Constant, TraceState
+from ._recurrence import Law, Recurrence
+from ._rounding import Noise, Rounding
+from ._scan import Method
+from ._state import State
+from .base import BaseTracer
 from .double import (
     DoubleExponential,
     DoubleExponentialParameters,
@@ -19,11 +24,7 @@ from .double import (
     SaturableDoubleTracer,
 )
 from .exponential import Exponential, ExponentialParameters, SaturableTracer, Tracer
-from .law import Law, State
-from .recurrence import Recurrence
 from .resource_usage import ResourceUsage, ResourceUsageParameters, RUTracer
-from .rounding import Noise, Rounding
-from .ways import Method
 
 __all__ = [
     "BaseTracer",

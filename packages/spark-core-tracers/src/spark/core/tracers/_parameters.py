@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Float
 
-from .arguments import real_array, require_fit
-from .coefficients import longest_time_constant
-from .law import Law
-from .rounding import Rounding, arithmetic_dtype, rounded_dtype, smallest
+from ._arguments import fit, real_array, require_fit, require_values
+from ._coefficients import longest_time_constant
+from ._dtypes import compute_dtype, smallest
+from ._maps import clip
+from ._rounding import Rounding, round_to, rounded_dtype
+
+if TYPE_CHECKING:
+    from ._recurrence import Recurrence
 
 
 class Checked(NamedTuple):
@@ -20,31 +25,18 @@ class Checked(NamedTuple):
 
     Attributes:
         name: Name of the argument.
-        given: What came, as an array.
-        kept: The same in the arithmetic dtype; a NumPy array, unless it is traced by JAX.
+        given: The value as given, as an array.
+        kept: The same in the compute dtype; a NumPy array, unless it is traced by JAX.
     """
 
     name: str
     given: Any
     kept: Any
 
-    def require(self, holds: Callable[[Any], Any], what: str) -> None:
-        """Refuse it by its values; one that is traced by a JAX transform is taken as it is.
-
-        Args:
-            holds: Function from the kept array to booleans, true where a value is right.
-            what: Ends the sentence "name must ...".
-
-        Raises:
-            ValueError: If `holds` is false for a value; the message names the first.
-        """
-        if isinstance(self.kept, jax.core.Tracer):
-            return
-        wrong = ~np.broadcast_to(holds(self.kept), self.kept.shape)
-        if wrong.any():
-            where = tuple(int(i) for i in np.argwhere(wrong)[0])
-            at = f" at index {where}" if where else ""
-            raise ValueError(f"{self.name} must {what}, got {np.asarray(self.given)[where]}{at}.")
+    def require(self, holds: Callable[[Any], Any], rule: str) -> None:
+        """Refuse it by its values, as `require_values`; one traced by a JAX transform is taken."""
+        if not isinstance(self.kept, jax.core.Tracer):
+            require_values(self.name, self.kept, holds, rule, self.given)
 
     def require_no_underflow(self, dtype: jnp.dtype) -> None:
         """Refuse a value that is not 0 and would count as 0 in `dtype`.
@@ -62,11 +54,11 @@ class Checked(NamedTuple):
 def as_parameter(
     name: str, value: Any, shape: tuple[int, ...], dtype: jnp.dtype, most: float | None = None
 ) -> Checked:
-    """A parameter in the arithmetic dtype that belongs to a state of `shape` and `dtype`.
+    """A parameter in the compute dtype that belongs to a state of `shape` and `dtype`.
 
     Args:
         name: Name of the parameter.
-        value: What came.
+        value: The value as given.
         shape: Shape that it must broadcast to.
         dtype: Storage dtype of the state.
         most: The largest usable value, which an error names where infinity comes.
@@ -78,15 +70,15 @@ def as_parameter(
     """
     array = real_array(name, value)
     require_fit(name, array.shape, shape)
-    wide = arithmetic_dtype(dtype)
+    compute = compute_dtype(dtype)
     if isinstance(array, jax.core.Tracer):
-        return Checked(name, array, array.astype(wide))
+        return Checked(name, array, array.astype(compute))
     with np.errstate(over="ignore", under="ignore"):
-        checked = Checked(name, array, np.asarray(array).astype(wide))
+        checked = Checked(name, array, np.asarray(array).astype(compute))
     usable = "" if most is None else f" (and at most {most:.6g} here)"
-    checked.require(np.isfinite, f"be finite in {wide}{usable}")
+    checked.require(np.isfinite, f"be finite in {compute}{usable}")
     if most is None:  # a time constant has a bound below, too
-        checked.require_no_underflow(wide)
+        checked.require_no_underflow(compute)
     return checked
 
 
@@ -111,19 +103,19 @@ def require_within(value: Checked, limits: tuple[float, float]) -> None:
 
 
 def as_parameter_of(
-    law: Law[Any],
+    recurrence: Recurrence[Any],
     name: str,
     value: Any,
     shape: tuple[int, ...],
     dtype: jnp.dtype,
     rounding: Rounding,
 ) -> Checked:
-    """A parameter or trace of a law, checked for what the law makes of it.
+    """A parameter or trace of a recurrence, checked as the recurrence declares it.
 
     Args:
-        law: The law.
+        recurrence: The recurrence.
         name: Name of the parameter or trace.
-        value: What came.
+        value: The value as given.
         shape: Shape that it must broadcast to.
         dtype: Storage dtype of the traces.
         rounding: How these are rounded.
@@ -132,40 +124,57 @@ def as_parameter_of(
         TypeError: If it is not an array of real numbers.
         ValueError: If it has a shape or a value that makes no sense.
     """
-    limits = law.range(dtype)  # refuses bounds that the dtype cannot hold
-    if name in law.time_constants:
-        return _time_constant(law, name, value, shape, dtype, rounding)
+    limits = recurrence.range(dtype)  # refuses bounds that the dtype cannot hold
+    if name in recurrence.time_constants:
+        return _time_constant(recurrence, name, value, shape, dtype, rounding)
     checked = as_parameter(name, value, shape, dtype)
-    if name in law.bases:
-        require_base(checked, law.bounds or limits, dtype)
-    if name in law.traces:
+    if name in recurrence.bases:
+        require_base(checked, recurrence.bounds or limits, dtype)
+    if name in recurrence.traces:
         require_within(checked, limits)
-    if name in law.probabilities:
+    if name in recurrence.probabilities:
         checked.require(lambda p: (p >= 0) & (p <= 1), "lie in [0, 1]")
     return checked
 
 
 def _time_constant(
-    law: Law[Any],
+    recurrence: Recurrence[Any],
     name: str,
     value: Any,
     shape: tuple[int, ...],
     dtype: jnp.dtype,
     rounding: Rounding,
 ) -> Checked:
-    integrator, kept = getattr(law, "integrator", "exact"), rounded_dtype(dtype, rounding)
-    longest = longest_time_constant(law.dt, kept, integrator)
+    integrator, kept = getattr(recurrence, "integrator", "exact"), rounded_dtype(dtype, rounding)
+    dt = recurrence.dt
+    longest = longest_time_constant(dt, kept, integrator)
     tau = as_parameter(name, value, shape, dtype, longest)
     # Shorter ones leave nothing either, and would overflow in a derivative.
-    shortest = 1e-15 * law.dt
+    shortest = 1e-15 * dt
     tau.require(lambda tau: tau >= shortest, f"be > 0 (at least {shortest:g})")
     if integrator == "euler":
-        tau.require(lambda tau: tau >= law.dt, f"be at least dt = {law.dt:g} for Euler")
+        tau.require(lambda tau: tau >= dt, f"be at least dt = {dt:g} for Euler")
     remedy = "a wider dtype or a longer dt"
-    if kept != arithmetic_dtype(dtype):
+    if kept != compute_dtype(dtype):
         remedy = f"rounding='stochastic', {remedy}"
     tau.require(
         lambda tau: tau <= longest,
         f"be at most {longest:.6g} to decay in {kept} rounded to nearest (use {remedy})",
     )
     return tau
+
+
+def prepare_parameters(
+    recurrence: Recurrence[Any], parameters: Any, shape: tuple[int, ...], dtype: jnp.dtype
+) -> dict[str, Float[Array, "..."]]:
+    """Parameters by name, in the compute dtype of a state of `shape` and `dtype`.
+
+    A base is one that the state can rest on: a value of `dtype`.
+    """
+    compute = compute_dtype(dtype)
+    named = {
+        name: fit(name, jnp.asarray(value), shape).astype(compute)
+        for name, value in zip(recurrence.parameters._fields, parameters, strict=True)
+    }
+    limits = recurrence.range(dtype)
+    return named | {name: round_to(dtype, clip(named[name], *limits)) for name in recurrence.bases}

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from .arguments import as_number, real_array
+from ._arguments import as_number, as_row
 
 CLOSED = ("right", "left")
 """Which end of a step may belong to it."""
@@ -31,6 +31,16 @@ def exact_number(value: Any) -> float:
     return number
 
 
+def as_exact(name: str, value: Any) -> float:
+    """A concrete number, as `exact_number`.
+
+    Raises:
+        TypeError: If it is anything else.
+    """
+    as_number(name, value)
+    return exact_number(value)
+
+
 def as_length(name: str, value: Any) -> float:
     """A length of time; one of a narrow float dtype counts as its shortest decimal.
 
@@ -38,8 +48,7 @@ def as_length(name: str, value: Any) -> float:
         TypeError: If it is not a concrete number.
         ValueError: If it is not finite and positive.
     """
-    as_number(name, value)
-    length = exact_number(value)
+    length = as_exact(name, value)
     if not (math.isfinite(length) and length > 0):
         raise ValueError(f"{name} must be finite and > 0, got {value!r}.")
     return length
@@ -67,8 +76,7 @@ def as_tolerance(value: Any) -> float:
         TypeError: If it is not a concrete number.
         ValueError: If it does not lie in [0, 0.5).
     """
-    as_number("tolerance", value)
-    tolerance = exact_number(value)
+    tolerance = as_exact("tolerance", value)
     if not 0 <= tolerance < 0.5:
         raise ValueError(f"tolerance must lie in [0, 0.5), as a part of dt, got {value!r}.")
     return tolerance
@@ -86,15 +94,7 @@ def as_event_steps(
         ValueError: If times are not in one row, do not ascend or lie outside `(0, duration]`, the
             duration has 2^31 steps and more, or the tolerance is not in [0, 0.5).
     """
-    given = real_array("times", times)
-    if isinstance(given, jax.core.Tracer):
-        raise TypeError(
-            "times must be concrete, got a value traced by a JAX transform; under one, use the "
-            "tracer's recurrence.jump, which takes steps."
-        )
-    row = np.asarray(given)
-    if row.ndim != 1:
-        raise ValueError(f"times must have one axis, got shape {row.shape}.")
+    row = as_row("times", times, "; under one, use the tracer's recurrence.jump")
     end, tolerance = as_length("duration", duration), as_tolerance(tolerance)
     count = count_steps(duration, dt, tolerance)
     if count >= 2**31:
@@ -110,7 +110,7 @@ def as_event_steps(
     return jnp.asarray(steps.astype(np.int32)), jnp.asarray(np.int32(count))
 
 
-@np.errstate(over="ignore", invalid="ignore")  # of what is infinite
+@np.errstate(over="ignore", invalid="ignore")  # of infinite times
 def steps_at(
     times: np.ndarray[Any, Any], dt: Any, tolerance: float = 0.0, closed: str = "right"
 ) -> np.ndarray[Any, Any]:
@@ -137,7 +137,7 @@ def count_steps(length: Any, dt: Any, tolerance: float = 0.0) -> float:
     return float(steps_at(end, dt, tolerance)[0]) + 1
 
 
-@np.errstate(invalid="ignore")  # of what is infinite
+@np.errstate(invalid="ignore")  # of infinite times
 def snapped(position: np.ndarray[Any, Any], slack: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     """Times in steps; one within `slack` of a whole number, as that number."""
     nearest = np.round(position)

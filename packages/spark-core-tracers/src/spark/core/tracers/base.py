@@ -1,56 +1,46 @@
-"""`BaseTracer`: what every tracer module shares - shape, dt, dtype, rng, and its four verbs."""
+"""`BaseTracer`: shape, dt, dtype, random numbers and verbs of all tracer modules."""
 
 from __future__ import annotations
 
 import abc
-import functools
 import inspect
 import math
-from collections.abc import Sequence
-from typing import Any, ClassVar
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 from jaxtyping import Array, ArrayLike, Float
 
-from ._parameters import Checked, as_parameter_of
-from ._time import as_dt, as_event_steps
-from .arguments import (
-    as_elements,
+from ._arguments import (
+    as_indices,
     as_input,
     as_key,
-    as_names,
     as_shape,
-    as_storage_dtype,
     one_of,
     real_array,
     require_fit,
 )
-from .assignment import CheckedModule
-from .law import State
-from .recurrence import Recurrence
-from .rounding import ROUNDINGS, Noise, Rounding
-from .ways import METHODS, Method
+from ._dtypes import as_storage_dtype
+from ._module import RecurrenceModule, read
+from ._recurrence import Recurrence
+from ._rounding import ROUNDINGS, Noise, Rounding
+from ._scan import METHODS, Method
+from ._state import State
+from ._time import as_dt, as_event_steps
 
 
-class TraceState(nnx.Variable[Array]):
-    """A trace: what a tracer carries from step to step."""
-
-
-class Constant(nnx.Variable[Array]):
-    """A parameter of a tracer that is not trained; a trained one is an `nnx.Param`."""
-
-
-class BaseTracer(CheckedModule, abc.ABC):
+class BaseTracer(RecurrenceModule, abc.ABC):
     """Base Tracer class.
 
     It holds shape, time step, storage dtype and random numbers, checks what comes in, and has the
     verbs of every tracer: call, `scan`, `jump`, `reset` and `masked_reset`; `before_input` reads
-    it. What a kind of tracer adds is its recurrence and its `value`.
+    it. A kind of tracer adds its recurrence and its `value`.
 
     `tracer.tau = 10.0` sets the value of the variable `tau`, after the checks of the constructor;
-    so do the other parameters and the traces. What is static is fixed: make a new tracer.
+    so do the other parameters and the traces. Static attributes are fixed: make a new tracer.
 
     Attributes:
         shape: Shape of the trace.
@@ -61,17 +51,6 @@ class BaseTracer(CheckedModule, abc.ABC):
         recurrence: The pure recurrence that the tracer runs; static.
         rng: Random stream for stochastic rounding; its count advances by one per step.
     """
-
-    _fixed: ClassVar[tuple[str, ...]] = (
-        "shape",
-        "seed",
-        "dtype",
-        "dt",
-        "rounding",
-        "trainable",
-        "recurrence",
-    )
-    """Arguments and attributes that cannot be assigned once the tracer is made."""
 
     def __init__(
         self,
@@ -84,7 +63,7 @@ class BaseTracer(CheckedModule, abc.ABC):
         trainable: Sequence[str] = (),
         **kwargs: Any,
     ) -> None:
-        """Set what all tracers share.
+        """Set the attributes that all tracers share.
 
         Args:
             shape: Shape of the trace; an integer stands for one axis.
@@ -114,86 +93,23 @@ class BaseTracer(CheckedModule, abc.ABC):
         self.trainable = trainable
         self.rng = nnx.RngStream(as_key(seed), tag="rounding")
 
-    def _define(self, recurrence: Recurrence[Any], given: Any) -> None:
-        """Keep a recurrence and its parameters, once checked, and put every trace to rest.
-
-        Args:
-            recurrence: What the tracer runs.
-            given: The parameters as they came, a named tuple of the recurrence's kind.
-        """
-        self.trainable = as_names("trainable", self.trainable, given._fields)
-        self.recurrence = recurrence
-        checked = {name: self._checked(name, value) for name, value in given._asdict().items()}
-        for name, parameter in checked.items():
-            kind = nnx.Param if name in self.trainable else Constant
-            setattr(self, name, kind(jnp.asarray(parameter.kept)))
-        state = recurrence.init(self.parameters, self.shape, self.dtype)
-        for name, trace in zip(recurrence.traces, state.traces, strict=True):
-            setattr(self, name, TraceState(trace))
-
-    def _checked(self, name: str, value: Any, shape: tuple[int, ...] | None = None) -> Checked:
-        """A parameter or trace after the checks of the constructor.
-
-        Args:
-            name: Name of the variable.
-            value: What it is to hold.
-            shape: What the value must broadcast to; None stands for that of the traces.
-        """
-        shape = self.shape if shape is None else shape
-        return as_parameter_of(self.recurrence, name, value, shape, self.dtype, self.rounding)
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        super().__setattr__(name, value)
-        if isinstance(value, nnx.Variable) and name in self._parameter_names():
-            trained = isinstance(value, nnx.Param)
-            if trained != (name in self.trainable):
-                others = (each for each in self.trainable if each != name)
-                self._replace(trainable=(*others, name) if trained else tuple(others))
-
-    def _parameter_names(self) -> tuple[str, ...]:
-        """Names of the parameters; none before there is a recurrence."""
-        recurrence = vars(self).get("recurrence")
-        return recurrence.parameters._fields if recurrence is not None else ()
-
-    def _require_assignable(self, name: str, value: Any) -> None:
-        if not self._parameter_names():
-            return
-        if name in self._fixed:
-            raise AttributeError(
-                f"{name} of a {type(self).__name__} is fixed when it is made: make a new one."
-            )
-        if name == "rng" and not isinstance(value, nnx.RngStream):
-            raise TypeError(
-                f"rng must be an nnx.RngStream, got {value!r}; a new tracer takes a seed."
-            )
-
-    def _checked_value(self, name: str, value: Any) -> Array | None:
-        if name not in (*self._parameter_names(), *self.recurrence.traces):
-            return None
-        # Under nnx.vmap a variable has axes that the tracer does not know of.
-        present = getattr(self, name).get_value().shape
-        is_trace = name in self.recurrence.traces
-        same = is_trace or real_array(name, value).shape == present
-        kept = jnp.asarray(self._checked(name, value, present if same else None).kept)
-        return jnp.broadcast_to(kept, present).astype(self.dtype) if is_trace else kept
-
     @property
     @abc.abstractmethod
     def value(self) -> Float[Array, "*shape"]:
-        """What the tracer stands for now, of shape `shape` and dtype `dtype`."""
+        """The present value of the tracer, of shape `shape` and dtype `dtype`."""
 
     @property
     def parameters(self) -> Any:
         """The parameters as a named tuple of arrays, for the methods of `recurrence`."""
         kind = self.recurrence.parameters
-        return kind(*[_read(getattr(self, name)) for name in kind._fields])
+        return kind(*[read(getattr(self, name)) for name in kind._fields])
 
     @property
     def state(self) -> State:
         """Traces and noise, for the methods of `recurrence`."""
-        key = _read(self.rng.key) if self.rounding == "stochastic" else None
-        traces = tuple([_read(getattr(self, name)) for name in self.recurrence.traces])
-        return State(traces, Noise(key, _read(self.rng.count)))
+        key = read(self.rng.key) if self.rounding == "stochastic" else None
+        traces = tuple([read(getattr(self, name)) for name in self.recurrence.traces])
+        return State(traces, Noise(key, read(self.rng.count)))
 
     def set_state(self, state: State) -> None:
         """Take over traces and count of steps that a method of `recurrence` returned."""
@@ -261,7 +177,7 @@ class BaseTracer(CheckedModule, abc.ABC):
             xs: Inputs, time as the leading axis; `xs[t]` broadcasts to `shape`.
             method: `"sequential"` takes the steps of single calls, with the same random bits.
                 `"parallel"` composes steps in a tree over time, and agrees to the rounding of the
-                arithmetic dtype. `"auto"` takes the one that is faster by measurement: the
+                compute dtype. `"auto"` takes the one that is faster by measurement: the
                 sequential on a CPU, the parallel on a GPU but for a few steps or many elements.
 
         Returns:
@@ -276,7 +192,7 @@ class BaseTracer(CheckedModule, abc.ABC):
         if checked.ndim == 0:
             raise ValueError("xs must have time as its leading axis, got a scalar.")
         one_of("method", method, METHODS)
-        state, ys = _scan(self.recurrence, method, self.parameters, self.state, checked)
+        state, ys = _scan(self.recurrence, self.parameters, self.state, checked, method)
         self.set_state(state)
         return ys
 
@@ -305,7 +221,7 @@ class BaseTracer(CheckedModule, abc.ABC):
                 the times is allowed for in any case.
 
         Returns:
-            What the step of each event returned for its element, of shape `(events,)` and dtype
+            The output of the step of each event for its element, of shape `(events,)` and dtype
             `dtype`.
 
         Raises:
@@ -315,7 +231,8 @@ class BaseTracer(CheckedModule, abc.ABC):
                 exist, the lengths differ, or `tolerance` is not in [0, 0.5).
         """
         steps, count = as_event_steps(times, duration, self.dt, tolerance)
-        where = as_elements(elements, len(steps), math.prod(self.shape))
+        remedy = "; under one, use the tracer's recurrence.jump"
+        which = as_indices("elements", elements, len(steps), math.prod(self.shape), remedy)
         inputs = as_input("x", x)
         require_fit("x", inputs.shape, steps.shape)
         state, ys = _jump(
@@ -323,7 +240,7 @@ class BaseTracer(CheckedModule, abc.ABC):
             self.parameters,
             self.state,
             steps,
-            where,
+            jnp.asarray(which.astype(np.int32)),
             jnp.broadcast_to(inputs, steps.shape),
             count,
         )
@@ -350,12 +267,6 @@ class BaseTracer(CheckedModule, abc.ABC):
         self.set_state(_reset(self.recurrence, self.parameters, self.state, checked))
 
 
-def _read(variable: nnx.Variable[Array]) -> Array:
-    """The array in a variable; a plain one without the tree traversal of `get_value`."""
-    value = variable.get_raw_value()
-    return value if isinstance(value, jax.Array) else variable.get_value()
-
-
 def _keywords(cls: type) -> list[str]:
     """Names of all arguments of a constructor, those that it passes on included."""
     names: dict[str, None] = {}
@@ -367,39 +278,18 @@ def _keywords(cls: type) -> list[str]:
     return [name for name in names if name != "self"]
 
 
-# One compiled program per recurrence, shapes and dtypes, whichever module calls it.
-@functools.partial(jax.jit, static_argnums=0)
-def _step(
-    recurrence: Recurrence[Any], parameters: Any, state: State, x: Array
-) -> tuple[State, Array]:
-    return recurrence.step(parameters, state, x)
+def _compiled(verb: str, *static: int) -> Callable[..., Any]:
+    """One program per recurrence, shapes and dtypes, whichever module calls it."""
+
+    def call(recurrence: Recurrence[Any], *arguments: Any) -> Any:
+        return getattr(recurrence, verb)(*arguments)
+
+    call.__name__ = call.__qualname__ = f"_{verb}"
+    return jax.jit(call, static_argnums=(0, *static))
 
 
-@functools.partial(jax.jit, static_argnums=0)
-def _before_input(recurrence: Recurrence[Any], parameters: Any, state: State) -> Array:
-    return recurrence.before_input(parameters, state)
-
-
-@functools.partial(jax.jit, static_argnums=0)
-def _reset(recurrence: Recurrence[Any], parameters: Any, state: State, mask: Array) -> State:
-    return recurrence.reset(parameters, state, mask)
-
-
-@functools.partial(jax.jit, static_argnums=0)
-def _jump(
-    recurrence: Recurrence[Any],
-    parameters: Any,
-    state: State,
-    steps: Array,
-    elements: Array,
-    x: Array,
-    duration: Array,
-) -> tuple[State, Array]:
-    return recurrence.jump(parameters, state, steps, elements, x, duration)
-
-
-@functools.partial(jax.jit, static_argnums=(0, 1))
-def _scan(
-    recurrence: Recurrence[Any], method: Method, parameters: Any, state: State, xs: Array
-) -> tuple[State, Array]:
-    return recurrence.scan(parameters, state, xs, method)
+_step = _compiled("step")
+_scan = _compiled("scan", 4)
+_jump = _compiled("jump")
+_reset = _compiled("reset")
+_before_input = _compiled("before_input")

@@ -9,9 +9,8 @@ from typing import Any, NamedTuple
 from flax import nnx
 from jaxtyping import Array, Float
 
-from .arguments import as_bounds, one_of
-from .base import BaseTracer, TraceState
-from .coefficients import (
+from ._arguments import one_of
+from ._coefficients import (
     INTEGRATORS,
     Decay,
     Integrator,
@@ -21,9 +20,12 @@ from .coefficients import (
     decay,
     euler_coupling,
 )
-from .law import Traces
-from .maps import Relaxation
-from .recurrence import Recurrence
+from ._dtypes import as_bounds
+from ._maps import Propagator
+from ._module import TraceState
+from ._recurrence import Recurrence
+from ._state import Traces
+from .base import BaseTracer
 
 
 class DoubleExponentialParameters(NamedTuple):
@@ -32,8 +34,8 @@ class DoubleExponentialParameters(NamedTuple):
     Attributes:
         tau_1: Time constant of stage 1, in the unit of `dt`.
         tau_2: Time constant of stage 2.
-        scale_1: What an input of 1 adds to stage 1.
-        scale_2: What a deviation of 1 in stage 1 adds to stage 2 per unit of time; with the Euler
+        scale_1: Increment of stage 1 per unit of input.
+        scale_2: Rate of stage 2, per unit of time, per unit deviation of stage 1; with the Euler
             integrator, per step.
         base_1: Value of stage 1 at rest.
         base_2: Value of stage 2 at rest.
@@ -49,8 +51,8 @@ class DoubleExponentialParameters(NamedTuple):
 
 class _Stage(NamedTuple):
     decay: Decay
-    gain_before: Any  # of what drives it, as it was at the start of the step, or None
-    gain_after: Any  # and as it is at the end, or None
+    gain_before: Any  # of the drive at the start of the step, or None
+    gain_after: Any  # of the drive at its end, or None
     base: Parameter
 
 
@@ -108,20 +110,20 @@ class DoubleExponential(Recurrence[DoubleExponentialParameters]):
         )
 
     def relaxation(
-        self, stage: int, k: tuple[_Stage, _Stage], x: Array, before: Array, after: Array
-    ) -> Relaxation:
-        """Decay towards the base, and what drives the stage: the input, or stage 1."""
-        here = k[stage]
+        self, stage: int, coefficients: tuple[_Stage, _Stage], x: Array, before: Array, after: Array
+    ) -> Propagator:
+        """Decay towards the base, driven by the input or by stage 1."""
+        own = coefficients[stage]
         if stage == 0:
-            return Relaxation(here.decay, here.gain_after * x, here.base)
+            return Propagator(own.decay, own.gain_after * x, own.base)
         offset: Any = 0.0
-        if here.gain_before is not None:
-            offset = offset + here.gain_before * (before - k[0].base)
-        if here.gain_after is not None:
-            offset = offset + here.gain_after * (after - k[0].base)
-        return Relaxation(here.decay, offset, here.base)
+        if own.gain_before is not None:
+            offset = offset + own.gain_before * (before - coefficients[0].base)
+        if own.gain_after is not None:
+            offset = offset + own.gain_after * (after - coefficients[0].base)
+        return Propagator(own.decay, offset, own.base)
 
-    def output(self, k: tuple[_Stage, _Stage], before: Traces, after: Traces) -> Array:
+    def output(self, coefficients: tuple[_Stage, _Stage], before: Traces, after: Traces) -> Array:
         """Stage 2, as kept."""
         return after[1]
 
@@ -149,8 +151,8 @@ class DoubleTracer(BaseTracer):
     Attributes:
         tau_1: Time constant of stage 1; a Flax variable, as are the other parameters.
         tau_2: Time constant of stage 2.
-        scale_1: What an input of 1 adds to stage 1.
-        scale_2: What a deviation of 1 in stage 1 adds to stage 2 per unit of time.
+        scale_1: Increment of stage 1 per unit of input.
+        scale_2: Rate of stage 2, per unit of time, per unit deviation of stage 1.
         base_1: Value of stage 1 at rest.
         base_2: Value of stage 2 at rest.
         decay_1: Part of a deviation of stage 1 that is left after one step; read-only.
@@ -202,8 +204,8 @@ class DoubleTracer(BaseTracer):
             tau_1: Time constant of stage 1, in the unit of `dt` (ms by convention); finite and > 0.
                 Like the other parameters, a scalar or any array that broadcasts to `shape`.
             tau_2: Time constant of stage 2.
-            scale_1: What an input of 1 adds to stage 1.
-            scale_2: What a deviation of 1 in stage 1 adds to stage 2 per unit of time; with the
+            scale_1: Increment of stage 1 per unit of input.
+            scale_2: Rate of stage 2, per unit of time, per unit deviation of stage 1; with the
                 Euler integrator, per step.
             base_1: Value of stage 1 at rest.
             base_2: Value of stage 2 at rest.
@@ -213,8 +215,8 @@ class DoubleTracer(BaseTracer):
 
         Raises:
             TypeError: If an argument has the wrong type, or a keyword is unknown.
-            ValueError: If an argument has a value or a shape that makes no sense; the message says
-                which, what came and what would do.
+            ValueError: If an argument has a value or a shape that makes no sense; the message names
+                the argument, its value and the remedy.
         """
         super().__init__(shape, *args, **kwargs)
         self.integrator = integrator
@@ -243,7 +245,7 @@ class SaturableDoubleTracer(DoubleTracer):
     """Multipurpose saturable double exponential tracer.
 
     A `DoubleTracer` whose two traces are clipped to `[minimum, maximum]` after each update; stage 2
-    is driven by the clipped stage 1. The clip acts at the steps, so here, and only here, the values
+    is driven by the clipped stage 1. The clip acts at the steps, so own, and only own, the values
     depend on `dt`. Its derivative is 1 inside and on the bounds, and 0 outside.
 
     Example:
@@ -276,8 +278,8 @@ class SaturableDoubleTracer(DoubleTracer):
             shape: As in `DoubleTracer`, like the other parameters.
             tau_1: Time constant of stage 1.
             tau_2: Time constant of stage 2.
-            scale_1: What an input of 1 adds to stage 1.
-            scale_2: What a deviation of 1 in stage 1 adds to stage 2 per unit of time.
+            scale_1: Increment of stage 1 per unit of input.
+            scale_2: Rate of stage 2, per unit of time, per unit deviation of stage 1.
             base_1: Value of stage 1 at rest, within the bounds.
             base_2: Value of stage 2 at rest, within the bounds.
             *args: `seed`, `dtype` and `dt`, as in `BaseTracer`.

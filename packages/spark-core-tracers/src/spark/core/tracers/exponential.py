@@ -9,12 +9,14 @@ from typing import Any, NamedTuple
 from flax import nnx
 from jaxtyping import Array, Float
 
-from .arguments import as_bounds, one_of
-from .base import BaseTracer, TraceState
-from .coefficients import INTEGRATORS, Decay, Integrator, Parameter, Steps, decay
-from .law import Traces
-from .maps import Relaxation
-from .recurrence import Recurrence
+from ._arguments import one_of
+from ._coefficients import INTEGRATORS, Decay, Integrator, Parameter, Steps, decay
+from ._dtypes import as_bounds
+from ._maps import Propagator
+from ._module import TraceState
+from ._recurrence import Recurrence
+from ._state import Traces
+from .base import BaseTracer
 
 
 class ExponentialParameters(NamedTuple):
@@ -22,7 +24,7 @@ class ExponentialParameters(NamedTuple):
 
     Attributes:
         tau: Time constant, in the unit of `dt`.
-        scale: What an input of 1 adds to the trace.
+        scale: Increment of the trace per unit of input.
         base: Value at rest.
     """
 
@@ -75,12 +77,12 @@ class Exponential(Recurrence[ExponentialParameters]):
         return _Coefficients(left, parameters.scale, parameters.base)
 
     def relaxation(
-        self, stage: int, k: _Coefficients, x: Array, before: Array, after: Array
-    ) -> Relaxation:
+        self, stage: int, coefficients: _Coefficients, x: Array, before: Array, after: Array
+    ) -> Propagator:
         """Decay towards the base, and the scaled input."""
-        return Relaxation(k.decay, k.scale * x, k.base)
+        return Propagator(coefficients.decay, coefficients.scale * x, coefficients.base)
 
-    def output(self, k: _Coefficients, before: Traces, after: Traces) -> Array:
+    def output(self, coefficients: _Coefficients, before: Traces, after: Traces) -> Array:
         """The trace, as kept."""
         return after[0]
 
@@ -96,7 +98,7 @@ class Tracer(BaseTracer):
 
     Attributes:
         tau: Time constant; a Flax variable, as are `scale` and `base`.
-        scale: What an input of 1 adds to the trace.
+        scale: Increment of the trace per unit of input.
         base: Value at rest.
         decay: Part of a deviation that is left after one step; read-only.
         trace: The trace, of shape `shape`; a Flax variable.
@@ -134,15 +136,15 @@ class Tracer(BaseTracer):
             shape: Shape of the trace; an integer stands for one axis.
             tau: Time constant, in the unit of `dt` (ms by convention); finite and > 0. Like
                 `scale` and `base`, a scalar or any array that broadcasts to `shape`.
-            scale: What an input of 1 adds to the trace.
+            scale: Increment of the trace per unit of input.
             base: Value at rest.
             integrator: `"exact"`, or `"euler"` to reproduce a model stepped by Euler's method.
             **kwargs: `seed`, `dtype`, `dt` and `rounding`, as in `BaseTracer`.
 
         Raises:
             TypeError: If an argument has the wrong type, or a keyword is unknown.
-            ValueError: If an argument has a value or a shape that makes no sense; the message says
-                which, what came and what would do.
+            ValueError: If an argument has a value or a shape that makes no sense; the message names
+                the argument, its value and the remedy.
         """
         super().__init__(shape, **kwargs)
         self.integrator = integrator
@@ -197,7 +199,7 @@ class SaturableTracer(Tracer):
         Args:
             shape: As in `Tracer`, like `tau`, `scale` and `base`.
             tau: Time constant.
-            scale: What an input of 1 adds to the trace.
+            scale: Increment of the trace per unit of input.
             base: Value at rest, within the bounds.
             minimum: Smallest value of the trace; finite.
             maximum: Largest value of the trace; finite.

@@ -10,11 +10,12 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
-from .base import BaseTracer, TraceState
-from .coefficients import Decay, Parameter, Steps, decay
-from .law import Traces
-from .maps import Relaxation, clip
-from .recurrence import Recurrence
+from ._coefficients import Decay, Parameter, Steps, decay
+from ._maps import Propagator, clip
+from ._module import TraceState
+from ._recurrence import Recurrence
+from ._state import Traces
+from .base import BaseTracer
 
 
 class ResourceUsageParameters(NamedTuple):
@@ -68,44 +69,52 @@ class ResourceUsage(Recurrence[ResourceUsageParameters]):
         )
 
     def relaxation(
-        self, stage: int, k: _Coefficients, x: Array, before: Array, after: Array
-    ) -> Relaxation:
+        self, stage: int, coefficients: _Coefficients, x: Array, before: Array, after: Array
+    ) -> Propagator:
         """Usage, then resources: relaxation over the step, then the jump at its end."""
-        x = _portion(x, k)
+        x = _portion(x, coefficients)
         if stage == 0:  # U decays, then U + gain (1 - U)
-            gain = k.scale_U * x
-            return Relaxation(k.decay_U.then(Decay(1 - gain, gain)), gain, 0.0)
+            gain = coefficients.scale_U * x
+            return Propagator(coefficients.decay_U.then(Decay(1 - gain, gain)), gain, 0.0)
         released = after * x  # R recovers, R + lost (1 - R), then R (1 - released)
         kept = Decay(1 - released, released)
-        return Relaxation(k.decay_R.then(kept), k.decay_R.lost * kept.left, 0.0)
+        return Propagator(
+            coefficients.decay_R.then(kept), coefficients.decay_R.lost * kept.left, 0.0
+        )
 
-    def move(
-        self, stage: int, k: _Coefficients, x: Array, before: Array, after: Array, trace: Array
+    def propagate(
+        self,
+        stage: int,
+        coefficients: _Coefficients,
+        x: Array,
+        before: Array,
+        after: Array,
+        trace: Array,
     ) -> Array:
         """The same without composing the two: a step takes half as long on a CPU.
 
         From traces in [0, 1] no rounding leads out of it, so that nothing is clipped.
         """
-        x = _portion(x, k)
+        x = _portion(x, coefficients)
         if stage == 0:
-            usage = Relaxation(k.decay_U, 0.0, 0.0)(trace)
-            return usage + k.scale_U * x * (1 - usage)
-        resources = Relaxation(k.decay_R, 0.0, 1.0)(trace)
+            usage = Propagator(coefficients.decay_U, 0.0, 0.0)(trace)
+            return usage + coefficients.scale_U * x * (1 - usage)
+        resources = Propagator(coefficients.decay_R, 0.0, 1.0)(trace)
         return resources - after * x * resources
 
-    def driving(self, x: Array, wide: jnp.dtype) -> Array:
-        """Inputs in the arithmetic dtype, but for booleans, which need no clipping."""
-        return x if x.dtype == bool else super().driving(x, wide)
+    def cast_input(self, x: Array, compute: jnp.dtype) -> Array:
+        """Inputs in the compute dtype, but for booleans, which need no clipping."""
+        return x if x.dtype == bool else super().cast_input(x, compute)
 
-    def output(self, k: _Coefficients, before: Traces, after: Traces) -> Array:
+    def output(self, coefficients: _Coefficients, before: Traces, after: Traces) -> Array:
         """The efficacy: usage after facilitation, resources before depletion."""
         usage, resources = after[0], before[1]
-        return usage * (resources + k.decay_R.lost * (1 - resources))
+        return usage * (resources + coefficients.decay_R.lost * (1 - resources))
 
 
-def _portion(x: Array, k: _Coefficients) -> Array:
+def _portion(x: Array, coefficients: _Coefficients) -> Array:
     """An input between none and a whole spike, in the dtype of the coefficients."""
-    return x.astype(k.decay_U.left.dtype) if x.dtype == bool else clip(x, 0.0, 1.0)
+    return x.astype(coefficients.decay_U.left.dtype) if x.dtype == bool else clip(x, 0.0, 1.0)
 
 
 class RUTracer(BaseTracer):
@@ -174,8 +183,8 @@ class RUTracer(BaseTracer):
 
         Raises:
             TypeError: If an argument has the wrong type, or a keyword is unknown.
-            ValueError: If an argument has a value or a shape that makes no sense; the message says
-                which, what came and what would do.
+            ValueError: If an argument has a value or a shape that makes no sense; the message names
+                the argument, its value and the remedy.
         """
         super().__init__(shape, **kwargs)
         self._define(ResourceUsage(self.dt), ResourceUsageParameters(R_tau, U_tau, scale_U))

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .errors import show
+from spark.core.internal import is_key, show
 
 TAG = "$array"
 """Key that marks an array in a dictionary; no field can have this name."""
@@ -31,7 +31,7 @@ def hold(value: Any) -> Any:
             "must be concrete, got a value traced by a JAX transform; build the configuration "
             "outside it, and vary the parameters of the module instead."
         )
-    if isinstance(value, jax.Array) and jnp.issubdtype(value.dtype, jax.dtypes.extended):
+    if is_key(value):
         return value
     if isinstance(value, np.bool_):
         return bool(value)
@@ -51,7 +51,7 @@ def read_only(value: Any) -> np.ndarray[Any, Any]:
 
 
 def digest(array: np.ndarray[Any, Any]) -> tuple[str, tuple[int, ...], bytes]:
-    """What tells two arrays apart: dtype, shape, and a digest of the bytes."""
+    """The identity of an array: dtype, shape, and a digest of the bytes."""
     content = hashlib.blake2b(array.tobytes(), digest_size=32).digest()
     return array.dtype.name, array.shape, content
 
@@ -66,7 +66,7 @@ def decode(given: Mapping[str, Any]) -> np.ndarray[Any, Any]:
     """The array that `encode` wrote.
 
     Raises:
-        ValueError: If it is not what `encode` writes.
+        ValueError: If `encode` does not write it so.
     """
     try:
         dtype = jnp.dtype(given[TAG])

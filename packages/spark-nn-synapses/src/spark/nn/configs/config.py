@@ -10,14 +10,16 @@ from typing import Any, Self
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
+from spark.core.internal import show
+
 from . import arrays
-from .errors import ConfigError, show
+from .errors import ConfigError
 
 
 class Config(BaseModel):
     """Base of every configuration.
 
-    A subclass declares its fields with types and defaults; fields hold what cannot change, tuples
+    A subclass declares its fields with types and defaults; fields hold immutable values, tuples
     rather than lists. They are checked, without conversion from one type to another, unless the
     type says otherwise (`Units`, `Parameter`, ...). An array of NumPy or JAX is kept as a read-only
     NumPy copy; annotate its field with `np.ndarray` or `Parameter`.
@@ -27,7 +29,7 @@ class Config(BaseModel):
 
     Raises:
         ConfigError: A `ValueError`. If a field is unknown, missing or wrong; the message names the
-            field, what came and what would do.
+            field, its value and the remedy.
 
     Example:
         >>> from spark.nn.configs import Config, TimeConstant, Units
@@ -79,7 +81,7 @@ class Config(BaseModel):
         """The fields as a dictionary that JSON can hold; `from_dict` reads it.
 
         Raises:
-            ConfigError: If a field holds what cannot be written, such as a function.
+            ConfigError: If a field cannot be written, such as a function.
         """
         try:
             return {name: _encode(name, value) for name, value in self}
@@ -111,7 +113,7 @@ class Config(BaseModel):
             path: Where to write.
 
         Raises:
-            ConfigError: If a field holds what cannot be written; nothing is written then.
+            ConfigError: If a field cannot be written; nothing is written then.
             OSError: If the file cannot be written.
         """
         text = json.dumps(self.to_dict(), indent=2) + "\n"
@@ -125,7 +127,7 @@ class Config(BaseModel):
 
     @classmethod
     def from_file(cls, path: str | os.PathLike[str]) -> Self:
-        """Read what `to_file` wrote.
+        """Read a file that `to_file` wrote.
 
         Args:
             path: Where to read.
@@ -157,7 +159,7 @@ class Config(BaseModel):
             f"{type(self).__name__} cannot be changed; replace({name}=...) makes a new one."
         )
 
-    # What cannot change need not be copied; what is read back is checked, and its arrays frozen.
+    # Immutable, so never copied; pickled fields are checked again, and their arrays frozen.
     def __copy__(self) -> Self:
         return self
 
@@ -168,7 +170,7 @@ class Config(BaseModel):
         return _build, (type(self), dict(self))
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
-        """As `replace`: what pydantic would take unchecked is checked.
+        """As `replace`, with the checks that pydantic would skip.
 
         Args:
             update: Fields to change.
@@ -211,7 +213,7 @@ def _encode(path: str, value: Any) -> Any:
 
 
 def _decode(path: str, value: Any) -> Any:
-    """What `_encode` wrote, as the value of a field."""
+    """The inverse of `_encode`."""
     if isinstance(value, list):
         return tuple(_decode(f"{path}[{i}]", each) for i, each in enumerate(value))
     if isinstance(value, Mapping):

@@ -1,15 +1,13 @@
-"""What is wrong with a configuration: which field, what came, what would do."""
+"""`ConfigError`: the field that is wrong, its value, and the remedy."""
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Sequence
-from typing import Any
 
-import jax
-import jax.numpy as jnp
-import numpy as np
 from pydantic import ValidationError
+
+from spark.core.internal import show as show
 
 
 class ConfigError(ValueError):
@@ -17,15 +15,15 @@ class ConfigError(ValueError):
 
     Attributes:
         title: Name of the configuration.
-        problems: One sentence per problem, each opening with the field.
+        problems: One sentence per problem, which names the field.
     """
 
     def __init__(self, title: str, problems: Iterable[str]) -> None:
-        """Join what is wrong.
+        """Join the problems.
 
         Args:
             title: Name of the configuration.
-            problems: One sentence per problem, each opening with the field.
+            problems: One sentence per problem, which names the field.
         """
         self.title, self.problems = title, tuple(problems)
         super().__init__(self.title, self.problems)
@@ -38,11 +36,11 @@ class ConfigError(ValueError):
 
     @classmethod
     def read(cls, title: str, error: ValidationError, fields: Sequence[str]) -> ConfigError:
-        """Say in plain words what pydantic found.
+        """The errors of pydantic in plain words.
 
         Args:
             title: Name of the configuration.
-            error: What pydantic raised.
+            error: The error that pydantic raised.
             fields: Names that the configuration has.
         """
         problems: list[str] = []
@@ -50,7 +48,7 @@ class ConfigError(ValueError):
             path = _path(each["loc"])
             cause = each.get("ctx", {}).get("error")
             if isinstance(cause, ConfigError):
-                problems += [f"{path}.{problem}" for problem in cause.problems]
+                problems += [_within(path, problem) for problem in cause.problems]
             elif each["type"] == "value_error":
                 # Of the fields together, the sentence names those that it is about.
                 problems.append(f"{path} {cause}".lstrip())
@@ -68,23 +66,19 @@ def unknown(name: str, what: str, known: Sequence[str]) -> str:
     """A sentence on a name that does not exist, with the closest one that does.
 
     Args:
-        name: What was asked for.
-        what: What it was meant to be, such as "field".
+        name: The name asked for.
+        what: Its kind, such as "field".
         known: Names that exist.
     """
     close = difflib.get_close_matches(name, known, 1)
-    hint = f"; did you mean {close[0]}?" if close else "."
-    return f"{name} is no {what}{hint} Known ones: {', '.join(known) or 'none'}."
+    hint = f"; did you mean {close[0]!r}?" if close else "."
+    return f"unknown {what} {name!r}{hint} Known ones: {', '.join(known) or 'none'}."
 
 
-def show(value: Any) -> str:
-    """A value as an error message shows it: an array by its dtype and shape."""
-    if isinstance(value, jax.Array) and jnp.issubdtype(value.dtype, jax.dtypes.prng_key):
-        return "a JAX PRNG key"
-    if isinstance(value, (np.ndarray, jax.Array)) and value.ndim:
-        return f"an array of dtype {value.dtype} and shape {value.shape}"
-    text = repr(value)
-    return text if len(text) <= 80 else f"{text[:77]}..."
+def _within(path: str, problem: str) -> str:
+    """A problem of a configuration that is the field of another."""
+    unknown_field = "unknown field '" if problem.startswith("unknown field '") else ""
+    return f"{unknown_field}{path}.{problem.removeprefix(unknown_field)}"
 
 
 def _path(loc: tuple[int | str, ...]) -> str:

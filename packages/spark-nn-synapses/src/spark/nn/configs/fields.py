@@ -1,37 +1,41 @@
-"""Types of fields that configurations share, and what each of them accepts.
+"""Types of fields that configurations share, and their checks.
 
-Each function takes what came and returns what is kept, or raises a `ValueError` that says what the
-value must be; `Config` puts the name of the field before it.
+Each function returns the value to keep, or raises a `ValueError` that says how the value must be;
+`Config` puts the name of the field before it.
 """
 
 from __future__ import annotations
 
-import operator
-from collections.abc import Callable, Sequence
-from typing import Annotated, Any
+from collections.abc import Callable
+from typing import Annotated, Any, TypeVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.typing import DTypeLike
 from pydantic import PlainValidator
-from pydantic.fields import FieldInfo
 
-from spark.core.tracers._time import exact_number
-from spark.core.tracers.arguments import as_flag as as_boolean
+from spark.core import internal
+from spark.core.internal import show
 
 from .arrays import read_only
-from .errors import show
 
-DTYPES = ("float16", "bfloat16", "float32", "float64")
+T = TypeVar("T")
+
+
+def _shared(check: Callable[..., T], value: Any, *options: Any) -> T:
+    """A check of `spark.core`, with no name in its message."""
+    try:
+        return check("", value, *options)
+    except (TypeError, ValueError) as error:
+        raise ValueError(str(error).lstrip()) from None
 
 
 def as_units(value: Any) -> tuple[int, ...]:
     """A shape with at least one axis, and at least one unit along each."""
-    several = isinstance(value, (Sequence, np.ndarray)) and np.ndim(value)
     try:
-        sizes = tuple(_integer(size) for size in (value if several else (value,)))
-    except TypeError:
+        sizes = internal.as_shape(value)
+    except (TypeError, ValueError):
         sizes = ()
     if not sizes or min(sizes) < 1:
         raise ValueError(
@@ -41,25 +45,22 @@ def as_units(value: Any) -> tuple[int, ...]:
 
 
 def as_parameter(value: Any) -> float | np.ndarray[Any, Any]:
-    """A finite number, or an array of them; what has no axis becomes a float."""
-    array = _as_reals(value)
-    _require(array, np.isfinite, "be finite")
-    return read_only(array) if array.ndim else float(array)
+    """A finite number, or an array of them; an array without axes becomes a float."""
+    return _reals(value, (np.isfinite, "be finite"))
 
 
 def as_time_constant(value: Any) -> float | np.ndarray[Any, Any]:
     """A positive number, or an array of them; how long it may be depends on other fields."""
-    array = _as_reals(value)
-    _require(array, lambda tau: ~np.isnan(tau), "be finite")
-    _require(array, lambda tau: tau > 0, "be > 0")
-    return read_only(array) if array.ndim else float(array)
+    return _reals(value, (lambda tau: ~np.isnan(tau), "be finite"), (lambda t: t > 0, "be > 0"))
 
 
 def as_portion(value: Any) -> float | np.ndarray[Any, Any]:
     """A parameter in [0, 1]."""
-    portion = as_parameter(value)
-    _require(np.asarray(portion), lambda p: (p >= 0) & (p <= 1), "lie in [0, 1]")
-    return portion
+    return _reals(
+        value,
+        (np.isfinite, "be finite"),
+        (lambda p: (p >= 0) & (p <= 1), "lie in [0, 1]"),
+    )
 
 
 def as_delay_times(value: Any) -> float | np.ndarray[Any, Any] | None:
@@ -77,29 +78,19 @@ def as_delay_times(value: Any) -> float | np.ndarray[Any, Any] | None:
 
 def as_time_step(value: Any) -> float:
     """A finite positive number."""
-    dt = as_parameter(value)
-    if isinstance(dt, np.ndarray) or dt <= 0:
+    if isinstance(_reals(value), np.ndarray):
         raise ValueError(f"must be a finite number > 0, got {show(value)}.")
-    return exact_number(value)
+    return _shared(internal.as_length, value)
 
 
 def as_flag(value: Any) -> bool:
     """A boolean of Python, NumPy or JAX."""
-    try:
-        return as_boolean("", value)
-    except TypeError:
-        raise ValueError(f"must be a valid boolean, got {show(value)}.") from None
+    return _shared(internal.as_flag, value)
 
 
 def as_count(value: Any) -> int:
     """An integer > 0."""
-    try:
-        count = _integer(value)
-    except TypeError:
-        count = 0
-    if count < 1:
-        raise ValueError(f"must be an integer > 0, got {show(value)}.")
-    return count
+    return _shared(internal.as_integer, value, 1)
 
 
 def as_indices(value: Any) -> np.ndarray[Any, Any]:
@@ -133,39 +124,22 @@ def as_probability(value: Any) -> float:
 
 def as_dtype_name(value: Any) -> str:
     """The name of one of the four floating dtypes."""
-    try:
-        name = jnp.dtype(value).name
-    except TypeError:
-        name = ""
-    if value is None or name not in DTYPES:
-        raise ValueError(f"must be one of {', '.join(DTYPES)}, got {show(value)}.")
-    return name
+    return _shared(internal.as_dtype_name, value)
 
 
 def as_seed(value: Any) -> int | None:
     """An integer of 64 bits, or None."""
-    if value is None:
-        return None
-    if isinstance(value, jax.Array) and jnp.issubdtype(value.dtype, jax.dtypes.prng_key):
+    if internal.is_key(value):
         raise ValueError(
             "must be an integer or None, got a JAX PRNG key: a configuration is written to files "
             "and compared by content; give keys to the module, as rngs."
         )
-    try:
-        seed = _integer(value)
-    except TypeError:
-        raise ValueError(f"must be an integer or None, got {show(value)}.") from None
-    if not -(2**63) <= seed < 2**63:
-        raise ValueError(f"must fit in 64 bits with a sign, got {seed}.")
-    return seed
+    return _shared(internal.as_seed, value)
 
 
 def as_names(value: Any) -> tuple[str, ...]:
     """One or several names."""
-    names = (value,) if isinstance(value, str) else value
-    if not isinstance(names, Sequence) or not all(isinstance(name, str) for name in names):
-        raise ValueError(f"must be a sequence of names, got {show(value)}.")
-    return tuple(names)
+    return _shared(internal.as_names, value)
 
 
 Units = Annotated[tuple[int, ...], PlainValidator(as_units)]
@@ -213,36 +187,17 @@ Names = Annotated[tuple[str, ...], PlainValidator(as_names)]
 """One or several names; kept as a tuple."""
 
 
-def is_time_constant(field: FieldInfo) -> bool:
-    """Whether a field of a configuration is a `TimeConstant`."""
-    return any(getattr(each, "func", None) is as_time_constant for each in field.metadata)
-
-
-def _as_reals(value: Any) -> np.ndarray[Any, Any]:
+def _reals(value: Any, *rules: tuple[Callable[[Any], Any], str]) -> float | np.ndarray[Any, Any]:
+    """A number as a float, or an array of them, whose values obey rules."""
     try:
-        array = np.asarray(value)
+        given = np.asarray(value)
     except (TypeError, ValueError):
         raise ValueError(f"must be a number or an array of numbers, got {show(value)}.") from None
-    if not _is_real(array.dtype):
+    if not internal.is_real(given.dtype, boolean=False):
         raise ValueError(
-            f"must be a number or an array of numbers, got {show(value)} of dtype {array.dtype}."
+            f"must be a number or an array of numbers, got {show(value)} of dtype {given.dtype}."
         )
-    return array if jnp.issubdtype(array.dtype, jnp.floating) else array.astype(np.float64)
-
-
-def _integer(value: Any) -> int:
-    if isinstance(value, (bool, np.bool_)):
-        raise TypeError
-    return operator.index(value)
-
-
-def _is_real(dtype: Any) -> bool:
-    return jnp.issubdtype(dtype, jnp.floating) or jnp.issubdtype(dtype, jnp.integer)
-
-
-def _require(array: np.ndarray[Any, Any], holds: Callable[[Any], Any], what: str) -> None:
-    wrong = ~np.asarray(holds(array))
-    if wrong.any():
-        index = tuple(int(i) for i in np.argwhere(wrong)[0])
-        at = f" at index {index}" if index else ""
-        raise ValueError(f"must {what}, got {float(array[index]):g}{at}.")
+    array = given if jnp.issubdtype(given.dtype, jnp.floating) else given.astype(np.float64)
+    for holds, rule in rules:
+        _shared(internal.require_values, array, holds, rule, given)
+    return read_only(array) if array.ndim else float(array)

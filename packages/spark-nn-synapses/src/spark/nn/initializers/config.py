@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import math
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -15,10 +14,12 @@ from jax.nn.initializers import Initializer
 from jaxtyping import Array
 from pydantic import ConfigDict, Field, PlainValidator, create_model
 
+from spark.core.internal import compute_dtype, show
+
 from ..configs import Config, ConfigError
-from ..configs.errors import show, unknown
+from ..configs.errors import unknown
 from ..configs.fields import as_parameter
-from .sparse import drawing_dtype, sparse_normalized, sparse_uniform
+from .sparse import matrix_shape, sparse_normalized, sparse_uniform
 
 _Real = Annotated[float, Field(allow_inf_nan=False)]
 _Positive = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -32,7 +33,7 @@ class _Kind(NamedTuple):
 
     Attributes:
         make: From parameters to an initializer of a matrix (targets, inputs).
-        parameters: What it takes.
+        parameters: Its parameters.
     """
 
     make: Callable[..., Initializer]
@@ -135,7 +136,7 @@ class KernelInitializerConfig(Config):
         if not isinstance(name, str):
             raise ConfigError(title, [f"name must be a string, got {show(name)}."])
         if name not in _KINDS:
-            raise ConfigError(title, ["name " + unknown(name, "initializer", list(_KINDS))])
+            raise ConfigError(title, ["name: " + unknown(name, "initializer", list(_KINDS))])
         try:
             given = _KINDS[name].parameters(**parameters)
             _KINDS[name].make(**dict(given))
@@ -166,14 +167,11 @@ class KernelInitializerConfig(Config):
             key: Array, shape: Any, dtype: Any = jnp.float32, out_sharding: Any = None
         ) -> Array:
             shape = tuple(shape)
-            if len(shape) < target_axes:
-                raise ValueError(
-                    f"a kernel with {target_axes} target axes cannot have shape {shape}."
-                )
+            matrix = matrix_shape(shape, target_axes)
             if 0 in shape:
                 return jnp.zeros(shape, dtype, out_sharding=out_sharding)
-            matrix = math.prod(shape[:target_axes]), math.prod(shape[target_axes:])
-            kernel = fill(key, matrix, drawing_dtype(dtype)).astype(dtype)
+            # Half precision has too few digits for a probability or a sum.
+            kernel = fill(key, matrix, compute_dtype(dtype)).astype(dtype)
             return jnp.reshape(kernel, shape, out_sharding=out_sharding)
 
         return init

@@ -10,6 +10,8 @@ import jax.numpy as jnp
 from jax.nn.initializers import Initializer
 from jaxtyping import Array
 
+from spark.core.internal import compute_dtype
+
 
 def sparse_uniform(
     density: float = 0.2, minimum: float = 0.0, maximum: float = 1.0, dtype: Any = jnp.float32
@@ -42,11 +44,13 @@ def sparse_uniform(
         )
 
     def init(key: Array, shape: Any, dtype: Any = dtype, out_sharding: Any = None) -> Array:
-        wide = drawing_dtype(dtype)
-        where, what = jax.random.split(key)
-        there = jax.random.uniform(where, shape, wide, out_sharding=out_sharding) < density
-        entry = jax.random.uniform(what, shape, wide, minimum, maximum, out_sharding=out_sharding)
-        return jnp.where(there, entry, jnp.zeros((), wide)).astype(dtype)
+        compute = compute_dtype(dtype)
+        place_key, value_key = jax.random.split(key)
+        there = jax.random.uniform(place_key, shape, compute, out_sharding=out_sharding) < density
+        entry = jax.random.uniform(
+            value_key, shape, compute, minimum, maximum, out_sharding=out_sharding
+        )
+        return jnp.where(there, entry, jnp.zeros((), compute)).astype(dtype)
 
     return init
 
@@ -86,18 +90,17 @@ def sparse_normalized(
         raise ValueError(f"total must be finite, got {total!r}.")
 
     def init(key: Array, shape: Any, dtype: Any = dtype, out_sharding: Any = None) -> Array:
-        if len(shape) < target_axes:
-            raise ValueError(f"a kernel with {target_axes} target axes cannot have shape {shape}.")
-        wide = drawing_dtype(dtype)
+        matrix_shape(shape, target_axes)
+        compute = compute_dtype(dtype)
         inputs = tuple(range(target_axes, len(shape)))
-        where, what = jax.random.split(key)
-        draw = jax.random.uniform(where, shape, wide, out_sharding=out_sharding)
+        place_key, value_key = jax.random.split(key)
+        draw = jax.random.uniform(place_key, shape, compute, out_sharding=out_sharding)
         # The entry of the lowest draw is there whatever the density.
         lowest = draw.min(axis=inputs, keepdims=True, initial=1.0)
         there = (draw < density) | (draw == lowest)
         # In (0, 1], so that no sum is 0.
-        entry = 1 - jax.random.uniform(what, shape, wide, out_sharding=out_sharding)
-        entry = jnp.where(there, entry, jnp.zeros((), wide))
+        entry = 1 - jax.random.uniform(value_key, shape, compute, out_sharding=out_sharding)
+        entry = jnp.where(there, entry, jnp.zeros((), compute))
         return (total * (entry / entry.sum(axis=inputs, keepdims=True))).astype(dtype)
 
     return init
@@ -108,6 +111,12 @@ def _require_probability(density: float) -> None:
         raise ValueError(f"density must lie in [0, 1], got {density!r}.")
 
 
-def drawing_dtype(dtype: Any) -> Any:
-    """The dtype to draw in: half precision has too few digits for a probability or a sum."""
-    return jnp.dtype("float64" if jnp.dtype(dtype) == jnp.float64 else "float32")
+def matrix_shape(shape: tuple[int, ...], target_axes: int) -> tuple[int, int]:
+    """Numbers of targets and inputs of a kernel.
+
+    Raises:
+        ValueError: If it has fewer axes than its targets.
+    """
+    if len(shape) < target_axes:
+        raise ValueError(f"a kernel with {target_axes} target axes cannot have shape {shape}.")
+    return math.prod(shape[:target_axes]), math.prod(shape[target_axes:])

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from spark.core.tracers._time import as_length, epsilon, exact_number
+from spark.core.internal import as_length, epsilon, exact_number
 from spark.nn.payloads import SpikeArray
 
 from .extras import require

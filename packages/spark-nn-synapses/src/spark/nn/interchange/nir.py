@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from spark.core.internal import as_length
 from spark.core.tracers import DoubleTracer, Tracer
-from spark.core.tracers._time import as_length
 from spark.nn.components.synapses import (
     DoubleTracedSynapses,
     InputSpec,
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 def to_nir(synapses: Synapses, *, second: float = 1000.0, area: float = 1.0) -> nir.NIRGraph:
-    r"""What synapses compute, as a graph that other simulators and hardware read.
+    r"""Synapses as a graph that other simulators and hardware read.
 
     A graph is a model in continuous time. `LinearSynapses` become a `Linear`; each stage of a trace
     becomes an `LI` after it, a leaky integrator
@@ -59,7 +59,7 @@ def to_nir(synapses: Synapses, *, second: float = 1000.0, area: float = 1.0) -> 
         ModuleNotFoundError: If `nir` is not installed.
         RuntimeError: If the synapses are not built.
         TypeError: If they are no synapses, or their trace is none of these.
-        ValueError: If a graph cannot say what they compute.
+        ValueError: If no such graph computes the same.
 
     References:
         Pedersen et al. (2024), Neuromorphic intermediate representation: a unified instruction set
@@ -103,7 +103,7 @@ def from_nir(
     area: float = 1.0,
     **config: Any,
 ) -> LinearSynapses:
-    r"""Synapses that compute what a graph says; the inverse of `to_nir`.
+    r"""Synapses that compute the same as a graph; the inverse of `to_nir`.
 
     A graph is read that is one row of nodes: a `Linear` or `Affine`; then nothing, an `LI`, or two
     of them or a `CubaLI`, which is the same. They become `LinearSynapses`, `TracedSynapses` or
@@ -122,7 +122,7 @@ def from_nir(
         area: Integral of a spike over time, in the graph's unit of time. NIR's is 1; where the
             graph comes from a simulator that holds a spike at 1 for a step, it is that step.
         **config: Other fields of the configuration, such as `dtype` (float16 by default) and
-            `integrator`: `"euler"` gives what a simulator computes that takes Euler steps of `dt`.
+            `integrator`: `"euler"` gives the result of a simulator that takes Euler steps of `dt`.
 
     Returns:
         Synapses, built.
@@ -167,11 +167,11 @@ def from_nir(
 
 
 def _require_expressible(synapses: Any) -> None:
-    """Refuse what no row of `Linear` and `LI` computes."""
+    """Refuse synapses that no row of `Linear` and `LI` computes."""
     if not isinstance(synapses, Synapses):
         raise TypeError(f"synapses must be synapses, got {type(synapses).__name__}.")
     axes, config = synapses.kernel.shape, synapses.config
-    tracer, pathway = synapses.current_tracer, synapses.pathway
+    tracer = synapses.current_tracer
     if tracer is not None and type(tracer) not in (Tracer, DoubleTracer):
         raise TypeError(
             "to_nir takes synapses with a Tracer, a DoubleTracer or none, got a "
@@ -190,7 +190,7 @@ def _require_expressible(synapses: Any) -> None:
             f"the kernel must have one axis of targets and one of inputs, got shape {axes}; write "
             "synapses with flat ones."
         )
-    if pathway is not None and pathway.drive.sharing != "target":
+    if tracer is not None and tracer.shape != (*synapses.batch, *config.units):
         raise ValueError(
             "tau must be a scalar or one per target, as an LI has it, got one that differs over "
             "the inputs; write synapses for each group of inputs."
@@ -217,9 +217,13 @@ def _stages(synapses: Synapses) -> Iterator[Stage]:
     if tracer is None:
         return
     units = synapses.config.units
-    values = [np.broadcast_to(np.asarray(each, np.float64), units) for each in tracer.parameters]
-    stages = len(values) // 3
-    yield from zip(values[:stages], values[stages : 2 * stages], values[2 * stages :], strict=True)
+    named = {
+        name: np.broadcast_to(np.asarray(value, np.float64), units)
+        for name, value in tracer.parameters._asdict().items()
+    }
+    taus = [named.pop(name) for name in tracer.recurrence.time_constants]
+    bases = [named.pop(name) for name in tracer.recurrence.bases]
+    yield from zip(taus, named.values(), bases, strict=True)
 
 
 def _shared(values: NumPyArray) -> float | NumPyArray:

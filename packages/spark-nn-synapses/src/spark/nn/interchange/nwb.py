@@ -8,8 +8,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from spark.core.tracers._time import epsilon, exact_number
-from spark.core.tracers.arguments import as_number
+from spark.core.internal import as_exact, epsilon
 from spark.nn.payloads import SpikeArray
 
 from .trains import as_train, gather
@@ -86,9 +85,7 @@ def from_nwb(
 
 
 def _as_interval(interval: Any) -> tuple[float, float]:
-    for end in interval:
-        as_number("interval", end)
-    start, stop = map(exact_number, interval)
+    start, stop = (as_exact("interval", end) for end in interval)
     if not -math.inf < start < stop < math.inf:
         raise ValueError(
             f"interval must be finite and go from start to a later stop, got {interval!r}."

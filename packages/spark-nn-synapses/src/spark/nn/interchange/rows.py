@@ -18,7 +18,7 @@ Stage: TypeAlias = tuple[NumPyArray, NumPyArray, NumPyArray]
 
 
 def read(graph: nir.NIRGraph) -> tuple[NumPyArray, NumPyArray, list[Stage]]:
-    """What a graph says.
+    """Weights, bias and stages of a graph.
 
     Returns:
         Weights of shape (targets, inputs), the bias per target, and at most two stages in the order

@@ -6,12 +6,20 @@ import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import jax.numpy as jnp
 import numpy as np
 from numpy.typing import ArrayLike
 
-from spark.core.tracers._time import CLOSED, as_length, as_tolerance, epsilon, snapped, step_of
-from spark.core.tracers.arguments import one_of
+from spark.core.internal import (
+    CLOSED,
+    as_length,
+    as_row,
+    as_tolerance,
+    epsilon,
+    one_of,
+    require_values,
+    snapped,
+    step_of,
+)
 from spark.nn.payloads import SpikeArray
 from spark.nn.payloads.times import NumPyArray, fill
 
@@ -40,17 +48,9 @@ def as_train(neuron: int, times: Any, unit: float = 1.0) -> Train:
         TypeError: If they are not numbers in a row.
         ValueError: If one is not finite.
     """
-    row = np.asarray(times)
-    numbers = jnp.issubdtype(row.dtype, jnp.floating) or jnp.issubdtype(row.dtype, jnp.integer)
-    if not numbers or row.ndim != 1:
-        raise TypeError(
-            f"spike times of neuron {neuron} must be numbers in a row, got dtype {row.dtype} and "
-            f"shape {row.shape}."
-        )
-    if not np.isfinite(row).all():
-        raise ValueError(
-            f"spike times of neuron {neuron} must be finite, got {row[~np.isfinite(row)][0]}."
-        )
+    name = f"spike times of neuron {neuron}"
+    row = as_row(name, times)
+    require_values(name, row, np.isfinite, "be finite")
     return Train(row.astype(np.float64) * unit, epsilon(row.dtype))
 
 
@@ -103,7 +103,7 @@ def gather(
         """Positions in steps, and how far one may be off another by rounding."""
         elapsed = times - start
         # Rounded are, in the dtype of the times: start; a time step and a multiple of it; and the
-        # sum, a time. In float64: two operations on times and start, four on what has elapsed.
+        # sum, a time. In float64: two operations on times and start, four on the elapsed time.
         rounding = (epsilon / 2 + np.finfo(float).eps) * (
             abs(start) + 2 * np.abs(elapsed) + np.abs(times)
         )

@@ -1,4 +1,4 @@
-"""What travels between modules: spikes and currents."""
+"""Payloads that travel between modules: spikes and currents."""
 
 from .payload import Payload
 from .spikes import SpikeArray

@@ -1,22 +1,16 @@
-"""What a payload accepts as an array, and how it prints one."""
+"""Arrays of payloads: checked, and printed."""
 
 from __future__ import annotations
 
-import functools
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from spark.core.tracers.arguments import as_input
+from spark.core.internal import as_input, real_array
 
 from .payload import Payload
-
-
-@functools.cache
-def _is_real(dtype: Any) -> bool:
-    return any(jnp.issubdtype(dtype, kind) for kind in (jnp.bool_, jnp.integer, jnp.floating))
 
 
 def as_array(name: str, value: Any) -> jax.Array:
@@ -31,14 +25,7 @@ def as_array(name: str, value: Any) -> jax.Array:
     """
     if isinstance(value, Payload):
         raise TypeError(f"{name} must be an array, got {type(value).__name__}.")
-    try:
-        array = value if isinstance(value, jax.Array) else np.array(value)
-    except jax.errors.TracerArrayConversionError:
-        array = jnp.asarray(value)
-    except ValueError as error:
-        raise TypeError(f"{name} must be an array of numbers, got {value!r}.") from error
-    if not _is_real(array.dtype):
-        raise TypeError(f"{name} must be boolean, integer or floating, got dtype {array.dtype}.")
+    array = real_array(name, value)
     if isinstance(array, jax.Array):
         return array
     held = jax.dtypes.canonicalize_dtype(array.dtype)

@@ -1,4 +1,4 @@
-"""`Payload`: an immutable pytree that checks what it is given, once."""
+"""`Payload`: an immutable pytree that checks its arguments, once."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from jax.tree_util import GetAttrKey
 
 
 class Payload(abc.ABC):
-    """Base of what travels between modules.
+    """Base of the arrays that travel between modules.
 
     A subclass names its arrays and its static attributes; it is then a pytree. A constructor checks
     its arguments. JAX, when it puts a pytree together again, does not call it, so that a payload
-    also carries what is no array: axis numbers for `jax.vmap`, `jax.ShapeDtypeStruct`, `None`.
+    also carries non-arrays: axis numbers for `jax.vmap`, `jax.ShapeDtypeStruct`, `None`.
     """
 
     arrays: ClassVar[tuple[str, ...]]
@@ -70,7 +70,7 @@ class Payload(abc.ABC):
         return self._array.dtype
 
     def __len__(self) -> int:
-        # By the shape, which what stands for an array has too: nnx.tabulate asks it.
+        # By the shape, which a `ShapeDtypeStruct` has too: nnx.tabulate asks for it.
         if not self.shape:
             raise TypeError(f"len() of a {type(self).__name__} without axes.")
         return int(self.shape[0])

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Num
 from numpy.typing import ArrayLike
 
-from spark.core.tracers.arguments import as_flag, own
+from spark.core.internal import as_flag, own, require_fit
 
 from .arrays import as_array, describe, is_concrete
 from .payload import ArrayPayload
@@ -73,7 +73,7 @@ class SpikeArray(ArrayPayload):
         if mask is not None:
             if mask.dtype != bool:
                 raise TypeError(f"inhibition_mask must be boolean, got dtype {mask.dtype}.")
-            _require_mask(mask.shape, array.shape)
+            require_fit("inhibition_mask", mask.shape, array.shape)
         flag = as_flag("async_spikes", async_spikes)
         self._set(spikes=array, inhibition_mask=mask, async_spikes=flag)
 
@@ -214,14 +214,3 @@ class SpikeArray(ArrayPayload):
         if self.async_spikes:
             parts.append("async_spikes=True")
         return f"SpikeArray({', '.join(parts)})"
-
-
-def _require_mask(mask: tuple[int, ...], spikes: tuple[int, ...]) -> None:
-    try:
-        fits = np.broadcast_shapes(mask, spikes) == spikes
-    except ValueError:
-        fits = False
-    if not fits:
-        raise ValueError(
-            f"inhibition_mask of shape {mask} does not broadcast to spikes of shape {spikes}."
-        )

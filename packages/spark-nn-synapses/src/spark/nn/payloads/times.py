@@ -7,12 +7,19 @@ import os
 import sys
 from typing import Any, TypeAlias
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
-from spark.core.tracers._time import CLOSED, as_length, as_tolerance, count_steps, steps_at
-from spark.core.tracers.arguments import as_shape, one_of
+from spark.core.internal import (
+    CLOSED,
+    as_indices,
+    as_length,
+    as_row,
+    as_shape,
+    as_tolerance,
+    count_steps,
+    one_of,
+    steps_at,
+)
 
 NumPyArray: TypeAlias = np.ndarray[Any, Any]
 
@@ -30,16 +37,9 @@ def raster(
     """Spikes over time, of shape `(time,) + shape`; see `SpikeArray.from_times`."""
     length_of_step, tolerance = as_length("dt", dt), as_tolerance(tolerance)
     one_of("closed", closed, CLOSED)
-    times, ids, shape = _as_row("times", times), _as_row("ids", ids), as_shape(shape)
+    times, shape = as_row("times", times), as_shape(shape)
     neurons = math.prod(shape)
-    if ids.size and not jnp.issubdtype(ids.dtype, jnp.integer):
-        raise TypeError(f"ids must be integers, got dtype {ids.dtype}.")
-    if times.shape != ids.shape:
-        raise ValueError(f"times and ids must be as many, got {times.size} and {ids.size}.")
-    ids = ids.astype(np.int64)
-    wrong = (ids < 0) | (ids >= neurons)
-    if wrong.any():
-        raise ValueError(f"ids must lie in [0, {neurons}) for shape {shape}, got {ids[wrong][0]}.")
+    ids = as_indices("ids", ids, len(times), neurons)
     wrong = ~(np.isfinite(times) & ((times >= 0) if closed == "left" else (times > 0)))
     if wrong.any():
         least = ">= 0" if closed == "left" else "> 0"
@@ -96,7 +96,7 @@ def fill(
 
 def events(spikes: NumPyArray, dt: Any, closed: str = "right") -> tuple[NumPyArray, NumPyArray]:
     """Times and ids of spikes over time; see `SpikeArray.to_times`."""
-    dt, late = as_length("dt", dt), one_of("closed", closed, CLOSED) == "right"
+    dt, at_end = as_length("dt", dt), one_of("closed", closed, CLOSED) == "right"
     if spikes.ndim == 0:
         raise ValueError("to_times needs time as the leading axis, got spikes of shape ().")
     flat = spikes.reshape(len(spikes), math.prod(spikes.shape[1:]))
@@ -108,18 +108,7 @@ def events(spikes: NumPyArray, dt: Any, closed: str = "right") -> tuple[NumPyArr
             f"spikes must be booleans or counts for to_times, got {counts[wrong][0]:g}."
         )
     each = counts.astype(np.int64)
-    return np.repeat((steps + late) * dt, each), np.repeat(ids, each)
-
-
-def _as_row(name: str, value: Any) -> NumPyArray:
-    if isinstance(value, jax.core.Tracer):
-        raise TypeError(f"{name} must be concrete, got a value traced by a JAX transform.")
-    row = np.asarray(value)
-    if not (jnp.issubdtype(row.dtype, jnp.floating) or jnp.issubdtype(row.dtype, jnp.integer)):
-        raise TypeError(f"{name} must be an array of numbers, got dtype {row.dtype}.")
-    if row.ndim != 1:
-        raise ValueError(f"{name} must have one axis, got shape {row.shape}.")
-    return row
+    return np.repeat((steps + at_end) * dt, each), np.repeat(ids, each)
 
 
 def _require_memory(length: float, neurons: int, dt: float, dtype: np.dtype[Any]) -> None:

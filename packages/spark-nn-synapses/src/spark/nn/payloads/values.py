@@ -1,4 +1,4 @@
-"""`FloatArray` and `CurrentArray`: one array of floats, by what it stands for."""
+"""`FloatArray` and `CurrentArray`: one array of floats each."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Array, Float
 from numpy.typing import ArrayLike
 
-from spark.core.tracers.arguments import own
+from spark.core.internal import own
 
 from .arrays import as_array, describe, is_concrete
 from .payload import ArrayPayload
@@ -140,7 +140,7 @@ class CurrentArray(FloatArray):
 
 
 def _operand(other: Any, currents: bool = False) -> Any:
-    """What can stand beside currents in an operation; None if it cannot."""
+    """The operand to combine with currents; None if it is not one."""
     if currents and isinstance(other, CurrentArray):
         return other.value
     if isinstance(other, np.generic):

@@ -4,25 +4,24 @@ from spark.nn.initializers import KernelInitializerConfig
 from spark.nn.payloads import CurrentArray, FloatArray, SpikeArray
 
 from .__about__ import __version__
-from .arguments import InputSpec
+from ._arguments import InputSpec
+from ._connect import Connections, stored_rows
+from ._projections.base import Way
+from ._projections.dense import project
+from ._projections.rows import Rows
+from ._stages.delay import DelayState
 from .base import Synapses
 from .connectivity import (
-    Connections,
     Connectivity,
     FixedFanOut,
     ProceduralConnectivity,
     RandomConnectivity,
     SparseConnectivity,
-    stored_rows,
 )
-from .delays import Delays, DelayState
-from .drive import Drive, Kernel
+from .delays import Delays
 from .linear import LinearSynapses, LinearSynapsesConfig
 from .partition import Partition
-from .pathway import Arrays, Pathway, SynapseState
 from .plastic import RUTracedSynapses, RUTracedSynapsesConfig
-from .projection import Way, project
-from .rows import Rows
 from .traced import (
     DoubleTracedSynapses,
     DoubleTracedSynapsesConfig,
@@ -56,11 +55,6 @@ __all__ = [
     "FloatArray",
     "KernelInitializerConfig",
     "Partition",
-    "Pathway",
-    "Drive",
-    "Arrays",
-    "Kernel",
-    "SynapseState",
     "project",
     "Way",
     "__version__",

@@ -1,69 +1,50 @@
-"""`Synapses`: what every synapse module shares - its kernel, its tracers, and its verbs."""
+"""`Synapses`: what every synapse module shares - the links of its chain, and its verbs."""
 
 from __future__ import annotations
 
 import abc
 import functools
-import math
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import jax
-import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, ArrayLike, Int
 
-from spark.core.tracers import BaseTracer, Constant, Method
-from spark.core.tracers.arguments import as_key, one_of
-from spark.core.tracers.assignment import CheckedModule
-from spark.core.tracers.ways import METHODS
+from spark.core.internal import METHODS, CheckedModule, as_key, one_of
+from spark.core.tracers import BaseTracer, Method
 from spark.nn.configs import Config
 from spark.nn.payloads import CurrentArray, FloatArray, SpikeArray
 
-from .arguments import (
-    InputSpec,
-    as_spec,
-    as_spikes,
-    outside_transforms,
-    require_no_time,
-)
-from .assignment import checked_value, require_assignable
-from .building import Parts, assemble
-from .delays import DelayLine
-from .drive import Drive, Kernel
-from .kernel import as_kernel
+from ._arguments import InputSpec, as_spec, as_spikes_over, outside_transforms, require_shape
+from ._assignment import require_assignable
+from ._build import build
+from ._chain import Chain
+from ._matrix import Matrix
+from ._stages.delay import DelayLine
+from ._stages.total import Base
 from .partition import Partition
-from .pathway import Arrays, Pathway, SynapseState
-from .projection import inputs_first
-from .rows import Wires
-from .wiring import Wiring
 
 
 class Synapses(CheckedModule, abc.ABC):
     """Base of synapse modules: spikes in, currents out.
 
-    It holds configuration, kernel and tracer, checks what comes in, and has the verbs `build`,
-    call, `scan` and `reset`. A kind of synapse says which configuration it takes, and which tracers
-    stand between spikes and projection, and between what the spikes drive and the current, if any.
+    It holds a configuration and the links of a chain, checks what comes in, and has the verbs
+    `build`, call, `scan` and `reset`. A kind of synapse says which configuration it takes, and
+    which tracers stand before and after the projection, if any. Each link has `parameters`,
+    `state`, `set_state` and `reset`, as a tracer has, and holds the arrays of one stage.
 
     Attributes:
         config: The configuration; static.
-        weights: The kernel as a matrix (inputs, targets), so that the weights of an input lie side
-            by side; with another connectivity than `"dense"`, as one axis, input by input. An
-            `nnx.Param`. None before `build`.
-        current_tracer: The tracer that the drive runs through, or None.
-        release_tracer: The tracer of the inputs whose efficacy spikes have, or None.
-        wires: What the connections are read from; none if every input reaches every target.
-        delays: Delays of the inputs in steps, or None.
-        spikes_on_way: Spikes that are delayed, or None.
-        drive_on_way: What is delayed of the drive, where each connection has its delay, or None.
-        pathway: The pure functions that the module runs; static. None before `build`.
+        chain: The pure functions that the module runs, as `chain.step(parameters, state, spikes)`;
+            static. None before `build`, like the links.
         batch: Leading axes of the state; static.
-        gains: Scales that vary over inputs, by name, as matrices (inputs, targets) with axes whole
-            or of size 1, or along rows with one entry per connection; the others are those of the
-            tracer.
-        base: What is added once per target where the inputs of a target have several traces.
-        groups: Which group of inputs with one time constant each input belongs to, if any.
+        release_tracer: Link of the release: the tracer of the inputs whose efficacy spikes have.
+            None, like other links, where there is no such stage.
+        delay_line: Link of the delay: delays of the inputs in steps, and spikes on their way.
+        matrix: Link of the projection: weights and connections, and sums on their way.
+        current_tracer: Link of the trace: the tracer that the sums run through.
+        total: Link of the total: what is added once per target that has several traces.
     """
 
     config_class: ClassVar[type[Config]]
@@ -76,18 +57,13 @@ class Synapses(CheckedModule, abc.ABC):
     """What gives the efficacy of the spikes of an input; None leaves it at 1."""
 
     config: Any
-    weights: nnx.Param[Array] | None
-    current_tracer: BaseTracer | None
-    release_tracer: BaseTracer | None
-    wires: list[Constant]
-    delays: Constant | None
-    spikes_on_way: DelayLine | None
-    drive_on_way: DelayLine | None
-    pathway: Pathway | None
+    chain: Chain | None
     batch: tuple[int, ...]
-    gains: dict[str, nnx.Variable[Array]]
-    base: nnx.Variable[Array] | None
-    groups: Constant | None
+    release_tracer: BaseTracer | None
+    delay_line: DelayLine | None
+    matrix: Matrix | None
+    current_tracer: BaseTracer | None
+    total: Base | None
 
     def __init__(
         self, config: Config | None = None, *, rngs: nnx.Rngs | None = None, **kwargs: Any
@@ -116,10 +92,9 @@ class Synapses(CheckedModule, abc.ABC):
             raise TypeError(f"rngs must be an nnx.Rngs or None, got {rngs!r}.")
         # Forked, so that it stays with this module where a transform splits the caller's.
         self.rngs = nnx.data(None if rngs is None else rngs.fork())
-        self.batch = ()
-        self.pathway = None
-        for name, nothing in vars(Parts()).items():
-            setattr(self, name, nnx.data(nothing))
+        self.chain, self.batch = None, ()
+        self.release_tracer, self.current_tracer = nnx.data(None), nnx.data(None)
+        self.delay_line, self.matrix, self.total = nnx.data(None), nnx.data(None), nnx.data(None)
         self.config = config  # last: from here on, assignments are checked
 
     def build(self, input_specs: Mapping[str, Any], *, partition: Partition | None = None) -> None:
@@ -128,7 +103,7 @@ class Synapses(CheckedModule, abc.ABC):
         Args:
             input_specs: A mapping with the key `spikes`: an `InputSpec`, or anything with a shape,
                 such as an array or a `SpikeArray` of one step.
-            partition: How to cut kernel and state over several devices; None keeps them whole.
+            partition: How to shard kernel and state over several devices; None keeps them whole.
 
         Raises:
             TypeError: If it is no such mapping, or no partition.
@@ -139,18 +114,17 @@ class Synapses(CheckedModule, abc.ABC):
         spec = as_spec(input_specs, config)
         # A copy: what is refused has drawn nothing.
         rngs = None if self.rngs is None else nnx.clone(self.rngs)
-        if rngs is None:
-            key = seed = as_key(config.seed)
-        else:
+        key = seed = as_key(config.seed)
+        if rngs is not None:
             key, seed = rngs.params(), rngs.rounding()
-        pathway, parts = assemble(
+        chain, links = build(
             config, spec, key, seed, self.tracer_class, self.release_class, partition
         )
         # From here on nothing is refused.
         if rngs is not None:
             nnx.update(self.rngs, nnx.state(rngs))
-        arrays = {name: nnx.data(part) for name, part in vars(parts).items()}
-        self._replace(pathway=pathway, batch=spec.batch, **arrays)
+        held = {name: nnx.data(link) for name, link in links._asdict().items()}
+        self._replace(chain=chain, batch=spec.batch, **held)
 
     @property
     def kernel(self) -> FloatArray:
@@ -164,25 +138,40 @@ class Synapses(CheckedModule, abc.ABC):
             TypeError: If it is set to something else than numbers.
             ValueError: If it is set to a wrong shape, or to a value that is not finite.
         """
-        drive, weights = self._built()
-        value = weights.get_value()
-        return FloatArray(value if value.ndim == 1 else value.T.reshape(drive.kernel_shape))
+        return self._built().kernel
 
     @kernel.setter
     def kernel(self, kernel: ArrayLike | FloatArray) -> None:
-        drive, weights = self._built()
-        value = weights.get_value()
-        if value.ndim == 1:
-            checked = as_kernel("kernel", kernel, value.shape, value.dtype, "the connections")
-            weights.set_value(jnp.asarray(checked))
-            return
-        checked = as_kernel("kernel", kernel, drive.kernel_shape, value.dtype)
-        matrix = inputs_first(checked, len(drive.units))
-        if drive.partition is None:
-            weights.set_value(jnp.asarray(matrix))
+        self._built().kernel = kernel
+
+    @property
+    def weights(self) -> nnx.Param[Array] | None:
+        """The kernel as the projection reads it, a variable: see `Matrix`. None before `build`."""
+        return None if self.matrix is None else self.matrix.weights
+
+    @weights.setter
+    def weights(self, weights: Any) -> None:
+        if self.matrix is None:
+            require_assignable(self, "weights", weights)
         else:
-            weights.set_value(matrix)
-            drive.partition.place(weights, drive.partition.kernel)
+            self.matrix.weights = weights
+
+    @property
+    def gains(self) -> dict[str, nnx.Variable[Array]]:
+        """Scales that vary over inputs, by name, as they multiply the weights."""
+        return {} if self.matrix is None else self.matrix.gains
+
+    @property
+    def base(self) -> nnx.Variable[Array] | None:
+        """What is added once per target that has several traces, a variable, or None."""
+        return None if self.total is None else self.total.base
+
+    @base.setter
+    def base(self, base: Any) -> None:
+        if self.total is None or self.total.base is None:
+            require_assignable(self, "base", base)
+        else:
+            self.total.base = base
 
     @property
     def connections(self) -> tuple[Int[Array, " connections"], Int[Array, " connections"]]:
@@ -194,33 +183,40 @@ class Synapses(CheckedModule, abc.ABC):
         Raises:
             RuntimeError: If the module is not built.
         """
-        drive, _ = self._built()
-        targets = math.prod(drive.units)
-        if drive.rows is None:
-            pre, post = jnp.indices((math.prod(drive.inputs), targets), dtype=jnp.int32)
-            return pre.reshape(-1), post.reshape(-1)
-        return Wiring(drive.rows, self._wires()).connections(targets)
+        return self._built().connections
 
     def _require_assignable(self, name: str, value: Any) -> None:
         if "config" in vars(self):
             require_assignable(self, name, value)
 
-    def _checked_value(self, name: str, value: Any) -> Array | None:
-        return checked_value(self, name, value)
+    @property
+    def links(self) -> tuple[Any, ...]:
+        """The holders of the stages of the chain, in their order."""
+        before, after = (self.release_tracer, self.delay_line), (self.current_tracer, self.total)
+        return tuple([each for each in (*before, self.matrix, *after) if each is not None])
+
+    @property
+    def parameters(self) -> tuple[Any, ...]:
+        """Parameters of each stage, for the methods of `chain`."""
+        return tuple([link.parameters for link in self.links])
+
+    @property
+    def state(self) -> tuple[Any, ...]:
+        """State of each stage, for the methods of `chain`."""
+        return tuple([link.state for link in self.links])
+
+    def set_state(self, state: tuple[Any, ...]) -> None:
+        """Take over a state that a method of `chain` returned."""
+        for link, each in zip(self.links, state, strict=True):
+            link.set_state(each)
 
     def reset(self) -> None:
         """Put every trace to rest, and forget what is on its way.
 
         Kernel and random numbers stay as they are.
         """
-        for each in (
-            self.current_tracer,
-            self.release_tracer,
-            self.spikes_on_way,
-            self.drive_on_way,
-        ):
-            if each is not None:
-                each.reset()
+        for link in self.links:
+            link.reset()
 
     def __call__(self, spikes: SpikeArray | ArrayLike) -> CurrentArray:
         """Take one step.
@@ -238,10 +234,7 @@ class Synapses(CheckedModule, abc.ABC):
             ValueError: If their shape is wrong, or they are asynchronous and should not be.
             RuntimeError: If the module is not built, inside a JAX transform.
         """
-        checked = self._checked(spikes, time=0)
-        state, currents = _step(self.pathway, self._arrays(), self._state(), checked)
-        self._keep(state)
-        return currents
+        return self._run(None, self._checked(spikes, time=0))
 
     def scan(self, spikes: SpikeArray | ArrayLike, method: Method = "auto") -> CurrentArray:
         """Take one step per leading entry of `spikes`.
@@ -259,100 +252,47 @@ class Synapses(CheckedModule, abc.ABC):
             RuntimeError: As in a call.
         """
         one_of("method", method, METHODS)
-        checked = self._checked(spikes, time=1)
-        state, currents = _scan(self.pathway, method, self._arrays(), self._state(), checked)
-        self._keep(state)
+        return self._run(method, self._checked(spikes, time=1))
+
+    def _run(self, method: Method | None, spikes: SpikeArray) -> CurrentArray:
+        state, currents = _run(self.chain, method, self.parameters, self.state, spikes)
+        # Not by set_state, of which nnx.tabulate would make a row: it shows no nested tuples.
+        for link, each in zip(self.links, state, strict=True):
+            link.set_state(each)
         return currents
 
     def _checked(self, spikes: Any, time: int) -> SpikeArray:
         """Spikes of the right shape, with `time` leading axes; builds the module if need be."""
-        given = as_spikes(spikes, self.config.async_spikes)
-        shape = given.spikes.shape[time:]
-        if given.spikes.ndim < time:
-            raise ValueError("spikes must have time as their leading axis, got a scalar.")
-        require_no_time(given.inhibition_mask, shape)
-        if self.pathway is None:
+        given = as_spikes_over(spikes, self.config.async_spikes, time)
+        if self.matrix is None:
             if not outside_transforms():
                 raise RuntimeError(
                     f"{type(self).__name__} is not built, and a call inside a JAX transform cannot "
                     "build it: call build({'spikes': InputSpec(shape)}) first."
                 )
-            self.build({"spikes": InputSpec(shape, given.async_spikes)})
-        drive, _ = self._built()
-        wanted = self.batch + drive.spikes_shape
-        if shape != wanted:
-            after = " after time" if time else ""
-            raise ValueError(
-                f"spikes must have shape {wanted}{after}, got {shape}; batch axes are given to "
-                "build."
-            )
+            self.build({"spikes": InputSpec(given.spikes.shape[time:], given.async_spikes)})
+        matrix = self._built()
+        targets = matrix.units if given.async_spikes else ()
+        require_shape(given, self.batch + targets + matrix.inputs, time)
         return given
 
-    def _built(self) -> tuple[Drive, nnx.Param[Array]]:
-        if self.pathway is None or self.weights is None:
+    def _built(self) -> Matrix:
+        if self.matrix is None:
             raise RuntimeError(
                 f"{type(self).__name__} has no kernel before it is built: call "
                 "build({'spikes': InputSpec(shape)})."
             )
-        return self.pathway.drive, self.weights
-
-    def _arrays(self) -> Arrays:
-        _, weights = self._built()
-        tracer = self.current_tracer
-        kernel = Kernel(
-            (weights.get_value(), *[gain.get_value() for gain in self.gains.values()]),
-            None if self.groups is None else self.groups.get_value(),
-            self._wires(),
-        )
-        return Arrays(
-            kernel,
-            None if self.base is None else self.base.get_value(),
-            None if tracer is None else tracer.parameters,
-            None if self.delays is None else self.delays.get_value(),
-            None if self.release_tracer is None else self.release_tracer.parameters,
-        )
-
-    def _wires(self) -> Wires | None:
-        if not self.wires:
-            return None
-        first, second = self.wires
-        return first.get_value(), second.get_value()
-
-    def _state(self) -> SynapseState:
-        return SynapseState(
-            None if self.current_tracer is None else self.current_tracer.state,
-            None if self.release_tracer is None else self.release_tracer.state,
-            None if self.spikes_on_way is None else self.spikes_on_way.ring,
-            None if self.drive_on_way is None else self.drive_on_way.ring,
-        )
-
-    def _keep(self, state: SynapseState) -> None:
-        for tracer, traces in (
-            (self.current_tracer, state.tracer),
-            (self.release_tracer, state.release),
-        ):
-            if tracer is not None and traces is not None:
-                tracer.set_state(traces)
-        for line, ring in (
-            (self.spikes_on_way, state.spikes),
-            (self.drive_on_way, state.drive),
-        ):
-            if line is not None and ring is not None:
-                line.keep(ring)
+        return self.matrix
 
 
-# One compiled program per pathway, shapes and dtypes, whichever module calls it.
-@functools.partial(jax.jit, static_argnums=0)
-def _step(
-    pathway: Pathway, arrays: Arrays, state: SynapseState, spikes: SpikeArray
-) -> tuple[SynapseState, CurrentArray]:
-    state, currents = pathway.step(arrays, state, spikes.value)
-    return state, CurrentArray(currents)
-
-
+# One compiled program per chain, shapes and dtypes, whichever module calls it.
 @functools.partial(jax.jit, static_argnums=(0, 1))
-def _scan(
-    pathway: Pathway, method: Method, arrays: Arrays, state: SynapseState, spikes: SpikeArray
-) -> tuple[SynapseState, CurrentArray]:
-    state, currents = pathway.scan(arrays, state, spikes.value, method)
+def _run(
+    chain: Chain, method: Method | None, parameters: Any, state: Any, spikes: SpikeArray
+) -> tuple[Any, CurrentArray]:
+    """Take one step; or one per leading entry, by a method."""
+    if method is None:
+        state, currents = chain.step(parameters, state, spikes.value)
+    else:
+        state, currents = chain.scan(parameters, state, spikes.value, method)
     return state, CurrentArray(currents)

@@ -6,7 +6,7 @@ import abc
 import inspect
 import os
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, NamedTuple, Self
+from typing import Annotated, Any, Literal, Self
 
 import jax
 import jax.numpy as jnp
@@ -18,23 +18,8 @@ from spark.nn.configs import Config
 from spark.nn.configs.errors import show
 from spark.nn.configs.fields import Count, Indices, Numbers, Probability
 
-from .rows import LAWS, DrawnRows, Law, Rows, StoredRows, Wires
-
-
-class Connections(NamedTuple):
-    """Who reaches whom, between so many inputs and targets.
-
-    Attributes:
-        rows: How the connections of each input are read.
-        wires: What they are read from.
-        weights: Initial weights, as the rows have them; None leaves them to the initializer.
-        delays: Delay of each connection, in the unit of the time step; None without.
-    """
-
-    rows: Rows
-    wires: Wires
-    weights: np.ndarray[Any, Any] | None = None
-    delays: np.ndarray[Any, Any] | None = None
+from ._connect import Connections, stored_rows
+from ._projections.rows import LAWS, DrawnRows, Law
 
 
 class Connectivity(Config, abc.ABC):
@@ -279,48 +264,6 @@ class ProceduralConnectivity(Connectivity):
         start = np.ones(1) if self.law == "constant" else np.array([0.0, 1.0])
         sizes = jnp.asarray([self.fan_out, LAWS.index(self.law)], jnp.int32)
         return Connections(rows, (words, sizes), start)
-
-
-def stored_rows(
-    pre: np.ndarray[Any, Any],
-    post: np.ndarray[Any, Any],
-    inputs: int,
-    targets: int,
-    delays: np.ndarray[Any, Any] | None = None,
-) -> tuple[StoredRows, Wires]:
-    """Rows of stored connections, in as few bytes as their numbers allow.
-
-    Args:
-        pre: Input of each connection, ascending.
-        post: Target of each connection.
-        inputs: Number of inputs.
-        targets: Number of targets.
-        delays: Of each connection, in steps; None if all arrive at once.
-
-    Returns:
-        The rows, and what they are read from; weights are in the order of the connections.
-
-    Raises:
-        ValueError: If there are more than an index of 32 bits can count.
-    """
-    steps = 1
-    if delays is not None and delays.size and delays.max():
-        steps = int(delays.max()) + 1
-        post = delays.astype(np.int64) * targets + post
-    count, places = len(pre), steps * targets
-    if count >= 2**31 or places >= 2**31:
-        raise ValueError(
-            f"stored connections are counted in 32 bits, got {count} of them to {places} places; "
-            "ProceduralConnectivity stores none."
-        )
-    lengths = np.bincount(pre, minlength=inputs)
-    even = count > 0 and bool((lengths == lengths[0]).all())
-    starts = np.zeros(1) if even else np.concatenate([[0], np.cumsum(lengths)])
-    wires = (
-        jnp.asarray(starts.astype(np.int32)),
-        jnp.asarray(post.astype(np.uint16 if places <= 1 << 16 else np.int32)),
-    )
-    return StoredRows(inputs, targets, count, steps), wires
 
 
 def as_connectivity(value: Any) -> Connectivity | Literal["dense"]:

@@ -1,100 +1,25 @@
-"""Delays of whole steps: a ring of what came in, or of what is still to come; and `Delays`."""
+"""`Delays`: spikes that arrive some steps later; and delays in steps."""
 
 from __future__ import annotations
 
 import functools
 import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from jax import lax
-from jaxtyping import Array, ArrayLike, Int, Num
+from jaxtyping import Array, ArrayLike
 
+from spark.core.internal import CheckedModule, as_dt, as_shape, as_storage_dtype
 from spark.core.tracers import Constant
-from spark.core.tracers._time import as_dt
-from spark.core.tracers.arguments import as_shape, as_storage_dtype
-from spark.core.tracers.assignment import CheckedModule
 from spark.nn.payloads import SpikeArray
 
-from .arguments import as_spikes, require_no_time
-from .saturated import saturated
-
-
-class Ring(NamedTuple):
-    """What belongs to some steps, each in a place of its own that comes round again.
-
-    Attributes:
-        places: The places.
-        now: The place of the current step.
-    """
-
-    places: Num[Array, "..."]
-    now: Int[Array, ""]
-
-    @classmethod
-    def empty(cls, shape: tuple[int, ...], dtype: Any) -> Ring:
-        """A ring of zeros."""
-        return cls(jnp.zeros(shape, dtype), jnp.zeros((), jnp.int32))
-
-
-def delay(ring: Ring, delays: Int[Array, "..."], x: Num[Array, "*batch inputs"]) -> Any:
-    """One step of a delay of inputs.
-
-    Args:
-        ring: What came in before, of shape `(places, *batch, inputs)`: one place more than the
-            longest delay has steps.
-        delays: In steps: for all inputs alike, a scalar; of shape `(inputs,)`; or `(targets,
-            inputs)`, for each connection.
-        x: What comes in.
-
-    Returns:
-        The ring after the step; and what came in so many steps ago, of shape `(*batch, inputs)`, or
-        `(*batch, targets, inputs)`, in the dtype of the ring.
-    """
-    count, x = len(ring.places), saturated(x, ring.places.dtype)
-    places = lax.dynamic_update_index_in_dim(ring.places, x, ring.now, 0)
-    which = (ring.now - delays) % count
-    after = Ring(places, (ring.now + 1) % count)
-    if which.ndim == 0:
-        return after, lax.dynamic_index_in_dim(places, which, 0, keepdims=False)
-    if which.ndim == 2:
-        places = places[..., None, :]  # targets read the same inputs
-    which = jnp.expand_dims(which, tuple(range(places.ndim - which.ndim)))
-    return after, jnp.take_along_axis(places, which, axis=0)[0]
-
-
-def delay_over_time(
-    ring: Ring, delays: Int[Array, "..."], xs: Num[Array, "time *batch inputs"]
-) -> Any:
-    """As many steps of `delay` as there are leading entries.
-
-    Args:
-        ring: As in `delay`.
-        delays: As in `delay`.
-        xs: What comes in, time first.
-    """
-    time, count, xs = len(xs), len(ring.places), saturated(xs, ring.places.dtype)
-    if time == 0:  # without lax.scan, which jax.disable_jit refuses for no step
-        targets = delays.shape[:-1]
-        return ring, jnp.zeros((*xs.shape[:-1], *targets, xs.shape[-1]), xs.dtype)
-    if delays.ndim == 2:
-        return lax.scan(lambda ring, x: delay(ring, delays, x), ring, xs)
-    before = jnp.roll(ring.places, -ring.now, axis=0)[1:]
-    every = jnp.concatenate([before, xs])
-
-    def late(series: Array, delay: Array) -> Array:
-        return lax.dynamic_slice_in_dim(series, count - 1 - delay, time)
-
-    if delays.ndim == 0:
-        delayed = late(every, delays)
-    else:
-        delayed = jax.vmap(late, in_axes=-1, out_axes=-1)(every, delays)
-    now = (ring.now + time) % count
-    return Ring(jnp.roll(every[-count:], now, axis=0), now), delayed
+from ._arguments import as_spikes, require_no_time
+from ._stages.base import saturated
+from ._stages.delay import Delay, DelayLine, RingBuffer
 
 
 def as_steps(name: str, delays: Any, dt: float) -> np.ndarray[Any, Any]:
@@ -127,42 +52,6 @@ def as_steps(name: str, delays: Any, dt: float) -> np.ndarray[Any, Any]:
     if whole.size and whole.max() >= 2**31:
         raise ValueError(f"{name} must be below 2^31 steps, got {float(given.max()):g}.")
     return whole.astype(np.int32)
-
-
-class DelayState(nnx.Variable[Array]):
-    """What is on its way."""
-
-
-class DelayLine(CheckedModule):
-    """A ring, kept.
-
-    Attributes:
-        places: The places; a Flax variable.
-        now: The place of the current step; likewise.
-    """
-
-    def __init__(self, ring: Ring) -> None:
-        """Keep a ring."""
-        self.places = DelayState(ring.places)
-        self.now = DelayState(ring.now)
-
-    def _require_assignable(self, name: str, value: Any) -> None:
-        if name in ("places", "now") and name in vars(self):
-            raise AttributeError(f"{name} of a DelayLine is set by steps: reset() forgets them.")
-
-    @property
-    def ring(self) -> Ring:
-        """The ring as it stands."""
-        return Ring(self.places.get_value(), self.now.get_value())
-
-    def keep(self, ring: Ring) -> None:
-        """Take over a ring."""
-        self.places.set_value(ring.places)
-        self.now.set_value(ring.now)
-
-    def reset(self) -> None:
-        """Forget what is on its way."""
-        self.places.set_value(jnp.zeros_like(self.places.get_value()))
 
 
 class Delays(CheckedModule):
@@ -234,7 +123,8 @@ class Delays(CheckedModule):
         self.delays = Constant(jnp.asarray(steps))
         line = None
         if longest or self.units is not None:
-            line = DelayLine(Ring.empty((longest + 1, *self.batch, inputs), self.dtype))
+            line = DelayLine((longest + 1, *self.batch, inputs), self.dtype)
+        self.stage = Delay(self.shape, self.units or ())
         self.line = nnx.data(line)
 
     def _require_assignable(self, name: str, value: Any) -> None:
@@ -300,12 +190,10 @@ class Delays(CheckedModule):
                 "graded spikes."
             )
         if self.line is not None:
-            front = values.shape[: values.ndim - len(self.shape)]
-            flat = values.reshape(*front, math.prod(self.shape))
-            ring, late = _delay(time, self.line.ring, self.delays.get_value(), flat)
-            self.line.keep(ring)
-            front = late.shape[: time + len(self.batch)]
-            values = late.reshape(*front, *(self.units or ()), *self.shape)
+            state, values = _delay(
+                time, self.stage, self.delays.get_value(), self.line.state, values
+            )
+            self.line.set_state(state)
         else:
             values = saturated(values, self.dtype)
         if mask is not None and self.units is not None:
@@ -315,6 +203,8 @@ class Delays(CheckedModule):
         return SpikeArray(values, mask, self.units is not None)
 
 
-@functools.partial(jax.jit, static_argnums=0)
-def _delay(time: int, ring: Ring, delays: Array, x: Array) -> Any:
-    return (delay_over_time if time else delay)(ring, delays, x)
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def _delay(time: int, stage: Delay, delays: Any, state: RingBuffer, x: Array) -> Any:
+    run, carry = stage.begin(delays, state)
+    carry, late = (run.scan if time else run.step)(carry, x)
+    return stage.end(state, carry), late

@@ -7,15 +7,15 @@ from typing import Any, ClassVar, Self
 import jax.numpy as jnp
 from pydantic import model_validator
 
-from spark.core.tracers.rounding import arithmetic_dtype
+from spark.core.internal import compute_dtype
 from spark.nn.configs import Config, DelayTimes, Dtype, Seed, TimeStep, Units
 from spark.nn.configs.fields import Flag
 from spark.nn.initializers import KernelInitializer, KernelInitializerConfig
 
+from ._projections.base import Way
 from .base import Synapses
 from .connectivity import Connected
 from .delays import as_steps
-from .projection import Way
 
 
 class LinearSynapsesConfig(Config):
@@ -56,7 +56,7 @@ class LinearSynapsesConfig(Config):
     @property
     def dtype_of_kernel(self) -> str:
         """Name of the dtype of the kernel: `kernel_dtype`, or the one that None stands for."""
-        return str(self.kernel_dtype or arithmetic_dtype(jnp.dtype(self.dtype)))
+        return str(self.kernel_dtype or compute_dtype(jnp.dtype(self.dtype)))
 
     @property
     def response(self) -> tuple[Any, ...]:

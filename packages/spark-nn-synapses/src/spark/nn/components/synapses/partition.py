@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from jax import lax
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array
-
-from .projection import Weights
 
 Names: TypeAlias = tuple[str | None, ...]
 """For each axis of an array the axis of the mesh that cuts it; None leaves it whole."""
@@ -86,6 +83,10 @@ class Partition:
         """How a matrix (inputs, targets) is cut."""
         return self.inputs, self.targets
 
+    def spikes(self, batch: int, inputs: int) -> Names:
+        """How spikes are cut that have so many axes for batch and inputs."""
+        return (*self._first(self.batch, batch), *self._first(self.inputs, inputs))
+
     def traces(self, batch: int, lead: Names, units: int) -> Names:
         """How a trace is cut that has so many axes for batch and targets, and some between."""
         return (*self._first(self.batch, batch), *lead, *self._first(self.targets, units))
@@ -109,38 +110,9 @@ class Partition:
             variable.set_metadata(**marked.metadata)
         variable.set_value(_put(value, self.sharding(here)))
 
-    def project(
-        self,
-        project: Callable[[Weights, Array], Array],
-        weights: Weights,
-        spikes: Array,
-        batch: int,
-    ) -> Array:
-        """A projection in which each device multiplies what it has.
-
-        Args:
-            project: From factors of a kernel and spikes, whose last axis is the inputs, to sums.
-            weights: Factors of the kernel, inputs first.
-            spikes: Of shape `(*front, inputs)`.
-            batch: Number of the first axis of the batch, if there is one.
-        """
-
-        def local(weights: Weights, spikes: Array) -> Array:
-            sums = project(weights, spikes)
-            return sums if self.inputs is None else lax.psum(sums, self.inputs)
-
-        front: list[str | None] = [None] * (spikes.ndim - 1)
-        if self.batch is not None:
-            front[batch] = self.batch
-        kernels = tuple(PartitionSpec(*cut(each.shape, self.kernel)) for each in weights)
-        sums: Array = jax.shard_map(
-            local,
-            mesh=self.mesh,
-            in_specs=(kernels, PartitionSpec(*front, self.inputs)),
-            out_specs=PartitionSpec(*front, self.targets),
-            check_vma=False,  # loops start from zeros, which are everywhere alike
-        )(weights, spikes)
-        return sums
+    def local(self, shape: tuple[int, ...], name: str | None) -> tuple[int, ...]:
+        """The part of a shape that a device has, if an axis of the mesh cuts the first axis."""
+        return shape if name is None else (shape[0] // self.mesh.shape[name], *shape[1:])
 
     @staticmethod
     def _first(name: str | None, axes: int) -> Names:

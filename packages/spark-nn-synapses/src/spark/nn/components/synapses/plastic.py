@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from pydantic import field_validator
 
-from spark.core.tracers import BaseTracer, RUTracer
+from spark.core.tracers import BaseTracer, Recurrence, ResourceUsage, RUTracer
 from spark.nn.configs import Config, TimeConstant
 from spark.nn.configs.fields import Portion
 
@@ -27,7 +27,7 @@ class RUTracedSynapsesConfig(TracedSynapsesConfig):
     U_tau: TimeConstant = 50.0
     scale_U: Portion = 0.5
 
-    release_names: ClassVar[tuple[str, ...]] = ("R_tau", "U_tau", "scale_U")
+    release_class: ClassVar[type[Recurrence[Any]] | None] = ResourceUsage
 
     @field_validator("async_spikes")
     @classmethod

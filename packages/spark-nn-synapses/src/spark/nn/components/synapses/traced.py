@@ -8,11 +8,18 @@ import jax.numpy as jnp
 import numpy as np
 from pydantic import field_validator, model_validator
 
-from spark.core.tracers import BaseTracer, DoubleTracer, Integrator, Rounding, Tracer
-from spark.core.tracers.coefficients import longest_time_constant
-from spark.core.tracers.rounding import rounded_dtype
+from spark.core.internal import longest_time_constant, rounded_dtype
+from spark.core.tracers import (
+    BaseTracer,
+    DoubleExponential,
+    DoubleTracer,
+    Exponential,
+    Integrator,
+    Recurrence,
+    Rounding,
+    Tracer,
+)
 from spark.nn.configs import Config, Names, Parameter, TimeConstant
-from spark.nn.configs.fields import is_time_constant
 
 from .linear import LinearSynapses, LinearSynapsesConfig
 
@@ -30,29 +37,34 @@ class _TracerConfig(LinearSynapsesConfig):
     rounding: Rounding = "stochastic"
     trainable: Names = ()
 
-    release_names: ClassVar[tuple[str, ...]] = ()
+    recurrence_class: ClassVar[type[Recurrence[Any]]]
+    """What the currents obey: it names the fields that are its parameters."""
+
+    release_class: ClassVar[type[Recurrence[Any]] | None] = None
+    """What the inputs obey, likewise; None without short-term plasticity."""
 
     @classmethod
-    def _parameter_names(cls) -> list[str]:
-        return [name for name in cls.model_fields if name not in _TracerConfig.model_fields]
+    def _names(cls, kind: type[Recurrence[Any]] | None) -> list[str]:
+        known = () if kind is None else kind.parameters._fields
+        return [name for name in cls.model_fields if name in known]
 
     @property
     def parameters(self) -> dict[str, Any]:
         """Parameters of the tracer of the currents by name."""
-        names = [name for name in self._parameter_names() if name not in self.release_names]
-        return {name: getattr(self, name) for name in names}
+        return {name: getattr(self, name) for name in self._names(self.recurrence_class)}
 
     @property
     def release(self) -> dict[str, Any]:
         """Parameters of the tracer of the inputs by name; none if there is no such tracer."""
-        return {name: getattr(self, name) for name in self.release_names}
+        return {name: getattr(self, name) for name in self._names(self.release_class)}
 
     @model_validator(mode="after")
     def _time_constants_decay(self) -> Self:
         kept = rounded_dtype(jnp.dtype(self.dtype), self.rounding)
         longest = longest_time_constant(self.dt, kept, self.integrator)
-        for name, field in type(self).model_fields.items():
-            tau = np.max(getattr(self, name), initial=0.0) if is_time_constant(field) else 0.0
+        kinds = [kind for kind in (self.recurrence_class, self.release_class) if kind is not None]
+        for name in [name for kind in kinds for name in kind.time_constants]:
+            tau = np.max(getattr(self, name), initial=0.0)
             if tau > longest:
                 raise ValueError(
                     f"{name} must be at most {longest:.6g} to decay in {kept} rounded to nearest, "
@@ -63,7 +75,7 @@ class _TracerConfig(LinearSynapsesConfig):
     @field_validator("trainable")
     @classmethod
     def _name_parameters(cls, names: tuple[str, ...]) -> tuple[str, ...]:
-        known = cls._parameter_names()
+        known = cls._names(cls.recurrence_class) + cls._names(cls.release_class)
         for name in names:
             if name not in known:
                 raise ValueError(f"must name some of {', '.join(known)}, got {name!r}.")
@@ -87,6 +99,8 @@ class TracedSynapsesConfig(_TracerConfig):
     tau: TimeConstant = 5.0
     scale: Parameter = 1.0
     base: Parameter = 0.0
+
+    recurrence_class: ClassVar[type[Recurrence[Any]]] = Exponential
 
     @property
     def response(self) -> tuple[Any, ...]:
@@ -174,6 +188,8 @@ class DoubleTracedSynapsesConfig(_TracerConfig):
     tau_2: TimeConstant = 5.0
     scale_2: Parameter = 1.0
     base_2: Parameter = 0.0
+
+    recurrence_class: ClassVar[type[Recurrence[Any]]] = DoubleExponential
 
     @property
     def response(self) -> tuple[Any, ...]:

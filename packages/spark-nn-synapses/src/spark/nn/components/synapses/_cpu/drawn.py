@@ -18,7 +18,7 @@ from .reading import find_spikes, number, size_of
 
 @njit
 def _mix(x, salt):
-    """`spark.core.tracers.rounding.mix`; numba makes 64 bits of products of 32."""
+    """`spark.core.internal.mix`; numba makes 64 bits of products of 32."""
     x = np.uint32((x ^ (x >> np.uint32(16))) * np.uint32(0x7FEB352D) + salt)
     x = np.uint32((x ^ (x >> np.uint32(15))) * np.uint32(0x846CA68B))
     return np.uint32(x ^ (x >> np.uint32(16)))

@@ -1,0 +1,273 @@
+"""What `build` makes of a configuration: the chain of stages, and the holder of each."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jaxtyping import Array
+
+from spark.core.internal import as_parameter, as_storage_dtype, compute_dtype
+from spark.core.tracers import BaseTracer, Constant
+
+from ._arguments import InputSpec
+from ._chain import Chain
+from ._connect import Connections, along_rows, connect
+from ._layout import Layout, lay_out
+from ._matrix import Matrix
+from ._projections.base import Projection
+from ._projections.dense import Dense
+from ._projections.grouped import Grouped
+from ._projections.per_synapse import PerSynapse
+from ._projections.rows import StoredRows
+from ._projections.sparse import Sparse
+from ._stages.delay import Delay, DelayLine
+from ._stages.release import Release
+from ._stages.sharded import Placed, Sharded
+from ._stages.total import Base, Total
+from ._weights import dense_weights, warn_of_faint_currents, weights_along_rows
+from .partition import Partition
+
+
+class Links(NamedTuple):
+    """The holders of the stages of a chain, in their order; None where there is no such stage."""
+
+    release_tracer: BaseTracer | None
+    delay_line: DelayLine | None
+    matrix: Matrix
+    current_tracer: BaseTracer | None
+    total: Base | None
+
+
+def build(
+    config: Any,
+    spec: InputSpec,
+    key: Array,
+    seed: Array,
+    tracer_class: type[Any] | None,
+    release_class: type[Any] | None,
+    partition: Partition | None,
+) -> tuple[Chain, Links]:
+    """Allocate and check what a configuration says.
+
+    Args:
+        config: The configuration of synapses.
+        spec: What will come in.
+        key: JAX PRNG key of connections and kernel.
+        seed: JAX PRNG key of stochastic rounding.
+        tracer_class: What the drive runs through; None passes it on.
+        release_class: What gives the efficacy of the inputs; None leaves it at 1.
+        partition: How to shard the arrays over devices; None keeps them whole.
+
+    Raises:
+        TypeError: If `partition` is not a `Partition`.
+        ValueError: If something does not fit something else; the message names both.
+    """
+    units, batch = config.units, spec.batch
+    inputs = spec.shape[len(units) :] if spec.async_spikes else spec.shape
+    if partition is not None:
+        _require_shardable(config, spec, inputs, release_class, partition)
+    connected = key
+    if config.connectivity != "dense":
+        connected, key = jax.random.split(key)
+    found, delays = connect(config, inputs, connected)
+    if config.connectivity == "dense":
+        weights = dense_weights(config, key, units + inputs, partition)
+    else:
+        assert found is not None
+        weights = weights_along_rows(config, found, key)
+    matrix = Matrix(units, inputs, weights, found, partition)
+
+    stages: list[Any] = []
+    release = line = tracer = None
+    if release_class is not None:
+        release = _release(config, release_class, (*batch, *inputs), seed)
+        stages.append(Release(release.recurrence))
+    if delays is not None and delays.any():
+        stages.append(Delay(inputs))
+        slots = (int(delays.max()) + 1, *batch, math.prod(inputs))
+        line = DelayLine(slots, compute_dtype(as_storage_dtype(config.dtype)), delays)
+    layout = None
+    if tracer_class is not None:
+        layout = _laid_out(config, inputs, found)
+        tracer = _trace(config, tracer_class, layout, batch, seed)
+        _keep_gains(matrix, config, layout, found)
+    stages.append(_projection(config, spec, inputs, found, layout, partition))
+    if tracer is not None:
+        traces = () if partition is None else _cut(partition, layout, batch, units)
+        placed = partition and Placed(tracer.recurrence, partition, traces)
+        stages.append(placed or tracer.recurrence)
+    total = _total(config, layout, tracer)
+    if total is not None:
+        stages.append(total.stage)
+    if isinstance(matrix.rows, StoredRows) and matrix.rows.steps > 1:
+        lead = () if layout is None else layout.lead
+        dtypes = [as_storage_dtype(each) for each in (config.dtype, config.dtype_of_kernel)]
+        widest = max(map(compute_dtype, dtypes), key=lambda dtype: dtype.itemsize)
+        matrix.pending = nnx.data(DelayLine((*batch, *lead, *matrix.rows.shape), widest))
+    links = Links(release, line, matrix, tracer, total)
+    if partition is not None:
+        _place(links, partition, _cut(partition, layout, batch, units), len(units))
+    warn_of_faint_currents(config, found, inputs, matrix.weights.get_value())
+    return Chain(tuple(stages)), links
+
+
+def _require_shardable(
+    config: Any,
+    spec: InputSpec,
+    inputs: tuple[int, ...],
+    release_class: type[Any] | None,
+    partition: Partition,
+) -> None:
+    if not isinstance(partition, Partition):
+        raise TypeError(f"partition must be a Partition or None, got {partition!r}.")
+    partition.require_fit(config.units, inputs, spec.batch)
+    for what, there in (
+        ("connectivity", config.connectivity != "dense"),
+        ("delays", config.delays is not None),
+        ("short-term plasticity", release_class is not None),
+    ):
+        if there:
+            raise ValueError(
+                f"a partition cuts dense synapses without {what}; build these on one device."
+            )
+
+
+def _projection(
+    config: Any,
+    spec: InputSpec,
+    inputs: tuple[int, ...],
+    found: Connections | None,
+    layout: Layout | None,
+    partition: Partition | None,
+) -> Any:
+    """The projection for the connections, the spikes and the layout of the traces."""
+    sharing, lead = ("target", ()) if layout is None else (layout.sharing, layout.lead)
+    batch = spec.batch + lead if sharing == "group" else spec.batch
+    shared: dict[str, Any] = {
+        "units": config.units,
+        "inputs": inputs,
+        "batch": batch,
+        "dtype": as_storage_dtype(config.dtype),
+        "way": config.projection,
+    }
+    each: Projection
+    if sharing == "synapse" or spec.async_spikes:
+        summed = sharing != "synapse"
+        each = PerSynapse(**shared, async_spikes=spec.async_spikes, summed=summed)
+    elif found is not None:
+        each = Sparse(**shared, rows=found.rows)
+    else:
+        each = Dense(**shared)
+    stage = Grouped(each) if sharing == "group" else each
+    if partition is None or isinstance(each, PerSynapse):  # the compiler shards an elementwise one
+        return stage
+    spikes = partition.spikes(len(spec.batch), len(inputs))
+    return Sharded(stage, partition, spikes, _cut(partition, layout, spec.batch, config.units))
+
+
+def _release(config: Any, kind: type[Any], shape: tuple[int, ...], seed: Array) -> Any:
+    """The tracer before the projection."""
+    return kind(
+        shape,
+        **config.release,
+        seed=jax.random.fold_in(seed, 1),  # its rounding is independent of the other tracer's
+        dtype=config.dtype,
+        dt=config.dt,
+        rounding=config.rounding,
+        trainable=[name for name in config.trainable if name in config.release],
+    )
+
+
+def _laid_out(config: Any, inputs: tuple[int, ...], found: Connections | None) -> Layout:
+    """The layout of the traces, as few as the parameters allow."""
+    kind = config.recurrence_class
+    layout = lay_out(
+        kind, config.parameters, config.units, inputs, config.trainable, found is not None
+    )
+    if found is not None and layout.sharing == "synapse":
+        trained = [name for name in config.trainable if name in kind.time_constants]
+        raise ValueError(
+            f"{', '.join(trained)} must not differ over inputs and be trained: each synapse "
+            "then has a trace, which needs connectivity='dense' and no delays of connections."
+        )
+    return layout
+
+
+def _trace(
+    config: Any, kind: type[Any], layout: Layout, batch: tuple[int, ...], seed: Array
+) -> Any:
+    """The tracer after the projection."""
+    return kind(
+        (*batch, *layout.lead, *config.units),
+        **layout.tracer,
+        seed=seed,
+        dtype=config.dtype,
+        dt=config.dt,
+        integrator=config.integrator,
+        rounding=config.rounding,
+        trainable=[
+            name
+            for name in config.trainable
+            if name in config.parameters and name not in layout.kept
+        ],
+    )
+
+
+def _kind(config: Any, name: str) -> Any:
+    return nnx.Param if name in config.trainable else Constant
+
+
+def _keep_gains(matrix: Matrix, config: Any, layout: Layout, found: Connections | None) -> None:
+    """Keep what multiplies the kernel: scales that vary over inputs, and groups of these."""
+    for name in layout.gains:
+        value = layout.kept[name]
+        if found is not None:
+            value = along_rows(found, name, value)
+        checked = as_parameter(name, value, np.shape(value), as_storage_dtype(config.dtype))
+        matrix.gains[name] = _kind(config, name)(jnp.asarray(checked.kept))
+    if layout.groups is not None:
+        matrix.groups = nnx.data(Constant(jnp.asarray(layout.groups)))
+
+
+def _total(config: Any, layout: Layout | None, tracer: Any) -> Base | None:
+    """What adds up the traces of a target, or casts sums that no tracer has; None without need."""
+    if layout is not None and layout.sharing == "target":
+        return None
+    dtype = as_storage_dtype(config.dtype)
+    stage = Total(0 if layout is None else len(layout.lead), config.units, dtype)
+    if layout is None or layout.base is None:
+        return Base(stage)
+    name = layout.base
+    limits = tracer.recurrence.range(dtype)
+    return Base(stage, layout.kept[name], limits, _kind(config, name), name)
+
+
+def _cut(
+    partition: Partition, layout: Layout | None, batch: tuple[int, ...], units: tuple[int, ...]
+) -> tuple[str | None, ...]:
+    """How the traces are cut, or the sums that no tracer has."""
+    lead: tuple[str | None, ...] = () if layout is None else (None,) * len(layout.lead)
+    if layout is not None and layout.sharing == "synapse":
+        lead = (partition.inputs, *lead[1:])
+    return partition.traces(len(batch), lead, len(units))
+
+
+def _place(links: Links, partition: Partition, traces: tuple[str | None, ...], units: int) -> None:
+    """Put all arrays where a partition has them."""
+    for weights in (links.matrix.weights, *links.matrix.gains.values()):
+        partition.place(weights, partition.kernel)
+    if links.matrix.groups is not None:
+        partition.place(links.matrix.groups, (None,))
+    if links.total is not None and links.total.base is not None:
+        partition.place(links.total.base, traces[len(traces) - units :])
+    if links.current_tracer is not None:
+        stream = links.current_tracer.rng
+        for _, variable in nnx.iter_graph(links.current_tracer):
+            if isinstance(variable, nnx.Variable):
+                own = variable is not stream.key and variable is not stream.count
+                partition.place(variable, traces if own else ())

@@ -1,0 +1,183 @@
+"""Connections and delays that a configuration asks for, laid out for the stages of a chain."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+
+from ._projections.rows import Rows, StoredRows, Wires
+from .delays import as_steps
+
+NumPyArray = np.ndarray[Any, Any]
+
+
+class Connections(NamedTuple):
+    """Who reaches whom, between so many inputs and targets.
+
+    Attributes:
+        rows: How the connections of each input are read.
+        wires: What they are read from.
+        weights: Initial weights, as the rows have them; None leaves them to the initializer.
+        delays: Delay of each connection, in the unit of the time step; None without.
+    """
+
+    rows: Rows
+    wires: Wires
+    weights: np.ndarray[Any, Any] | None = None
+    delays: np.ndarray[Any, Any] | None = None
+
+
+def stored_rows(
+    pre: np.ndarray[Any, Any],
+    post: np.ndarray[Any, Any],
+    inputs: int,
+    targets: int,
+    delays: np.ndarray[Any, Any] | None = None,
+) -> tuple[StoredRows, Wires]:
+    """Rows of stored connections, in as few bytes as their numbers allow.
+
+    Args:
+        pre: Input of each connection, ascending.
+        post: Target of each connection.
+        inputs: Number of inputs.
+        targets: Number of targets.
+        delays: Of each connection, in steps; None if all arrive at once.
+
+    Returns:
+        The rows, and what they are read from; weights are in the order of the connections.
+
+    Raises:
+        ValueError: If there are more than an index of 32 bits can count.
+    """
+    steps = 1
+    if delays is not None and delays.size and delays.max():
+        steps = int(delays.max()) + 1
+        post = delays.astype(np.int64) * targets + post
+    count, places = len(pre), steps * targets
+    if count >= 2**31 or places >= 2**31:
+        raise ValueError(
+            f"stored connections are counted in 32 bits, got {count} of them to {places} places; "
+            "ProceduralConnectivity stores none."
+        )
+    lengths = np.bincount(pre, minlength=inputs)
+    even = count > 0 and bool((lengths == lengths[0]).all())
+    starts = np.zeros(1) if even else np.concatenate([[0], np.cumsum(lengths)])
+    wires = (
+        jnp.asarray(starts.astype(np.int32)),
+        jnp.asarray(post.astype(np.uint16 if places <= 1 << 16 else np.int32)),
+    )
+    return StoredRows(inputs, targets, count, steps), wires
+
+
+def connect(
+    config: Any, inputs: tuple[int, ...], key: Array
+) -> tuple[Connections | None, NumPyArray | None]:
+    """Lay out what a configuration says.
+
+    Args:
+        config: Configuration of synapses.
+        inputs: Shape of the inputs.
+        key: JAX PRNG key of random connectivity.
+
+    Returns:
+        The connections, None if every input reaches every target at once; and the delays of the
+        inputs in steps, a scalar or of shape `(inputs,)`, None without. Delays of connections are
+        in their rows.
+
+    Raises:
+        ValueError: If connections or delays do not fit the shapes.
+    """
+    # Connections are laid out once, also where the build is part of a compiled program.
+    with jax.ensure_compile_time_eval():
+        return _connect(config, inputs, key)
+
+
+def _connect(
+    config: Any, inputs: tuple[int, ...], key: Array
+) -> tuple[Connections | None, NumPyArray | None]:
+    count, targets = math.prod(inputs), math.prod(config.units)
+    of_inputs, of_connections = _delays(config, inputs)
+    if config.connectivity == "dense":
+        if of_connections is None or not of_connections.any():
+            return None, of_inputs
+        pre, post = np.divmod(np.arange(count * targets), targets)
+        rows, wires = stored_rows(pre, post, count, targets, of_connections)
+        return Connections(rows, wires), None
+    found = config.connectivity.connect(count, targets, key)
+    given = None
+    if found.delays is not None:
+        if config.delays is not None:
+            raise ValueError("delays are given twice: by the connectivity, and by delays.")
+        given = as_steps("delays of the connectivity", found.delays, config.dt).reshape(-1)
+    if of_connections is not None and not isinstance(found.rows, StoredRows):
+        raise ValueError(
+            "delays of connections need these to be stored: ProceduralConnectivity takes a delay "
+            f"for all, or of shape {inputs}, one for each input."
+        )
+    if of_connections is None and given is None:
+        return found, of_inputs
+    pre, post = (np.asarray(each) for each in found.rows.all(found.wires))
+    if of_connections is not None:
+        given = of_connections.reshape(count, targets)[pre, post]
+    rows, wires = stored_rows(pre, post, count, targets, given)
+    return Connections(rows, wires, found.weights), of_inputs
+
+
+def _delays(config: Any, inputs: tuple[int, ...]) -> tuple[NumPyArray | None, NumPyArray | None]:
+    """Delays in steps: of the inputs, or of each input and target."""
+    if config.delays is None:
+        return None, None
+    steps, kernel = as_steps("delays", config.delays, config.dt), config.units + inputs
+    if steps.ndim == 0:
+        return steps, None
+    if steps.shape == inputs:
+        return steps.reshape(-1), None
+    if steps.ndim != len(kernel) or any(
+        size not in (1, whole) for size, whole in zip(steps.shape, kernel, strict=True)
+    ):
+        raise ValueError(
+            f"delays must be a scalar or of shape {inputs}, one for each input, or of "
+            f"{len(kernel)} axes and broadcastable to {kernel}, one for each connection; "
+            f"got shape {steps.shape}."
+        )
+    full = np.broadcast_to(steps, kernel).reshape(math.prod(config.units), -1)
+    return None, full.T.reshape(-1)
+
+
+def pairs(rows: Rows, wires: Wires) -> tuple[Array, Array]:
+    """Input and target of each connection along rows."""
+    inputs, places = rows.all(wires)
+    return inputs, places % rows.targets
+
+
+def along_rows(found: Connections, name: str, gain: NumPyArray) -> NumPyArray:
+    """A matrix (inputs, targets), either axis whole or of size 1, as it multiplies weights.
+
+    Args:
+        found: The connections.
+        name: What an error calls the matrix.
+        gain: The matrix.
+
+    Returns:
+        The same if it is of shape (inputs, 1); otherwise an entry per connection.
+
+    Raises:
+        ValueError: If it needs one, and connections are not stored.
+    """
+    rows = found.rows
+    if gain.shape[1] == 1:
+        return gain
+    if not isinstance(rows, StoredRows):
+        raise ValueError(
+            f"{name} of ProceduralConnectivity must not differ between connections: give it per "
+            "input or per target."
+        )
+    # As they were laid out: also where the build is part of a compiled program.
+    with jax.ensure_compile_time_eval():
+        inputs, targets = (np.asarray(each) for each in pairs(rows, found.wires))
+    return np.broadcast_to(gain, (rows.inputs, rows.targets))[inputs, targets]

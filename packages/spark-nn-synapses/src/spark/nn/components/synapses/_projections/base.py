@@ -1,0 +1,109 @@
+"""What projections share: the kernel, and how many steps of a scan to project at once."""
+
+from __future__ import annotations
+
+import abc
+import dataclasses
+import math
+from typing import Any, Literal, NamedTuple, Self, TypeAlias, get_args
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from spark.core.internal import compute_dtype
+
+from .._stages.base import Function
+from .rows import Wires
+
+Way = Literal["auto", "dense", "events"]
+"""How a projection is computed."""
+
+WAYS = get_args(Way)
+
+Weights: TypeAlias = tuple[Float[Array, "#inputs #targets"], ...]
+"""Factors whose product is the weight of each synapse; the first has its full shape."""
+
+
+class Kernel(NamedTuple):
+    """What spikes are multiplied by; the parameters of a projection.
+
+    Attributes:
+        weights: The kernel, inputs first, and the scales that vary over inputs. Along rows, the
+            kernel has one axis, and a scale one for the connections, or two as (inputs, 1).
+        groups: Which group each input belongs to; None without groups.
+        wires: What rows are read from; None without rows.
+    """
+
+    weights: Weights
+    groups: Array | None = None
+    wires: Wires | None = None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Projection(Function):
+    """A stage from spikes, of shape `(*front, *spikes_shape)`, to what drives each trace.
+
+    Its output is in the wider one of the arithmetic dtypes of kernel and currents.
+
+    Attributes:
+        units: Shape of the targets.
+        inputs: Shape of the inputs.
+        batch: Leading axes of spikes and traces.
+        dtype: Dtype of the currents.
+        way: How to project.
+        chunk_elements: How many elements the output of a chunk may have, unless the kernel has
+            more; the default is 4 MB of float32.
+    """
+
+    units: tuple[int, ...]
+    inputs: tuple[int, ...]
+    batch: tuple[int, ...] = ()
+    dtype: jnp.dtype
+    way: Way = "auto"
+    chunk_elements: int = 1 << 20
+
+    @property
+    def spikes_shape(self) -> tuple[int, ...]:
+        return self.inputs
+
+    @abc.abstractmethod
+    def apply(self, parameters: Kernel, carry: Any, x: Array) -> tuple[Any, Array]:
+        """Project the spikes of one step; of several, if nothing is carried."""
+
+    def shard(self, partition: Any) -> Self:
+        return dataclasses.replace(
+            self,
+            units=partition.local(self.units, partition.targets),
+            inputs=partition.local(self.inputs, partition.inputs),
+            batch=partition.local(self.batch, partition.batch),
+        )
+
+    def flat(self, spikes: Array) -> tuple[tuple[int, ...], Array]:
+        """The leading axes of spikes of inputs, and the spikes with the inputs as one axis."""
+        front = spikes.shape[: spikes.ndim - len(self.inputs)]
+        return front, spikes.reshape(*front, math.prod(self.inputs))
+
+    def dtype_of(self, kernel: Kernel) -> jnp.dtype:
+        """The wider one of the arithmetic dtypes of kernel and currents."""
+        dtypes = compute_dtype(kernel.weights[0].dtype), compute_dtype(self.dtype)
+        return max(dtypes, key=lambda dtype: dtype.itemsize)
+
+    def limited(self, kernel: Kernel, time: int, spikes: int = 0) -> int:
+        """How many of `time` steps to take at once, so that a chunk stays in the cache.
+
+        A chunk has as many elements as the kernel, at least: to its gradient each adds all of it.
+
+        Args:
+            kernel: The kernel.
+            time: Number of steps.
+            spikes: How many elements of spikes are made for a step and batch entry.
+        """
+        elements = time * math.prod(self.batch) * max(math.prod(self.units), spikes)
+        most = max(self.chunk_elements, kernel.weights[0].size)
+        return time if elements <= most else even(time, max(1, most * time // elements))
+
+
+def even(time: int, longest: int) -> int:
+    """How long chunks of `time` steps are: such that none is left over, unless they got short."""
+    size = next(size for size in range(longest, 0, -1) if time % size == 0)
+    return size if 2 * size >= longest else longest

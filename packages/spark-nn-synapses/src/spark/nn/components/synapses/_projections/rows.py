@@ -1,0 +1,140 @@
+"""Which targets each input reaches, where that is not all of them: rows, stored or drawn anew."""
+
+from __future__ import annotations
+
+import abc
+import dataclasses
+from typing import Literal, TypeAlias, get_args
+
+import jax.numpy as jnp
+import numpy as np
+from jax.scipy.special import ndtri
+from jaxtyping import Array, Float, Int
+
+from spark.core.internal import mix
+
+Law = Literal["constant", "uniform", "normal"]
+"""What drawn weights are distributed by: their parameters are a value; low and high; mean and
+standard deviation."""
+
+LAWS = get_args(Law)
+
+Wires: TypeAlias = tuple[Array, Array]
+"""The arrays that rows are read from."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Rows(abc.ABC):
+    """Connections input by input.
+
+    Attributes:
+        inputs: Number of inputs.
+        targets: Number of targets.
+        weights: Number of weights that are stored, or of the parameters of those that are drawn.
+    """
+
+    inputs: int
+    targets: int
+    weights: int
+
+    @property
+    @abc.abstractmethod
+    def shape(self) -> tuple[int, ...]:
+        """Of the sums over inputs: targets, or a ring of steps, each with all targets."""
+
+    @abc.abstractmethod
+    def all(self, wires: Wires) -> tuple[Int[Array, " connections"], Int[Array, " connections"]]:
+        """Input of every connection, and where it leads: a place among those of `shape`."""
+
+
+@dataclasses.dataclass(frozen=True)
+class StoredRows(Rows):
+    """Rows that are kept. Wires: where each row starts, and where its connections lead.
+
+    Rows of one length need no starts but the first. A connection leads to a target, or to
+    one of those of a later step, counted step by step.
+
+    Attributes:
+        steps: How many steps there are; 1 if all connections arrive at once.
+    """
+
+    steps: int = 1
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of the sums over inputs."""
+        return (self.targets,) if self.steps == 1 else (self.steps, self.targets)
+
+    def all(self, wires: Wires) -> tuple[Int[Array, " connections"], Int[Array, " connections"]]:
+        """Input and place of every connection, in the order of the weights."""
+        starts, places = wires
+        lengths = jnp.diff(starts) if len(starts) > 1 else self.weights // max(self.inputs, 1)
+        every = jnp.arange(self.inputs, dtype=jnp.int32)
+        inputs = jnp.repeat(every, lengths, total_repeat_length=self.weights)
+        return inputs, places.astype(jnp.int32)
+
+
+@dataclasses.dataclass(frozen=True)
+class DrawnRows(Rows):
+    """Rows of one length that are never stored. Wires: two words of a key; width, index of law.
+
+    Targets are uniform and independent of each other, so that an input may reach one twice. Target
+    and weight of a connection are a hash of key, input and place in the row: the same whenever they
+    are drawn, on every backend.
+
+    Attributes:
+        width: Connections of an input.
+        law: What the weights are distributed by; each is linear in the parameters of the law.
+
+    References:
+        Knight and Nowotny (2021), Nature Computational Science 1:136-142: procedural connectivity.
+        Lemire (2019), ACM Transactions on Modeling and Computer Simulation 29(1):3: from random
+        bits to a range by the high half of a product.
+    """
+
+    width: int
+    law: Law = "uniform"
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of the sums over inputs."""
+        return (self.targets,)
+
+    def all(self, wires: Wires) -> tuple[Int[Array, " connections"], Int[Array, " connections"]]:
+        """Input and target of every connection, drawn."""
+        inputs = jnp.arange(self.inputs, dtype=jnp.int32)
+        return jnp.repeat(inputs, self.width), self.reached(wires, inputs).reshape(-1)
+
+    def reached(self, wires: Wires, inputs: Int[Array, " n"]) -> Int[Array, "n width"]:
+        """The targets of some inputs."""
+        return _below(self._bits(wires, inputs, 0), self.targets)
+
+    def basis(
+        self, wires: Wires, inputs: Int[Array, " n"], wide: jnp.dtype
+    ) -> Float[Array, "parameters n width"]:
+        """What each parameter of the law is multiplied by in each weight of some inputs."""
+        if self.law == "constant":
+            return jnp.ones((1, len(inputs), self.width), wide)
+        # In (0, 1), to 23 digits.
+        bits = self._bits(wires, inputs, 1) >> np.uint32(9)
+        uniform = (bits.astype(wide) + 0.5) * 2.0**-23
+        if self.law == "uniform":
+            return jnp.stack([1 - uniform, uniform])
+        return jnp.stack([jnp.ones_like(uniform), ndtri(uniform)])
+
+    def _bits(self, wires: Wires, inputs: Array, stream: int) -> Array:
+        words, _ = wires
+        rows = mix(mix(inputs.astype(jnp.uint32) ^ words[0]) + np.uint32(stream))
+        places = jnp.arange(self.width, dtype=jnp.uint32)
+        return mix(places[None] ^ words[1], rows[:, None])
+
+
+def _below(bits: Array, limit: int) -> Int[Array, "..."]:
+    """Random bits as integers below a limit: the high half of a product, of 16 bits at a time."""
+    high, low = bits >> np.uint32(16), bits & np.uint32(0xFFFF)
+    limit_high, limit_low = np.uint32(limit >> 16), np.uint32(limit & 0xFFFF)
+    middle = high * limit_low + (low * limit_low >> np.uint32(16))
+    other = low * limit_high + (middle & np.uint32(0xFFFF))
+    return (high * limit_high + (middle >> np.uint32(16)) + (other >> np.uint32(16))).astype(
+        jnp.int32
+    )
