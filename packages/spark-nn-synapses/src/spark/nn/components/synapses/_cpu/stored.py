@@ -118,35 +118,54 @@ def _add(rows, found, spikes, origin, sums, places, left, part, parts, first, la
 
 
 @njit
-def _add_places(part, parts, operands):
-    rows, found, spikes, origin, sums, places, left, bounds = operands
-    first, last = bounds[part], bounds[part + 1]
-    _add(rows, found, spikes, origin, sums, places, left, part, parts, first, last)
-
-
-_add_places_in_parts = in_parts(_add_places)
+def _add_all(operands):
+    """Add to the sums of each entry of a batch."""
+    rows, found, ends, spikes, origin, sums, places, left, _ = operands
+    inputs = spikes.size // max(ends.size - 1, 1)
+    for b in range(ends.size - 1):
+        here = slice(ends[b], ends[b + 1])
+        of, own = spikes[b * inputs : (b + 1) * inputs], sums[b * places : (b + 1) * places]
+        _add(rows, found[here], of, origin, own, places, left[here], 0, 1, 0, places)
 
 
 @njit
-def _bounds(rows, found, places, parts):
+def _add_part(part, parts, operands):
+    """Add to the sums of some entries of a batch; or what leads to some places, of a single one."""
+    rows, found, ends, spikes, origin, sums, places, left, bounds = operands
+    batch = ends.size - 1
+    inputs, begin, end = spikes.size // max(batch, 1), 0, 1
+    first, last = bounds[part], bounds[part + 1]
+    if batch > 1:
+        begin, end = batch * part // parts, batch * (part + 1) // parts
+        part, parts, first, last = 0, 1, 0, places
+    for b in range(begin, end):
+        here, noted = slice(ends[b], ends[b + 1]), left[ends[b] * parts : ends[b + 1] * parts]
+        of, own = spikes[b * inputs : (b + 1) * inputs], sums[b * places : (b + 1) * places]
+        _add(rows, found[here], of, origin, own, places, noted, part, parts, first, last)
+
+
+_add_in_parts = in_parts(_add_part)
+
+
+@njit
+def _set_bounds(rows, found, places, bounds):
     """Where the places of each part begin: those that lie at the same part of rows, on average."""
     starts, indices, _, width = rows
-    bounds = np.zeros(parts + 1, np.int64)
-    bounds[parts] = places
-    for k in range(found.size if parts > 1 else 0):
+    parts = bounds.size - 1
+    for k in range(found.size):
         low, high = _row(starts, indices.size, width, found[k])
         for part in range(1, parts if low < high else 0):
             place = np.int64(indices[low + (high - low) * part // parts])
             bounds[part] += min(place, places) // found.size
     for part in range(1, parts):  # where rows are not sorted, they might not ascend
         bounds[part] = max(bounds[part], bounds[part - 1])
-    return bounds
+    bounds[parts] = places
 
 
 @njit
 def _add_left(parts, operands):
     """Add what other parts were left with, of rows that are not sorted. Whether all is inside."""
-    rows, found, spikes, origin, sums, places, left, bounds = operands
+    rows, found, _, spikes, origin, sums, places, left, bounds = operands
     starts, indices, weights, width = rows
     inside = True
     for k in range(found.size):
@@ -165,34 +184,20 @@ def _add_left(parts, operands):
 
 
 @njit
-def _add_entries(part, parts, operands):
-    """Add to the sums of the entries of a batch that are a part's."""
-    rows, found, spikes, origin, sums, places, left, ends = operands
-    batch = ends.size - 1
-    inputs = spikes.size // max(batch, 1)
-    for b in range(batch * part // parts, batch * (part + 1) // parts):
-        here = slice(ends[b], ends[b + 1])
-        of, own = spikes[b * inputs : (b + 1) * inputs], sums[b * places : (b + 1) * places]
-        _add(rows, found[here], of, origin, own, places, left[here], 0, 1, 0, places)
-
-
-_add_entries_in_parts = in_parts(_add_entries)
-
-
-@njit
 def to_targets(frame, starts, indices, weights, spikes, inputs, origin, sums, places):
     """Add to the sums of each entry of a batch: weight times spike of each connection."""
     batch, width = sums.size // max(places, 1), indices.size // max(inputs, 1)
     found, ends = find_all_spikes(spikes, inputs, batch)
     parts = how_many_parts(frame, found.size * width, _GRAIN)
-    rows, left = (starts, indices, weights, width), np.zeros(found.size * parts, np.uint8)
-    operands = rows, found, spikes, origin, sums, places, left
-    if parts == 1 or batch > 1:
-        _add_entries_in_parts(frame, min(parts, batch), (*operands, ends))
+    rows, bounds = (starts, indices, weights, width), np.zeros(parts + 1, np.int64)
+    left = np.zeros(found.size * parts, np.uint8)
+    operands = rows, found, ends, spikes, origin, sums, places, left, bounds
+    if parts == 1:
+        _add_all(operands)
         return not left.any()
-    bounds = _bounds(rows, found, places, parts)
-    _add_places_in_parts(frame, parts, (*operands, bounds))
-    return _add_left(parts, (*operands, bounds))
+    _set_bounds(rows, found, places, bounds)
+    _add_in_parts(frame, parts, operands)
+    return _add_left(parts, operands) if batch == 1 else not left.any()
 
 
 @njit

@@ -189,18 +189,14 @@ def in_parts(work: Callable[..., None]) -> Callable[..., Any]:
                 store(slot + _FAILED, 1)
             _add(slot + _DONE, 1)
             part = _add(slot + _NEXT, 1)
-
-    @njit
-    def late(slot: int, kind: Any) -> None:
-        take(slot, kind)
         _add(slot + _HOLDERS, -1)
 
     @intrinsic
     def task(typing: Any, kind: Any) -> Any:
         """The address of a function that XLA's pool calls with that of a slot."""
         kinds = types.intp, kind
-        late.compile(kinds)
-        compiled = late.overloads[kinds]
+        take.compile(kinds)
+        compiled = take.overloads[kinds]
 
         def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
             context.add_linking_libs([compiled.library])
@@ -218,24 +214,19 @@ def in_parts(work: Callable[..., None]) -> Callable[..., Any]:
 
     @njit
     def run(frame: int, parts: int, operands: Any) -> None:
-        if parts <= 1:
-            work(0, 1, operands)
-            return
-        slot = _slots()
-        last = slot + 64 * _SLOTS
-        while slot < last and not _take(slot + _HOLDERS, parts):
+        slot, last = _slots(), _slots() + 64 * _SLOTS
+        while slot < last and (parts == 1 or not _take(slot + _HOLDERS, parts + 1)):
             slot += 64
-        if slot >= last:
-            for part in range(parts):
-                work(part, parts, operands)
-            return
+        shared = slot < last
+        if not shared:
+            slot = _place((0, 0, 0, 0, 0, 0))
         store(slot + _NEXT, 0)
         store(slot + _PARTS, parts)
         store(slot + _DONE, 0)
         store(slot + _FAILED, 0)
         store(slot + _OPERANDS, _place(operands))
         kind = _kind(operands)
-        for _ in range(1, parts):
+        for _ in range(1, parts if shared else 1):
             if not _schedule(frame, task(kind), slot):
                 _add(slot + _HOLDERS, -1)
         take(slot, kind)
