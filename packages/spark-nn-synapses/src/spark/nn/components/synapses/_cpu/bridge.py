@@ -11,9 +11,16 @@ Offsets in bytes:
      0  size                                 0  size                 0  size
      8  extension: size, type, next,         8  extension            8  version: size, extension,
         and metadata at 24                  16  dtype                   major at 24, minor at 28
-    16  api: create an error at 48          24  data                32  traits
+    16  api                                 24  data                32  traits
+    24  context
     72  addresses of the operands           32  rank
    112  addresses of the results            40  sizes
+
+    api
+    48  create an error: size, extension, message, kind
+    64  destroy an error: size, extension, error
+   136  schedule a task: size, extension, context, task, what it is called with
+   144  count threads: size, extension, context, address of the number
 """
 
 # mypy: ignore-errors
@@ -179,25 +186,41 @@ def answered(frame: int, version: tuple[int, int], revision: str) -> Any:
     return True
 
 
+def call_api(builder: Any, frame: Any, field: int, values: Any) -> Any:
+    """Code that calls one of XLA's functions.
+
+    Args:
+        builder: Builder of the code.
+        frame: Address of the call frame.
+        field: Where the function stands in the API.
+        values: Words of the structure that it takes, from its size and extension on.
+
+    Returns:
+        The address of an error, or 0.
+    """
+
+    def word(address: Any) -> Any:
+        return builder.load(builder.inttoptr(address, _WORD.as_pointer()))
+
+    fields = cgutils.alloca_once(builder, ir.ArrayType(_WORD, len(values)))
+    for place, value in enumerate(values):
+        builder.store(value, cgutils.gep_inbounds(builder, fields, 0, place))
+    api = word(builder.add(frame, _WORD(16)))
+    kind = ir.FunctionType(_WORD, [_WORD])
+    function = builder.inttoptr(word(builder.add(api, _WORD(field))), kind.as_pointer())
+    return builder.call(function, [builder.ptrtoint(fields, _WORD)])
+
+
 def failure(message: str) -> Any:
     """A function that makes an error of XLA with this message: `(frame) -> address`."""
 
     @intrinsic
     def fail(typing: Any, frame: Any) -> Any:
         def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            def word(address: Any) -> Any:
-                return builder.load(builder.inttoptr(address, _WORD.as_pointer()))
-
             text = context.insert_const_string(builder.module, message)
-            fields = cgutils.alloca_once(builder, ir.ArrayType(_WORD, 4))
-            # Size, extension, message, kind.
-            values = _WORD(28), _WORD(0), builder.ptrtoint(text, _WORD), _WORD(INVALID_ARGUMENT)
-            for place, value in enumerate(values):
-                builder.store(value, cgutils.gep_inbounds(builder, fields, 0, place))
-            api = word(builder.add(args[0], _WORD(16)))
-            kind = ir.FunctionType(_WORD, [_WORD])
-            create = builder.inttoptr(word(builder.add(api, _WORD(48))), kind.as_pointer())
-            return builder.call(create, [builder.ptrtoint(fields, _WORD)])
+            address = builder.ptrtoint(text, _WORD)
+            values = _WORD(28), _WORD(0), address, _WORD(INVALID_ARGUMENT)
+            return call_api(builder, args[0], 48, values)
 
         return types.uintp(types.uintp), code
 

@@ -8,7 +8,11 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from .reading import find_spikes, number, size_of
+from .reading import find_all_spikes, number, size_of
+from .threads import how_many_parts, in_parts
+
+_GRAIN = 131_072
+"""Weights that are worth another thread: they are read one after the other, eight rows at once."""
 
 
 @njit
@@ -52,10 +56,33 @@ def _add_products(weights, gains, rows, spikes, count, sums):
 
 
 @njit
-def to_targets(weights, gains, spikes, inputs, sums, targets):
+def _add(part, parts, operands):
+    """Add up what leads to some of the targets."""
+    weights, gains, found, ends, spikes, inputs, sums, targets = operands
+    low, high = targets * part // parts, targets * (part + 1) // parts
+    rows, values = np.empty(inputs, np.int64), np.empty(inputs, sums.dtype)
+    for b in range(ends.size - 1):
+        count = ends[b + 1] - ends[b]
+        for k in range(count):
+            i = found[ends[b] + k]
+            rows[k] = i * targets + low
+            values[k] = size_of(spikes[b * inputs + i])
+        own = sums[b * targets + low : b * targets + high]
+        if gains.size == 0:
+            _add_rows(weights, rows, values, count, own)
+        else:
+            _add_products(weights, gains, rows, values, count, own)
+
+
+_add_in_parts = in_parts(_add)
+
+
+@njit
+def to_targets(frame, weights, gains, spikes, inputs, sums, targets):
     """Add to the sums of each entry of a batch: the rows of the inputs that spike.
 
     Args:
+        frame: Address of the call frame.
         weights: Row by row.
         gains: What each weight is multiplied by; empty if by nothing.
         spikes: Of each entry of the batch.
@@ -63,15 +90,7 @@ def to_targets(weights, gains, spikes, inputs, sums, targets):
         sums: Of each entry of the batch.
         targets: Number of targets.
     """
-    found = np.empty(inputs, np.int32)
-    rows, values = np.empty(inputs, np.int64), np.empty(inputs, sums.dtype)
-    for b in range(sums.size // max(targets, 1)):
-        count = find_spikes(spikes, b * inputs, inputs, found)
-        for k in range(count):
-            rows[k] = found[k] * targets
-            values[k] = size_of(spikes[b * inputs + found[k]])
-        own = sums[b * targets : (b + 1) * targets]
-        if gains.size == 0:
-            _add_rows(weights, rows, values, count, own)
-        else:
-            _add_products(weights, gains, rows, values, count, own)
+    batch = sums.size // max(targets, 1)
+    found, ends = find_all_spikes(spikes, inputs, batch)
+    parts = min(how_many_parts(frame, found.size * targets, _GRAIN), max(targets, 1))
+    _add_in_parts(frame, parts, (weights, gains, found, ends, spikes, inputs, sums, targets))

@@ -58,7 +58,7 @@ def _second(parameters):
 
 
 @njit
-def to_targets(words, sizes, parameters, spikes, inputs, origin, sums, targets):
+def to_targets(frame, words, sizes, parameters, spikes, inputs, origin, sums, targets):
     """As `stored.to_targets`, of drawn connections: `sizes` are how many, and their law."""
     found = np.empty(inputs, np.int32)
     one, other = number(parameters[0]), _second(parameters)
@@ -75,7 +75,7 @@ def to_targets(words, sizes, parameters, spikes, inputs, origin, sums, targets):
 
 
 @njit
-def to_weights(words, sizes, spikes, sums, inputs, origin, gains, targets):
+def to_weights(frame, words, sizes, spikes, sums, inputs, origin, gains, targets):
     """As `stored.to_weights`, of the parameters of a law."""
     found = np.empty(inputs, np.int32)
     one, other = 0.0, 0.0
@@ -97,7 +97,7 @@ def to_weights(words, sizes, spikes, sums, inputs, origin, gains, targets):
 
 
 @njit
-def to_inputs(words, sizes, parameters, sums, inputs, origin, gains, targets):
+def to_inputs(frame, words, sizes, parameters, sums, inputs, origin, gains, targets):
     """As `stored.to_inputs`, of connections that are drawn."""
     one, other = number(parameters[0]), _second(parameters)
     batch = sums.size // max(targets, 1)

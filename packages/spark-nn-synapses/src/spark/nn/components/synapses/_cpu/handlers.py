@@ -64,9 +64,13 @@ def targets_handler(
         else:
             sums[:] = 0
         if are_drawn:
-            inside = drawn.to_targets(wire, other, weights, spikes, inputs, origin, sums, places)
+            inside = drawn.to_targets(
+                frame, wire, other, weights, spikes, inputs, origin, sums, places
+            )
         else:
-            inside = stored.to_targets(wire, other, weights, spikes, inputs, origin, sums, places)
+            inside = stored.to_targets(
+                frame, wire, other, weights, spikes, inputs, origin, sums, places
+            )
         return 0 if inside else _outside(frame)
 
     return handle
@@ -87,7 +91,9 @@ def ring_handler(dtypes: tuple[Any, ...], version: tuple[int, int], revision: st
         spikes = array(frame, OPERANDS, 3, spikes_in)
         ring, drive = array(frame, RESULTS, 0, out), array(frame, RESULTS, 1, out)
         copy(array(frame, OPERANDS, 5, out), ring)
-        inside = stored.to_targets(wire, other, weights, spikes, inputs, origin, ring, places)
+        inside = stored.to_targets(
+            frame, wire, other, weights, spikes, inputs, origin, ring, places
+        )
         stored.leave(ring, drive, places, length(frame, RESULTS, 0, -1, 0), origin)
         return 0 if inside else _outside(frame)
 
@@ -111,9 +117,13 @@ def weights_handler(
         gains = array(frame, RESULTS, 0, out)
         gains[:] = 0
         if are_drawn:
-            inside = drawn.to_weights(wire, other, spikes, sums, inputs, origin, gains, places)
+            inside = drawn.to_weights(
+                frame, wire, other, spikes, sums, inputs, origin, gains, places
+            )
         else:
-            inside = stored.to_weights(wire, other, spikes, sums, inputs, origin, gains, places)
+            inside = stored.to_weights(
+                frame, wire, other, spikes, sums, inputs, origin, gains, places
+            )
         return 0 if inside else _outside(frame)
 
     return handle
@@ -136,9 +146,13 @@ def inputs_handler(
         gains = array(frame, RESULTS, 0, out)
         gains[:] = 0
         if are_drawn:
-            inside = drawn.to_inputs(wire, other, weights, sums, inputs, origin, gains, places)
+            inside = drawn.to_inputs(
+                frame, wire, other, weights, sums, inputs, origin, gains, places
+            )
         else:
-            inside = stored.to_inputs(wire, other, weights, sums, inputs, origin, gains, places)
+            inside = stored.to_inputs(
+                frame, wire, other, weights, sums, inputs, origin, gains, places
+            )
         return 0 if inside else _outside(frame)
 
     return handle
@@ -154,6 +168,7 @@ def dense_handler(dtypes: tuple[Any, ...], version: tuple[int, int], revision: s
         sums = array(frame, RESULTS, 0, out)
         sums[:] = 0
         dense.to_targets(
+            frame,
             array(frame, OPERANDS, 0, weights_in),
             array(frame, OPERANDS, 1, gains_in),
             array(frame, OPERANDS, 2, spikes_in),

@@ -17,6 +17,7 @@ from jaxlib.version import __version__
 OFFSETS: Mapping[str, int] = {
     "XLA_FFI_CallFrame.extension_start": 8,
     "XLA_FFI_CallFrame.api": 16,
+    "XLA_FFI_CallFrame.ctx": 24,
     "XLA_FFI_CallFrame.args": 40,
     "XLA_FFI_Args.args": 32,
     "XLA_FFI_CallFrame.rets": 80,
@@ -29,8 +30,17 @@ OFFSETS: Mapping[str, int] = {
     "XLA_FFI_Api_Version.major_version": 16,
     "XLA_FFI_Api_Version.minor_version": 20,
     "XLA_FFI_Api.XLA_FFI_Error_Create": 48,
+    "XLA_FFI_Api.XLA_FFI_Error_Destroy": 64,
+    "XLA_FFI_Api.XLA_FFI_ThreadPool_Schedule": 136,
+    "XLA_FFI_Api.XLA_FFI_ThreadPool_NumThreads": 144,
     "XLA_FFI_Error_Create_Args.message": 16,
     "XLA_FFI_Error_Create_Args.errc": 24,
+    "XLA_FFI_Error_Destroy_Args.error": 16,
+    "XLA_FFI_ThreadPool_Schedule_Args.ctx": 16,
+    "XLA_FFI_ThreadPool_Schedule_Args.task": 24,
+    "XLA_FFI_ThreadPool_Schedule_Args.data": 32,
+    "XLA_FFI_ThreadPool_NumThreads_Args.ctx": 16,
+    "XLA_FFI_ThreadPool_NumThreads_Args.num_threads": 24,
 }
 """Where the fields stand that a handler touches, in bytes."""
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba import types
+from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic, overload
 
@@ -138,6 +138,15 @@ def _find_spikes(spikes: Any, first: int, count: int, found: Any) -> Any:
         return total
 
     return of_numbers
+
+
+@njit
+def find_all_spikes(spikes: Any, inputs: int, batch: int) -> Any:
+    """Which inputs spike, entry by entry of a batch, and where the entries begin and end there."""
+    found, ends = np.empty(batch * inputs, np.int32), np.zeros(batch + 1, np.int64)
+    for b in range(batch):
+        ends[b + 1] = ends[b] + find_spikes(spikes, b * inputs, inputs, found[ends[b] :])
+    return found[: ends[batch]], ends
 
 
 def size_of(spike: Any) -> Any:
