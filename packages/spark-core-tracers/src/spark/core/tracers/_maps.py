@@ -37,9 +37,9 @@ class Propagator(NamedTuple):
         left, lost = self.decay
         slope = jnp.where(lost > 0.5, left, -lost)
         start = jnp.where(jnp.signbit(slope), y, self.base)
-        # Keep this order: XLA then contracts the same multiply-add in `step` and in `lax.scan`, so
-        # that both give equal bits.
-        return start + (self.offset + slope * (y - self.base))
+        # Each sum has one product at most: with two, compilers contract either of them, and `step`
+        # would not have the bits of `lax.scan`.
+        return (start + self.offset) + slope * (y - self.base)
 
 
 @jax.custom_jvp

@@ -39,8 +39,7 @@ def plasticity(xs, *, R_tau, U_tau, scale_U, dt, dtype, keep):
         inputs = jnp.asarray(xs, dtype)
         scan = _scanned(tracer, xs, keep)
         return lambda: scan() * inputs
-    last = _last(tracer, xs)
-    return lambda: jax.block_until_ready(last() * jnp.asarray(xs[-1], dtype))
+    return _last(tracer, xs, lambda efficacy, x: jnp.where(x, efficacy, 0))
 
 
 def current(spikes, kernel, *, keep, **parameters):
@@ -105,18 +104,15 @@ def _scanned(tracer, xs, keep):
     return program
 
 
-def _last(tracer, xs):
-    """The last value alone: a `lax.scan` of the pure step keeps no series."""
+def _last(tracer, xs, output=lambda y, x: y):
+    """The last value alone: XLA leaves out a series that nobody reads."""
     before, last = _apart(xs, "last")
     recurrence, parameters, state = tracer.recurrence, tracer.parameters, tracer.state
 
     @jax.jit
     def run(state, before, last):
-        def step(state, x):
-            return recurrence.step(parameters, state, x)[0], None
-
-        moved, _ = jax.lax.scan(step, state, before)
-        return recurrence.step(parameters, moved, last)[1]
+        moved, _ = recurrence.scan(parameters, state, before)
+        return output(recurrence.step(parameters, moved, last)[1], last)
 
     return lambda: jax.block_until_ready(run(state, before, last))
 
