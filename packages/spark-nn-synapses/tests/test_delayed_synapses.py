@@ -34,9 +34,10 @@ KERNEL = normal(0, (3, 5))
 XS = spikes(1, (30, 5))
 OF_INPUTS = np.array([0, 3, 1, 7, 3])
 OF_CONNECTIONS = np.random.default_rng(2).integers(0, 6, (3, 5))
-# Connections of 5 inputs to 3 targets, with one that comes twice, after two delays.
+# Connections of 5 inputs to 3 targets, with one that comes twice, after two delays; in the order of
+# the kernel: of inputs, then of delays.
 PRE, POST, STEPS = np.array(
-    [[0, 0, 1, 3, 3, 3, 4, 4], [0, 2, 1, 0, 1, 2, 2, 2], [2, 0, 5, 1, 0, 4, 3, 6]]
+    [[0, 0, 1, 3, 3, 3, 4, 4], [2, 0, 1, 1, 0, 2, 2, 2], [0, 2, 5, 0, 1, 4, 3, 6]]
 )
 WEIGHTS = normal(3, 8)
 LATE = SparseConnectivity(pre=PRE, post=POST, delays=STEPS)
@@ -244,6 +245,16 @@ def test_shapes_of_delays():
     np.testing.assert_allclose(module.scan(xs), expected, **CLOSE)
 
 
+def test_weights_stay_with_their_connections_in_any_order():
+    order = np.random.default_rng(4).permutation(len(PRE))
+    lists = {"pre": PRE[order], "post": POST[order], "delays": STEPS[order]}
+    late = SparseConnectivity(**lists, weights=WEIGHTS[order])
+    module = LinearSynapses(units=3, connectivity=late, dtype="float32")
+    module.build({"spikes": InputSpec((5,))})
+    np.testing.assert_array_equal(module.connections, [PRE, POST])
+    np.testing.assert_array_equal(module.kernel, WEIGHTS.astype(np.float32))
+
+
 def test_drawn_connections_take_delays():
     def drawn(connectivity, delays, kernel):
         options = {"kernel_initializer": kernel, "dtype": "float32"}
@@ -258,7 +269,8 @@ def test_drawn_connections_take_delays():
 
     module, pre, post = drawn(FixedFanOut(fan_out=2), OF_CONNECTIONS, normal(9, 10))
     _, *connections = drawn(FixedFanOut(fan_out=2), None, normal(9, 10))
-    np.testing.assert_array_equal(connections, [pre, post])
+    in_order = np.lexsort((post, pre))
+    np.testing.assert_array_equal(connections, [pre[in_order], post[in_order]])
     kernel = with_zeros(module.kernel, 3, 5, pre, post)
     expected = np.sum(kernel * of_connections(XS, OF_CONNECTIONS), -1)
     np.testing.assert_allclose(module.scan(XS), expected, **CLOSE)

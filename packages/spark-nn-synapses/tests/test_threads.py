@@ -13,8 +13,8 @@ import scipy.sparse
 
 from spark.nn.components.synapses._cpu import stored
 from spark.nn.components.synapses._projections.dense import project
-from spark.nn.components.synapses._projections.rows import StoredRows
 from spark.nn.components.synapses._projections.row_sums import project_later, project_rows
+from spark.nn.components.synapses._projections.rows import StoredRows
 
 pytestmark = [
     pytest.mark.versions,

@@ -43,6 +43,10 @@ INPUTS, FAN_OUT, LATEST, AT_ONCE = 20_000, 1000, 60, 12
 """Of delays: inputs and as many targets, connections of each input, longest delay, and inputs that
 spike in a step."""
 
+LARGE = {"size": 4000, "fan_out": 3900, "targets": 77_000}, 24
+"""Of the delays of a large step, and inputs that spike in it: as in the full-scale microcircuit of
+Potjans and Diesmann (2014), of whose rows these are some. Such steps are shared among threads."""
+
 STEPS = 1000
 """Of what is not dense."""
 
@@ -76,6 +80,17 @@ def cases() -> Iterator[Case]:
             (STEPS, INPUTS, FAN_OUT),
             activity,
         )
+    large, at_once = LARGE
+    activity = at_once / large["size"]
+    yield from _row(
+        f"delays/{large['size']}x{large['fan_out']}/threads",
+        {
+            "c": functools.partial(delayed_c, activity, **large),
+            "synapses": functools.partial(delayed, activity, **large),
+        },
+        (STEPS, large["size"], large["fan_out"]),
+        activity,
+    )
     yield from _row(
         f"gradient/{SPARSE}x{SPARSE}",
         {name: functools.partial(loss, name) for name in ("loss", "backward", "gradient")},
@@ -218,43 +233,52 @@ def product(shape: tuple[int, int], activity: float) -> Program:
 
 
 def delayed(
-    activity: float, size: int = INPUTS, fan_out: int = FAN_OUT, steps: int = STEPS
+    activity: float,
+    size: int = INPUTS,
+    fan_out: int = FAN_OUT,
+    steps: int = STEPS,
+    targets: int | None = None,
 ) -> Program:
     """Steps along connections with a delay each.
 
     Args:
         activity: Part of the inputs that spike.
-        size: Inputs, and as many targets.
+        size: Inputs.
         fan_out: Connections of an input.
-        steps: Steps of a call.
+        steps: Steps in the loop.
+        targets: Targets; as many as inputs if None.
 
     Returns:
         What starts at rest and returns the currents summed over all steps.
     """
-    return _stepped(_late(size, fan_out), _pattern((steps, size), activity))
+    return _stepped(_late(size, fan_out, targets or size), _pattern((steps, size), activity))
 
 
 def delayed_c(
-    activity: float, size: int = INPUTS, fan_out: int = FAN_OUT, steps: int = STEPS
+    activity: float,
+    size: int = INPUTS,
+    fan_out: int = FAN_OUT,
+    steps: int = STEPS,
+    targets: int | None = None,
 ) -> Program:
     """The same in C; arguments and result are those of `delayed`."""
-    starts, places, weights = _stored(_late(size, fan_out), size)
+    starts, places, weights = _stored(_late(size, fan_out, targets or size), size)
     xs = np.asarray(_pattern((steps, size), activity))
-    return plain_c.delayed(starts, places, weights, xs, (LATEST + 1, size), DECAY)
+    return plain_c.delayed(starts, places, weights, xs, (LATEST + 1, targets or size), DECAY)
 
 
 @functools.lru_cache(1)
-def _late(size: int, fan_out: int) -> TracedSynapses:
+def _late(size: int, fan_out: int, targets: int) -> TracedSynapses:
     rng = np.random.default_rng(5)
     shape = (size, fan_out)
     delays = rng.integers(1, LATEST, shape, endpoint=True)
     delays[0, 0] = LATEST
     connectivity = SparseConnectivity(
         pre=np.repeat(np.arange(size), fan_out),
-        post=rng.integers(size, size=shape).reshape(-1),
+        post=rng.integers(targets, size=shape).reshape(-1),
         delays=delays.reshape(-1),
     )
-    return _built(size, connectivity=connectivity)
+    return _built(size, targets, connectivity=connectivity)
 
 
 # Gradients ----------------------------------------------------------------------------------------
@@ -290,8 +314,8 @@ def loss(program: str, size: int = SPARSE, steps: int = STEPS) -> Program:
 # Both of steps ------------------------------------------------------------------------------------
 
 
-def _built(size: int, **options: Any) -> TracedSynapses:
-    synapses = TracedSynapses(units=size, tau=TAU, dtype="float32", **options)
+def _built(size: int, targets: int | None = None, **options: Any) -> TracedSynapses:
+    synapses = TracedSynapses(units=targets or size, tau=TAU, dtype="float32", **options)
     synapses.build({"spikes": InputSpec((size,))})
     return synapses
 

@@ -124,8 +124,11 @@ def _connect(
     pre, post = (np.asarray(each) for each in found.rows.all(found.wires))
     if of_connections is not None:
         given = of_connections.reshape(count, targets)[pre, post]
-    rows, wires = stored_rows(pre, post, count, targets, given)
-    return Connections(rows, wires, found.weights), of_inputs
+    # Slot by slot, a row leads through a ring buffer in one direction.
+    order = np.lexsort((post, given, pre))
+    rows, wires = stored_rows(pre[order], post[order], count, targets, given[order])
+    weights = None if found.weights is None else found.weights[order]
+    return Connections(rows, wires, weights), of_inputs
 
 
 def _delays(config: Any, inputs: tuple[int, ...]) -> tuple[NumPyArray | None, NumPyArray | None]:

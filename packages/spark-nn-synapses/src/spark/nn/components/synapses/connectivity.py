@@ -42,8 +42,8 @@ class Connectivity(Config, abc.ABC):
 class SparseConnectivity(Connectivity):
     """Connections given one by one, and kept input by input (CSR of inputs x targets).
 
-    Several connections between the same two add up. In the order of inputs, and of targets for each
-    input, the connections are what the kernel holds a weight for.
+    Several connections between the same two add up. The kernel holds a weight for each, in the
+    order of inputs, then of delays if connections have any, then of targets.
 
     Attributes:
         pre: Input of each connection, counted in row-major order; of shape `(connections,)`, like

@@ -148,6 +148,19 @@ _add_in_parts = in_parts(_add_part)
 
 
 @njit
+def _look_sorted(rows, found):
+    """Whether a few rows ascend at a few places: if not, it does not pay to share them."""
+    starts, indices, _, width = rows
+    for k in range(min(found.size, 8)):
+        low, high = _row(starts, indices.size, width, found[k])
+        for eighth in range(1, 8 if low < high else 0):
+            before = indices[low + (high - low) * (eighth - 1) // 8]
+            if indices[low + (high - low) * eighth // 8] < before:
+                return False
+    return True
+
+
+@njit
 def _set_bounds(rows, found, places, bounds):
     """Where the places of each part begin: those that lie at the same part of rows, on average."""
     starts, indices, _, width = rows
@@ -188,9 +201,11 @@ def to_targets(frame, starts, indices, weights, spikes, inputs, origin, sums, pl
     """Add to the sums of each entry of a batch: weight times spike of each connection."""
     batch, width = sums.size // max(places, 1), indices.size // max(inputs, 1)
     found, ends = find_all_spikes(spikes, inputs, batch)
+    rows = starts, indices, weights, width
     parts = how_many_parts(frame, found.size * width, _GRAIN)
-    rows, bounds = (starts, indices, weights, width), np.zeros(parts + 1, np.int64)
-    left = np.zeros(found.size * parts, np.uint8)
+    if parts > 1 and batch == 1 and not _look_sorted(rows, found):
+        parts = 1
+    bounds, left = np.zeros(parts + 1, np.int64), np.zeros(found.size * parts, np.uint8)
     operands = rows, found, ends, spikes, origin, sums, places, left, bounds
     if parts == 1:
         _add_all(operands)
