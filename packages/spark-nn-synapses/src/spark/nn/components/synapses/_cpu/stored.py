@@ -270,10 +270,9 @@ def to_weights(frame, starts, indices, spikes, sums, inputs, origin, gains, plac
 @njit
 def _credit_inputs(part, parts, operands):
     """The gains of the inputs that are a part's; note if a row leads elsewhere."""
-    rows, origin, sums, places, gains, outside = operands
+    rows, inputs, origin, sums, places, gains, outside = operands
     starts, indices, weights, width = rows
     batch = sums.size // max(places, 1)
-    inputs = gains.size // max(batch, 1)
     for i in range(inputs * part // parts, inputs * (part + 1) // parts):
         low, high = _row(starts, indices.size, width, i)
         row, values = indices[low:high], weights[low:high]
@@ -297,6 +296,6 @@ def to_inputs(frame, starts, indices, weights, sums, inputs, origin, gains, plac
     batch, width = sums.size // max(places, 1), indices.size // max(inputs, 1)
     parts = min(how_many_parts(frame, indices.size * batch, _GRAIN), max(inputs, 1))
     rows, outside = (starts, indices, weights, width), np.zeros(parts, np.uint8)
-    shared = rows, origin, sums, places, gains, outside
+    shared = rows, inputs, origin, sums, places, gains, outside
     _credit_inputs_in_parts(frame, parts, shared)
     return not outside.any()
