@@ -3,6 +3,7 @@
 import re
 import shutil
 import subprocess
+import sys
 import threading
 import warnings
 from pathlib import Path
@@ -209,3 +210,33 @@ def test_arrays_of_other_lengths_are_refused(late):
         variable[name].set_value(variable[name].get_value()[:shorter])
         with pytest.raises(ValueError, match="3 inputs to 2 targets must have arrays of shapes"):
             module(np.ones(3, bool))
+
+
+_OUT_OF_MEMORY = """
+import resource, jax, jax.numpy as jnp
+from spark.nn.components.synapses._projections.row_sums import project_rows
+from spark.nn.components.synapses._projections.rows import StoredRows
+
+rows = StoredRows(40_000_000, 1, 0)
+wires = jnp.zeros(1, jnp.int32), jnp.zeros(0, jnp.uint16)
+run = jax.jit(lambda xs: project_rows(rows, wires, jnp.zeros(0), xs, jnp.dtype("float32")))
+xs = jnp.zeros(rows.inputs, bool)
+print(run(xs))
+pages = int(open("/proc/self/statm").read().split()[0])
+# The list of spikes has 160 MB.
+limit = pages * resource.getpagesize() + 100_000_000
+resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+try:
+    print(run(xs))
+except Exception as error:
+    print(error)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="Linux tells its memory")
+def test_a_kernel_without_memory_fails():
+    done = subprocess.run(
+        [sys.executable, "-c", _OUT_OF_MEMORY], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.startswith("[0.]\n")
+    assert "has failed, for want of memory" in done.stdout, done.stderr

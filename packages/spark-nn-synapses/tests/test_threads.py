@@ -10,8 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.sparse
+from numba import njit
 
-from spark.nn.components.synapses._cpu import stored
+from spark.nn.components.synapses._cpu import bridge, header, stored, threads
 from spark.nn.components.synapses._projections.dense import project
 from spark.nn.components.synapses._projections.row_sums import project_later, project_rows
 from spark.nn.components.synapses._projections.rows import StoredRows
@@ -135,11 +136,61 @@ def test_many_callers_share_one_pool():
     assert not faults
 
 
+@pytest.mark.parametrize("batch", [(), (3,)])
+def test_nothing_leads_to_no_target(batch):
+    rows = StoredRows(100_000, 0, 0)
+    wires = jnp.zeros(1, jnp.int32), jnp.zeros(0, jnp.uint16)
+    xs = np.ones((*batch, rows.inputs), np.float32)
+
+    def total(xs):
+        return jnp.sum(project_rows(rows, wires, jnp.zeros(0), xs, jnp.dtype("float32")))
+
+    np.testing.assert_array_equal(jax.grad(total)(xs), 0)
+
+
+def test_parts_of_crowded_rows_are_alike():
+    # 2000 rows of 100 connections to 1000 places: more rows than places of a part.
+    indices = np.sort(np.random.default_rng(1).integers(1000, size=(2000, 100)), axis=1)
+    rows = np.zeros(1, np.uint32), indices.astype(np.uint16).ravel(), None, 100
+    bounds = np.zeros(9, np.int64)
+    stored._set_bounds.py_func(rows, np.arange(2000), 1000, bounds)
+    shares = np.histogram(indices, bounds)[0] / indices.size
+    # 63 rows tell it. An eighth of a row is where the places are to 3.3 % (binomial, 100), so the mean
+    # of 63 to 0.4 %, and the part between two to 0.6 %: five times that.
+    np.testing.assert_allclose(shares, 1 / 8, atol=0.03)
+
+
+def test_a_part_that_fails_is_told():
+    @njit
+    def fail(part, parts, operands):
+        if part == operands[0]:
+            raise ValueError("this part")
+
+    in_parts, failed = threads.in_parts(fail), bridge.failure("a part has failed")
+    version = header.version()
+
+    def handle(frame):
+        if bridge.answered(frame, version, "test"):
+            return 0
+        try:
+            in_parts(frame, 4, (bridge.array(frame, bridge.OPERANDS, 0, np.int32)[0],))
+        except Exception:
+            return failed(frame)
+        return 0
+
+    bridge.register("spark_synapses_test_failure", handle)
+    call = jax.ffi.ffi_call("spark_synapses_test_failure", jax.ShapeDtypeStruct((), jnp.float32))
+    jax.block_until_ready(call(jnp.int32(9)))
+    for part in range(4):
+        with pytest.raises(Exception, match="a part has failed"):
+            jax.block_until_ready(call(jnp.int32(part)))
+
+
 @pytest.mark.skipif("SPARK_THREADS" in os.environ, reason="runs the other tests of this file")
-@pytest.mark.parametrize("threads", [1, 7])
-def test_the_number_of_threads_changes_nothing(threads):
+@pytest.mark.parametrize("count", [1, 7])
+def test_the_number_of_threads_changes_nothing(count):
     # XLA's pool has as many threads as these say that there are processors.
-    several = {"NPROC": str(threads), "PJRT_NPROC": str(threads), "SPARK_THREADS": str(threads)}
+    several = dict.fromkeys(("NPROC", "PJRT_NPROC", "SPARK_THREADS"), str(count))
     command = [sys.executable, "-m", "pytest", "-q", "-n0", "-p", "no:cacheprovider", __file__]
     done = subprocess.run(
         command, env=os.environ | several, capture_output=True, text=True, check=False

@@ -22,6 +22,7 @@ from .bridge import OPERANDS, RESULTS, answered, array, copy, failure, length, r
 Handler = Callable[[int], int]
 
 _outside = failure("connections lead to no target: their indices are wrong.")
+_failed = failure("a kernel of the CPU engine has failed, for want of memory.")
 _not_now = failure("a ring has no such step: the current one must be from 0 up to its length.")
 
 # Where the spikes of a kernel are, and its sums: among which of the two, and at which place.
@@ -52,26 +53,29 @@ def targets_handler(
     def handle(frame: int) -> int:
         if answered(frame, version, revision):
             return 0
-        inputs, places, origin = _sizes(frame, _FORWARD, now_in)
-        if origin < 0:
-            return _not_now(frame)
-        wire, other = array(frame, OPERANDS, 0, wire_in), array(frame, OPERANDS, 1, other_in)
-        weights = array(frame, OPERANDS, 2, weights_in)
-        spikes = array(frame, OPERANDS, 3, spikes_in)
-        sums = array(frame, RESULTS, 0, out)
-        if onto:
-            copy(array(frame, OPERANDS, 5, out), sums)
-        else:
-            sums[:] = 0
-        if are_drawn:
-            inside = drawn.to_targets(
-                frame, wire, other, weights, spikes, inputs, origin, sums, places
-            )
-        else:
-            inside = stored.to_targets(
-                frame, wire, other, weights, spikes, inputs, origin, sums, places
-            )
-        return 0 if inside else _outside(frame)
+        try:
+            inputs, places, origin = _sizes(frame, _FORWARD, now_in)
+            if origin < 0:
+                return _not_now(frame)
+            wire, other = array(frame, OPERANDS, 0, wire_in), array(frame, OPERANDS, 1, other_in)
+            weights = array(frame, OPERANDS, 2, weights_in)
+            spikes = array(frame, OPERANDS, 3, spikes_in)
+            sums = array(frame, RESULTS, 0, out)
+            if onto:
+                copy(array(frame, OPERANDS, 5, out), sums)
+            else:
+                sums[:] = 0
+            if are_drawn:
+                inside = drawn.to_targets(
+                    frame, wire, other, weights, spikes, inputs, origin, sums, places
+                )
+            else:
+                inside = stored.to_targets(
+                    frame, wire, other, weights, spikes, inputs, origin, sums, places
+                )
+            return 0 if inside else _outside(frame)
+        except Exception:
+            return _failed(frame)
 
     return handle
 
@@ -83,19 +87,22 @@ def ring_handler(dtypes: tuple[Any, ...], version: tuple[int, int], revision: st
     def handle(frame: int) -> int:
         if answered(frame, version, revision):
             return 0
-        inputs, places, origin = _sizes(frame, _FORWARD, now_in)
-        if origin < 0:
-            return _not_now(frame)
-        wire, other = array(frame, OPERANDS, 0, wire_in), array(frame, OPERANDS, 1, other_in)
-        weights = array(frame, OPERANDS, 2, weights_in)
-        spikes = array(frame, OPERANDS, 3, spikes_in)
-        ring, drive = array(frame, RESULTS, 0, out), array(frame, RESULTS, 1, out)
-        copy(array(frame, OPERANDS, 5, out), ring)
-        inside = stored.to_targets(
-            frame, wire, other, weights, spikes, inputs, origin, ring, places
-        )
-        stored.leave(ring, drive, places, length(frame, RESULTS, 0, -1, 0), origin)
-        return 0 if inside else _outside(frame)
+        try:
+            inputs, places, origin = _sizes(frame, _FORWARD, now_in)
+            if origin < 0:
+                return _not_now(frame)
+            wire, other = array(frame, OPERANDS, 0, wire_in), array(frame, OPERANDS, 1, other_in)
+            weights = array(frame, OPERANDS, 2, weights_in)
+            spikes = array(frame, OPERANDS, 3, spikes_in)
+            ring, drive = array(frame, RESULTS, 0, out), array(frame, RESULTS, 1, out)
+            copy(array(frame, OPERANDS, 5, out), ring)
+            inside = stored.to_targets(
+                frame, wire, other, weights, spikes, inputs, origin, ring, places
+            )
+            stored.leave(ring, drive, places, length(frame, RESULTS, 0, -1, 0), origin)
+            return 0 if inside else _outside(frame)
+        except Exception:
+            return _failed(frame)
 
     return handle
 
@@ -109,22 +116,25 @@ def weights_handler(
     def handle(frame: int) -> int:
         if answered(frame, version, revision):
             return 0
-        inputs, places, origin = _sizes(frame, _TO_WEIGHTS, now_in)
-        if origin < 0:
-            return _not_now(frame)
-        wire, other = array(frame, OPERANDS, 0, wire_in), array(frame, OPERANDS, 1, other_in)
-        spikes, sums = array(frame, OPERANDS, 2, spikes_in), array(frame, OPERANDS, 3, sums_in)
-        gains = array(frame, RESULTS, 0, out)
-        gains[:] = 0
-        if are_drawn:
-            inside = drawn.to_weights(
-                frame, wire, other, spikes, sums, inputs, origin, gains, places
-            )
-        else:
-            inside = stored.to_weights(
-                frame, wire, other, spikes, sums, inputs, origin, gains, places
-            )
-        return 0 if inside else _outside(frame)
+        try:
+            inputs, places, origin = _sizes(frame, _TO_WEIGHTS, now_in)
+            if origin < 0:
+                return _not_now(frame)
+            wire, other = array(frame, OPERANDS, 0, wire_in), array(frame, OPERANDS, 1, other_in)
+            spikes, sums = array(frame, OPERANDS, 2, spikes_in), array(frame, OPERANDS, 3, sums_in)
+            gains = array(frame, RESULTS, 0, out)
+            gains[:] = 0
+            if are_drawn:
+                inside = drawn.to_weights(
+                    frame, wire, other, spikes, sums, inputs, origin, gains, places
+                )
+            else:
+                inside = stored.to_weights(
+                    frame, wire, other, spikes, sums, inputs, origin, gains, places
+                )
+            return 0 if inside else _outside(frame)
+        except Exception:
+            return _failed(frame)
 
     return handle
 
@@ -138,22 +148,28 @@ def inputs_handler(
     def handle(frame: int) -> int:
         if answered(frame, version, revision):
             return 0
-        inputs, places, origin = _sizes(frame, _TO_INPUTS, now_in)
-        if origin < 0:
-            return _not_now(frame)
-        wire, other = array(frame, OPERANDS, 0, wire_in), array(frame, OPERANDS, 1, other_in)
-        weights, sums = array(frame, OPERANDS, 2, weights_in), array(frame, OPERANDS, 3, sums_in)
-        gains = array(frame, RESULTS, 0, out)
-        gains[:] = 0
-        if are_drawn:
-            inside = drawn.to_inputs(
-                frame, wire, other, weights, sums, inputs, origin, gains, places
+        try:
+            inputs, places, origin = _sizes(frame, _TO_INPUTS, now_in)
+            if origin < 0:
+                return _not_now(frame)
+            wire, other = array(frame, OPERANDS, 0, wire_in), array(frame, OPERANDS, 1, other_in)
+            weights, sums = (
+                array(frame, OPERANDS, 2, weights_in),
+                array(frame, OPERANDS, 3, sums_in),
             )
-        else:
-            inside = stored.to_inputs(
-                frame, wire, other, weights, sums, inputs, origin, gains, places
-            )
-        return 0 if inside else _outside(frame)
+            gains = array(frame, RESULTS, 0, out)
+            gains[:] = 0
+            if are_drawn:
+                inside = drawn.to_inputs(
+                    frame, wire, other, weights, sums, inputs, origin, gains, places
+                )
+            else:
+                inside = stored.to_inputs(
+                    frame, wire, other, weights, sums, inputs, origin, gains, places
+                )
+            return 0 if inside else _outside(frame)
+        except Exception:
+            return _failed(frame)
 
     return handle
 
@@ -165,18 +181,21 @@ def dense_handler(dtypes: tuple[Any, ...], version: tuple[int, int], revision: s
     def handle(frame: int) -> int:
         if answered(frame, version, revision):
             return 0
-        sums = array(frame, RESULTS, 0, out)
-        sums[:] = 0
-        dense.to_targets(
-            frame,
-            array(frame, OPERANDS, 0, weights_in),
-            array(frame, OPERANDS, 1, gains_in),
-            array(frame, OPERANDS, 2, spikes_in),
-            length(frame, OPERANDS, 0, 0, 1),
-            sums,
-            length(frame, OPERANDS, 0, 1, 2),
-        )
-        return 0
+        try:
+            sums = array(frame, RESULTS, 0, out)
+            sums[:] = 0
+            dense.to_targets(
+                frame,
+                array(frame, OPERANDS, 0, weights_in),
+                array(frame, OPERANDS, 1, gains_in),
+                array(frame, OPERANDS, 2, spikes_in),
+                length(frame, OPERANDS, 0, 0, 1),
+                sums,
+                length(frame, OPERANDS, 0, 1, 2),
+            )
+            return 0
+        except Exception:
+            return _failed(frame)
 
     return handle
 

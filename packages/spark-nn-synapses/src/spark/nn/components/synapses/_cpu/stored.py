@@ -162,16 +162,19 @@ def _look_sorted(rows, found):
 
 @njit
 def _set_bounds(rows, found, places, bounds):
-    """Where the places of each part begin: those that lie at the same part of rows, on average."""
+    """Where the places of each part begin: those that lie at the same part of rows, on average.
+
+    Some rows are enough to tell.
+    """
     starts, indices, _, width = rows
-    parts = bounds.size - 1
-    for k in range(found.size):
+    parts, count = bounds.size - 1, 0
+    for k in range(0, found.size, 1 + found.size // 64):
         low, high = _row(starts, indices.size, width, found[k])
+        count += low < high
         for part in range(1, parts if low < high else 0):
-            place = np.int64(indices[low + (high - low) * part // parts])
-            bounds[part] += min(place, places) // found.size
+            bounds[part] += min(np.int64(indices[low + (high - low) * part // parts]), places)
     for part in range(1, parts):  # where rows are not sorted, they might not ascend
-        bounds[part] = max(bounds[part], bounds[part - 1])
+        bounds[part] = max(bounds[part] // max(count, 1), bounds[part - 1])
     bounds[parts] = places
 
 
@@ -186,9 +189,8 @@ def _add_left(parts, operands):
             if left[k * parts + part]:
                 first, last = bounds[part], bounds[part + 1]
                 spike = sums.dtype.type(size_of(spikes[found[k]]))
-                for c in range(
-                    *_range_of_row(starts, indices, width, found[k], part, parts, first, last)
-                ):
+                of_part = _range_of_row(starts, indices, width, found[k], part, parts, first, last)
+                for c in range(*of_part):
                     if indices[c] < places:
                         sums[_from(indices[c], origin, places)] += number(weights[c]) * spike
                     else:
@@ -210,7 +212,8 @@ def to_targets(frame, starts, indices, weights, spikes, inputs, origin, sums, pl
     if parts == 1:
         _add_all(operands)
         return not left.any()
-    _set_bounds(rows, found, places, bounds)
+    if batch == 1:
+        _set_bounds(rows, found, places, bounds)
     _add_in_parts(frame, parts, operands)
     return _add_left(parts, operands) if batch == 1 else not left.any()
 
@@ -261,6 +264,8 @@ def to_weights(frame, starts, indices, spikes, sums, inputs, origin, gains, plac
     batch, width = sums.size // max(places, 1), indices.size // max(inputs, 1)
     found, ends = find_all_spikes(spikes, inputs, batch)
     parts = how_many_parts(frame, found.size * width, _GRAIN)
+    if parts > 1 and (starts[1:] < starts[:-1]).any():  # rows that overlap
+        parts = 1
     rows, outside = (starts, indices, width), np.zeros(parts, np.uint8)
     shared = rows, found, ends, spikes, origin, sums, gains, outside
     _credit_weights_in_parts(frame, parts, shared)
