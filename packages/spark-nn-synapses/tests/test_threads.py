@@ -155,8 +155,8 @@ def test_parts_of_crowded_rows_are_alike():
     bounds = np.zeros(9, np.int64)
     stored._set_bounds.py_func(rows, np.arange(2000), 1000, bounds)
     shares = np.histogram(indices, bounds)[0] / indices.size
-    # 63 rows tell it. Where an eighth of a row ends is known to 3.3 % (binomial, of 100), so the mean
-    # of 63 to 0.4 %, and the part between two of them to 0.6 %: five times that.
+    # 63 rows tell it. Where an eighth of a row ends is known to 3.3 % (binomial, of 100), so the
+    # mean of 63 to 0.4 %, and the part between two of them to 0.6 %: five times that.
     np.testing.assert_allclose(shares, 1 / 8, atol=0.03)
 
 
