@@ -24,6 +24,9 @@ pytestmark = [
     ),
 ]
 
+POOL = int(os.environ.get("SPARK_THREADS", os.cpu_count() or 1))
+"""Threads of XLA's pool."""
+
 INPUTS, TARGETS, STEPS, WIDTH = 40, 900, 5, 4000
 
 
@@ -160,30 +163,54 @@ def test_parts_of_crowded_rows_are_alike():
     np.testing.assert_allclose(shares, 1 / 8, atol=0.03)
 
 
-def test_a_part_that_fails_is_told():
-    @njit
-    def fail(part, parts, operands):
-        if part == operands[0]:
-            raise ValueError("this part")
-
-    in_parts, failed = threads.in_parts(fail), bridge.failure("a part has failed")
+def called(name, work):
+    """A function of an integer, which work in parts is given beside what it returns."""
+    in_parts, failed = threads.in_parts(work), bridge.failure("a part has failed")
     version = header.version()
 
     def handle(frame):
         if bridge.answered(frame, version, "test"):
             return 0
         try:
-            in_parts(frame, 4, (bridge.array(frame, bridge.OPERANDS, 0, np.int32)[0],))
+            given = bridge.array(frame, bridge.OPERANDS, 0, np.int32)[0]
+            made = bridge.array(frame, bridge.RESULTS, 0, np.int32)
+            made[:] = 0
+            in_parts(frame, threads.how_many_parts(frame, 4, 1), (made, given))
         except Exception:
             return failed(frame)
         return 0
 
-    bridge.register("spark_synapses_test_failure", handle)
-    call = jax.ffi.ffi_call("spark_synapses_test_failure", jax.ShapeDtypeStruct((), jnp.float32))
-    jax.block_until_ready(call(jnp.int32(9)))
-    for part in range(4):
+    bridge.register(name, handle)
+    call = jax.ffi.ffi_call(name, jax.ShapeDtypeStruct((4,), jnp.int32))
+    return lambda given: np.asarray(call(jnp.int32(given)))
+
+
+@pytest.mark.skipif(POOL < 2, reason="the pool has one thread")
+def test_parts_run_at_once():
+    @njit
+    def meet(part, parts, operands):
+        made, _ = operands
+        counter = np.int64(made.ctypes.data)
+        threads._add(counter, 1)
+        for _ in range(10**9):  # some seconds, if the others wait until this part is done
+            if threads._read(counter) >= 2:
+                made[2] += part == 0
+                return
+
+    assert called("spark_synapses_test_meeting", meet)(0)[2] == 1
+
+
+def test_a_part_that_fails_is_told():
+    @njit
+    def fail(part, parts, operands):
+        if part == operands[1]:
+            raise ValueError("this part")
+
+    call = called("spark_synapses_test_failure", fail)
+    call(9)
+    for part in range(min(POOL, 4)):
         with pytest.raises(Exception, match="a part has failed"):
-            jax.block_until_ready(call(jnp.int32(part)))
+            call(part)
 
 
 @pytest.mark.skipif("SPARK_THREADS" in os.environ, reason="runs the other tests of this file")
