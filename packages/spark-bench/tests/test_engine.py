@@ -7,7 +7,7 @@ import pytest
 from flax import nnx
 
 from spark.bench import plain_c, registry
-from spark.bench.cases import engine, tracers
+from spark.bench.cases import engine, start, tracers
 from spark.bench.timing import Protocol
 from spark.bench.worker import Task, answer
 
@@ -60,7 +60,7 @@ def test_c_and_a_product_compute_what_dense_synapses_do(compiler, activity):
 
 
 def test_c_computes_what_delayed_synapses_do(compiler):
-    size = {"size": 100, "fan_out": 20, "steps": 3 * engine.LATEST}
+    size = {"shape": (100, 20, 70), "steps": 3 * engine.LATEST}
     expected = np.asarray(engine.delayed(0.1, **size)())
     assert np.abs(expected).max() > 0
     program = engine.delayed_c(0.1, **size)
@@ -88,12 +88,12 @@ def test_gradients_are_those_of_the_losses():
 
 @pytest.mark.parametrize("connectivity", ["dense", "sparse"])
 def test_a_new_process_takes_a_step_and_says_how_long(connectivity):
-    assert float(engine._process(engine.first_call(connectivity, size=200))) > 0
+    assert float(start._process(start.first_call(connectivity, size=200))) > 0
 
 
 def test_a_process_that_fails_says_why():
     with pytest.raises(RuntimeError, match=r"the process failed: ValueError: so"):
-        engine.process("raise ValueError('so')")
+        start.process("raise ValueError('so')")
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from . import (
     projections,
     scaling,
     scans,
+    start,
     synapses,
     ways,
 )
@@ -30,6 +31,7 @@ BUILT_IN = tuple(
         projections,
         device,
         engine,
+        start,
     )
 )
 """Functions that return cases, in the order in which they are listed and run."""

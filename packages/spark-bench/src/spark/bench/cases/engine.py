@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import functools
-import os
-import subprocess
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeAlias
 
@@ -26,7 +23,7 @@ from spark.nn.components.synapses import (
 
 from .. import plain_c
 from ..case import Case, Counts, Program
-from ..environment import python_path
+from .stepping import loop
 from .synapses import kernel_of
 from .tracers import RATE, on_device, spikes
 
@@ -39,13 +36,15 @@ DENSE = {100: 10_000, 1000: 1000, 4000: 200}
 MANY = (0.5, 1.0)
 """Parts of the inputs that spike where a product should be as fast as anything."""
 
-INPUTS, FAN_OUT, LATEST, AT_ONCE = 20_000, 1000, 60, 12
-"""Of delays: inputs and as many targets, connections of each input, longest delay, and inputs that
-spike in a step."""
+LATEST = 60
+"""Longest delay, in steps."""
 
-LARGE = {"size": 4000, "fan_out": 3900, "targets": 77_000}, 24
-"""Of the delays of a large step, and inputs that spike in it: as in the full-scale microcircuit of
-Potjans and Diesmann (2014), of whose rows these are some. Such steps are shared among threads."""
+DELAYED, AT_ONCE = (20_000, 1000, 20_000), 12
+"""Of delays: inputs, connections of each, and targets; inputs that spike in a step."""
+
+LARGE, MANY_AT_ONCE = (4000, 3900, 77_000), 24
+"""The same of a large step, which is shared among threads: the load of the full-scale microcircuit
+of Potjans and Diesmann (2014), with some of its rows."""
 
 STEPS = 1000
 """Of what is not dense."""
@@ -70,34 +69,29 @@ def cases() -> Iterator[Case]:
     for size, steps in DENSE.items():
         for activity in (RATE, *(MANY if size > min(DENSE) else ())):
             yield from _dense("product", size, steps, activity, product)
-    for name, activity in (("spiking", AT_ONCE / INPUTS), ("silent", 0.0)):
+    for name, shape, at_once in (
+        ("spiking", DELAYED, AT_ONCE),
+        ("silent", DELAYED, 0),
+        ("threads", LARGE, MANY_AT_ONCE),
+    ):
+        inputs, fan_out, targets = shape
+        activity = at_once / inputs
         yield from _row(
-            f"delays/{INPUTS}x{FAN_OUT}/{name}",
+            f"delays/{inputs}x{fan_out}/{name}",
             {
-                "c": functools.partial(delayed_c, activity),
-                "synapses": functools.partial(delayed, activity),
+                "c": functools.partial(delayed_c, activity, shape),
+                "synapses": functools.partial(delayed, activity, shape),
             },
-            (STEPS, INPUTS, FAN_OUT),
+            (STEPS, inputs, fan_out),
             activity,
+            targets,
         )
-    large, at_once = LARGE
-    activity = at_once / large["size"]
-    yield from _row(
-        f"delays/{large['size']}x{large['fan_out']}/threads",
-        {
-            "c": functools.partial(delayed_c, activity, **large),
-            "synapses": functools.partial(delayed, activity, **large),
-        },
-        (STEPS, large["size"], large["fan_out"]),
-        activity,
-    )
     yield from _row(
         f"gradient/{SPARSE}x{SPARSE}",
         {name: functools.partial(loss, name) for name in ("loss", "backward", "gradient")},
         (STEPS, SPARSE, round(PROBABILITY * SPARSE)),
         PROBABILITY,
     )
-    yield from _start()
 
 
 def _dense(
@@ -114,30 +108,36 @@ def _dense(
 
 
 def _row(
-    name: str, programs: Programs, sizes: tuple[int, int, int], activity: float
+    name: str,
+    programs: Programs,
+    sizes: tuple[int, int, int],
+    activity: float,
+    targets: int | None = None,
 ) -> Iterator[Case]:
     steps, size, fan_out = sizes
+    elements = targets or size
     events = round(activity * size) * fan_out * steps
     for number, (program, setup) in enumerate(programs.items()):
         yield Case(
             f"engine/{name}/{program}",
             setup,
-            Counts(element_updates=size * steps, synaptic_events=events, flop=2 * events),
-            {"pre": size, "elements": size, "steps": steps, "batch": 1, "activity": activity},
+            Counts(element_updates=elements * steps, synaptic_events=events, flop=2 * events),
+            {"pre": size, "elements": elements, "steps": steps, "batch": 1, "activity": activity},
             ("synapses", "engine", "float32", program),
             f"engine/{name}",
             reference=number == 0,
-            missing=_no_cpu_or_compiler if program == "c" else _no_cpu,
+            missing=_no_cpu_or_compiler if program == "c" else no_cpu,
         )
 
 
-def _no_cpu() -> str | None:
+def no_cpu() -> str | None:
+    """Why a case of the engine does not run here, or None if it does."""
     here = jax.default_backend()
     return None if here == "cpu" else f"it is about CPUs, and JAX runs on another device ({here})"
 
 
 def _no_cpu_or_compiler() -> str | None:
-    return _no_cpu() or plain_c.missing()
+    return no_cpu() or plain_c.missing()
 
 
 # Sparse connections -------------------------------------------------------------------------------
@@ -154,7 +154,7 @@ def sparse(rows: str, size: int = SPARSE, steps: int = STEPS) -> Program:
     Returns:
         What starts at rest and returns the currents summed over all steps.
     """
-    return _stepped(_connected(rows, size), _pattern((steps, size), PROBABILITY))
+    return _summed(_connected(rows, size), _pattern((steps, size), PROBABILITY))
 
 
 def sparse_c(rows: str, size: int = SPARSE, steps: int = STEPS) -> Program:
@@ -200,7 +200,7 @@ def dense(shape: tuple[int, int], activity: float) -> Program:
         What starts at rest and returns the currents summed over all steps.
     """
     _, size = shape
-    return _stepped(_built(size, kernel_initializer=kernel_of(size)), _pattern(shape, activity))
+    return _summed(_built(size, kernel_initializer=kernel_of(size)), _pattern(shape, activity))
 
 
 def dense_c(shape: tuple[int, int], activity: float) -> Program:
@@ -232,53 +232,42 @@ def product(shape: tuple[int, int], activity: float) -> Program:
 # Delays of connections ----------------------------------------------------------------------------
 
 
-def delayed(
-    activity: float,
-    size: int = INPUTS,
-    fan_out: int = FAN_OUT,
-    steps: int = STEPS,
-    targets: int | None = None,
-) -> Program:
+def delayed(activity: float, shape: tuple[int, int, int] = DELAYED, steps: int = STEPS) -> Program:
     """Steps along connections with a delay each.
 
     Args:
         activity: Part of the inputs that spike.
-        size: Inputs.
-        fan_out: Connections of an input.
+        shape: Inputs, connections of each, and targets.
         steps: Steps in the loop.
-        targets: Targets; as many as inputs if None.
 
     Returns:
         What starts at rest and returns the currents summed over all steps.
     """
-    return _stepped(_late(size, fan_out, targets or size), _pattern((steps, size), activity))
+    return _summed(_late(shape), _pattern((steps, shape[0]), activity))
 
 
 def delayed_c(
-    activity: float,
-    size: int = INPUTS,
-    fan_out: int = FAN_OUT,
-    steps: int = STEPS,
-    targets: int | None = None,
+    activity: float, shape: tuple[int, int, int] = DELAYED, steps: int = STEPS
 ) -> Program:
     """The same in C; arguments and result are those of `delayed`."""
-    starts, places, weights = _stored(_late(size, fan_out, targets or size), size)
-    xs = np.asarray(_pattern((steps, size), activity))
-    return plain_c.delayed(starts, places, weights, xs, (LATEST + 1, targets or size), DECAY)
+    inputs, _, targets = shape
+    starts, places, weights = _stored(_late(shape), inputs)
+    xs = np.asarray(_pattern((steps, inputs), activity))
+    return plain_c.delayed(starts, places, weights, xs, (LATEST + 1, targets), DECAY)
 
 
 @functools.lru_cache(1)
-def _late(size: int, fan_out: int, targets: int) -> TracedSynapses:
+def _late(shape: tuple[int, int, int]) -> TracedSynapses:
+    inputs, fan_out, targets = shape
     rng = np.random.default_rng(5)
-    shape = (size, fan_out)
-    delays = rng.integers(1, LATEST, shape, endpoint=True)
+    delays = rng.integers(1, LATEST, (inputs, fan_out), endpoint=True)
     delays[0, 0] = LATEST
     connectivity = SparseConnectivity(
-        pre=np.repeat(np.arange(size), fan_out),
-        post=rng.integers(targets, size=shape).reshape(-1),
+        pre=np.repeat(np.arange(inputs), fan_out),
+        post=rng.integers(targets, size=(inputs, fan_out)).reshape(-1),
         delays=delays.reshape(-1),
     )
-    return _built(size, targets, connectivity=connectivity)
+    return _built(inputs, targets, connectivity=connectivity)
 
 
 # Gradients ----------------------------------------------------------------------------------------
@@ -324,96 +313,5 @@ def _pattern(shape: tuple[int, int], activity: float) -> jax.Array:
     return on_device(spikes(shape, activity))
 
 
-def _stepped(synapses: TracedSynapses, xs: jax.Array) -> Program:
-    """One call a step in the loop of a network, which hands everything on but the kernel."""
-    parts: Any = nnx.split(synapses, nnx.Param, ...)
-    graph, kernel, state = parts
-    nothing = jnp.zeros(synapses.config.units)
-
-    @jax.jit
-    def run(kernel: Any, state: Any, nothing: jax.Array, xs: jax.Array) -> jax.Array:
-        def step(carry: Any, spikes: jax.Array) -> tuple[Any, None]:
-            state, total = carry
-            synapses = nnx.merge(graph, kernel, state)
-            total = total + synapses(spikes).value
-            return (nnx.state(synapses, nnx.Not(nnx.Param)), total), None
-
-        (_, total), _ = lax.scan(step, (state, nothing), xs)
-        return total
-
-    return lambda: run(kernel, state, nothing, xs)
-
-
-# New processes ------------------------------------------------------------------------------------
-
-_FIRST_CALL = """
-import time
-import numpy as np
-from spark.nn.components.synapses import FixedFanOut, InputSpec, TracedSynapses
-
-synapses = TracedSynapses(units={size}, connectivity={connectivity}, dtype="float32")
-synapses.build({{"spikes": InputSpec(({size},))}})
-spikes = np.arange({size}) % 50 == 0
-start = time.perf_counter()
-synapses(spikes).value.block_until_ready()
-print(time.perf_counter() - start)
-"""
-
-
-def first_call(connectivity: str, size: int = 1000) -> str:
-    """A script that makes synapses, takes a step, and prints how long that took, s.
-
-    Args:
-        connectivity: `"dense"` or `"sparse"`.
-        size: Inputs, and as many targets.
-    """
-    made = {"dense": repr("dense"), "sparse": f"FixedFanOut(fan_out={size // 100})"}
-    return _FIRST_CALL.format(size=size, connectivity=made[connectivity])
-
-
-def _start() -> Iterator[Case]:
-    """A new process from its start to its end, beside one that imports JAX and Flax alone."""
-    scripts = {
-        "jax": "import flax.nnx",
-        "import": "import spark.nn.components.synapses",
-        "first-call-dense": first_call("dense"),
-        "first-call-sparse": first_call("sparse"),
-    }
-    for name, script in scripts.items():
-        calls = name.startswith("first-call")
-        yield Case(
-            f"engine/start/{name}",
-            functools.partial(process, script),
-            sizes={"steps": 1} if calls else {},
-            tags=("synapses", "engine", "compile"),
-            group="engine/start",
-            reference=name == "jax",
-            observe=functools.partial(_first_step, script) if calls else None,
-            missing=_no_cpu,
-        )
-
-
-def process(script: str) -> Program:
-    """A process that runs a script, with kernels that an earlier one has compiled.
-
-    Args:
-        script: What it runs.
-
-    Returns:
-        What starts the process and waits for its end.
-    """
-    _process(script)
-    return lambda: _process(script)
-
-
-def _first_step(script: str) -> dict[str, float]:
-    """The first step alone, without imports and build."""
-    return {"first_step_s": float(_process(script))}
-
-
-def _process(script: str) -> str:
-    command, variables = [sys.executable, "-c", script], os.environ | {"PYTHONPATH": python_path()}
-    done = subprocess.run(command, env=variables, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise RuntimeError(f"the process failed: {done.stderr.strip().splitlines()[-1]}")
-    return done.stdout
+def _summed(synapses: TracedSynapses, xs: jax.Array) -> Program:
+    return loop(synapses, xs, keep="sum")
