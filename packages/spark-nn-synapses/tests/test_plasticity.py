@@ -267,8 +267,8 @@ def test_parameters_are_kept_where_they_act():
     assert set(state["current_tracer"]) == {"tau"}
 
 
-PRE, POST = np.array([0, 0, 1, 3, 3, 3, 4, 4]), np.array([0, 2, 1, 0, 1, 2, 1, 2])
-STEPS = np.array([2, 0, 5, 1, 0, 4, 3, 6])
+PRE, POST = np.array([0, 0, 1, 3, 3, 3, 4, 4]), np.array([2, 0, 1, 1, 0, 2, 1, 2])
+STEPS = np.array([0, 2, 5, 0, 1, 4, 3, 6])
 WEIGHTS = normal(9, 8)
 
 

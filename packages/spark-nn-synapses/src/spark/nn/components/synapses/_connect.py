@@ -124,6 +124,7 @@ def _connect(
     pre, post = (np.asarray(each) for each in found.rows.all(found.wires))
     if of_connections is not None:
         given = of_connections.reshape(count, targets)[pre, post]
+    assert given is not None
     # Slot by slot, a row leads through a ring buffer in one direction.
     order = np.lexsort((post, given, pre))
     rows, wires = stored_rows(pre[order], post[order], count, targets, given[order])

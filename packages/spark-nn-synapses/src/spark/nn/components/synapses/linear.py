@@ -26,7 +26,8 @@ class LinearSynapsesConfig(Config):
         async_spikes: Whether each connection has its own spike; spikes then have shape
             `units + input_shape`.
         kernel_initializer: A `KernelInitializerConfig`, a function `(key, shape, dtype)`, or an
-            array of shape `units + input_shape`. In pA by convention.
+            array of shape `units + input_shape`; with another connectivity than `"dense"`, of
+            shape `(connections,)`, in the order of `connections`. In pA by convention.
         dt: Time step, in the unit of the time constants (ms by convention).
         dtype: Dtype of traces and currents. Arithmetic is at least float32.
         kernel_dtype: Dtype of the kernel, a parameter; None takes float32, or float64 with a
