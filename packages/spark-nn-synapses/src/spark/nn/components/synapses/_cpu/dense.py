@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from .reading import find_all_spikes, number, size_of
+from .reading import count_spikes, find_spikes, number, size_of
 from .threads import how_many_parts, in_parts
 
 _GRAIN = 131_072
@@ -58,15 +58,15 @@ def _add_products(weights, gains, rows, spikes, count, sums):
 @njit
 def _add(part, parts, operands):
     """Add up what leads to some of the targets."""
-    weights, gains, found, ends, spikes, inputs, sums, targets = operands
+    weights, gains, spikes, inputs, sums, targets = operands
     low, high = targets * part // parts, targets * (part + 1) // parts
+    found = np.empty(inputs, np.int32)
     rows, values = np.empty(inputs, np.int64), np.empty(inputs, sums.dtype)
-    for b in range(ends.size - 1):
-        count = ends[b + 1] - ends[b]
+    for b in range(sums.size // max(targets, 1)):
+        count = find_spikes(spikes, b * inputs, inputs, found)
         for k in range(count):
-            i = found[ends[b] + k]
-            rows[k] = i * targets + low
-            values[k] = size_of(spikes[b * inputs + i])
+            rows[k] = found[k] * targets + low
+            values[k] = size_of(spikes[b * inputs + found[k]])
         own = sums[b * targets + low : b * targets + high]
         if gains.size == 0:
             _add_rows(weights, rows, values, count, own)
@@ -90,7 +90,10 @@ def to_targets(frame, weights, gains, spikes, inputs, sums, targets):
         sums: Of each entry of the batch.
         targets: Number of targets.
     """
-    batch = sums.size // max(targets, 1)
-    found, ends = find_all_spikes(spikes, inputs, batch)
-    parts = min(how_many_parts(frame, found.size * targets, _GRAIN), max(targets, 1))
-    _add_in_parts(frame, parts, (weights, gains, found, ends, spikes, inputs, sums, targets))
+    operands, parts = (weights, gains, spikes, inputs, sums, targets), np.int64(1)
+    if spikes.size * targets >= 2 * _GRAIN:
+        parts = min(how_many_parts(frame, count_spikes(spikes) * targets, _GRAIN), targets)
+    if parts == 1:  # without what sharing costs, which a small step would notice
+        _add(0, 1, operands)
+    else:
+        _add_in_parts(frame, parts, operands)

@@ -141,6 +141,15 @@ def _find_spikes(spikes: Any, first: int, count: int, found: Any) -> Any:
 
 
 @njit
+def count_spikes(spikes: Any) -> int:
+    """How many spikes there are."""
+    total = 0
+    for spike in spikes:
+        total += spike != 0
+    return total
+
+
+@njit
 def find_all_spikes(spikes: Any, inputs: int, batch: int) -> Any:
     """Which inputs spike, entry by entry of a batch, and where the entries begin and end there."""
     found, ends = np.empty(batch * inputs, np.int32), np.zeros(batch + 1, np.int64)
