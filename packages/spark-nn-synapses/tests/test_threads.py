@@ -110,7 +110,8 @@ def test_a_row_that_leads_elsewhere_fails_whichever_thread_meets_it():
     rows, (starts, indices), weights, _ = network(True)
     for wrong in (0, WIDTH - 1, len(indices) - 1):
         wires = starts, indices.at[wrong].set(STEPS * TARGETS)
-        with pytest.raises(ValueError, match="lead to no target"):
+        # A ValueError where the call runs at once, else a JaxRuntimeError.
+        with pytest.raises(Exception, match="lead to no target"):
             jax.block_until_ready(
                 project_rows(rows, wires, weights, np.ones(INPUTS, bool), jnp.dtype("float32"))
             )
