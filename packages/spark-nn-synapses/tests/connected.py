@@ -16,5 +16,5 @@ def built(connectivity, inputs, units, **kwargs):
 
 def pairs(connectivity, inputs, targets, seed=0):
     """Input and target of each connection, without a module."""
-    rows, wires, *_ = connectivity.connect(inputs, targets, jax.random.key(seed))
-    return tuple(map(np.asarray, rows.all(wires)))
+    rows, adjacency, *_ = connectivity.connect(inputs, targets, jax.random.key(seed))
+    return tuple(map(np.asarray, rows.all(adjacency)))

@@ -133,18 +133,18 @@ def test_dense_synapses_know_their_connections():
 )
 def test_a_connection_takes_8_bytes_at_most(connectivity, inputs, units):
     module = built(connectivity, inputs, units)
-    stored = [module.weights.get_value(), *(wire.get_value() for wire in module.matrix.wires)]
+    stored = [module.weights.get_value(), *(each.get_value() for each in module.matrix.adjacency)]
     # Apart from where the rows start, one number an input.
     allowed = 8 * len(module.kernel) + 4 * (inputs + 1)
     assert sum(array.nbytes for array in stored) <= allowed
     small = units <= 1 << 16
-    assert module.matrix.wires[1].get_value().dtype == (np.uint16 if small else np.int32)
+    assert module.matrix.adjacency[1].get_value().dtype == (np.uint16 if small else np.int32)
 
 
 def test_procedural_connections_keep_nothing():
     module = built(ProceduralConnectivity(fan_out=1000), 10**6, 10**6)
     assert module.weights.get_value().nbytes == 8
-    assert [wire.get_value().nbytes for wire in module.matrix.wires] == [8, 8]
+    assert [each.get_value().nbytes for each in module.matrix.adjacency] == [8, 8]
 
 
 def test_there_may_be_no_connection_and_no_input():

@@ -200,12 +200,12 @@ def test_a_boolean_counts_as_one_whatever_its_byte():
 def test_arrays_of_other_lengths_are_refused(late):
     delays = None if late is None else [late, 0.0, 1.0]
     given = SparseConnectivity(pre=[2, 0, 2], post=[0, 1, 1], weights=[3, 1, 4], delays=delays)
-    for name, shorter in (("weights", 2), ("wires", 2), ("starts", 3)):
+    for name, shorter in (("weights", 2), ("adjacency", 2), ("starts", 3)):
         module = built(given, 3, 2)
         variable = {
             "weights": module.weights,
-            "wires": module.matrix.wires[1],
-            "starts": module.matrix.wires[0],
+            "adjacency": module.matrix.adjacency[1],
+            "starts": module.matrix.adjacency[0],
         }
         variable[name].set_value(variable[name].get_value()[:shorter])
         with pytest.raises(ValueError, match="3 inputs to 2 targets must have arrays of shapes"):
@@ -218,8 +218,8 @@ from spark.nn.components.synapses._projections.row_sums import project_rows
 from spark.nn.components.synapses._projections.rows import StoredRows
 
 rows = StoredRows(40_000_000, 1, 0)
-wires = jnp.zeros(1, jnp.int32), jnp.zeros(0, jnp.uint16)
-run = jax.jit(lambda xs: project_rows(rows, wires, jnp.zeros(0), xs, jnp.dtype("float32")))
+adjacency = jnp.zeros(1, jnp.int32), jnp.zeros(0, jnp.uint16)
+run = jax.jit(lambda xs: project_rows(rows, adjacency, jnp.zeros(0), xs, jnp.dtype("float32")))
 xs = jnp.zeros(rows.inputs, bool)
 print(run(xs))
 pages = int(open("/proc/self/statm").read().split()[0])

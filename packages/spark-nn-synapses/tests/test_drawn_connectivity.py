@@ -134,8 +134,8 @@ for connectivity in (
     FixedFanOut(fan_out=10),
     ProceduralConnectivity(fan_out=10),
 ):
-    rows, wires, *_ = connectivity.connect(40, 50, jax.random.key(3))
-    for array in (*wires, *rows.all(wires)):
+    rows, adjacency, *_ = connectivity.connect(40, 50, jax.random.key(3))
+    for array in (*adjacency, *rows.all(adjacency)):
         found.update(np.asarray(array).tobytes())
 """
 

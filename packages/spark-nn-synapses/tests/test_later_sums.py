@@ -24,8 +24,8 @@ many_runs = pytest.mark.parametrize(
 
 
 @functools.partial(jax.jit, static_argnums=(0, 5))
-def later(rows, wires, weights, spikes, ring, way, now):
-    return project_later(rows, wires, weights, spikes, ring, now, way)
+def later(rows, adjacency, weights, spikes, ring, way, now):
+    return project_later(rows, adjacency, weights, spikes, ring, now, way)
 
 
 def delayed(name, steps):
@@ -39,10 +39,10 @@ def delayed(name, steps):
 @many_runs
 @pytest.mark.parametrize("now", [0, 2])
 def test_sums_arrive_when_they_are_due(name, way, now):
-    rows, wires, pre, post, delays = delayed(name, 4)
+    rows, adjacency, pre, post, delays = delayed(name, 4)
     stored, weights = weights_of(name)
     xs, ring = graded(rows.inputs, (2, 3)), normal(7, (2, 3, 4, rows.targets))
-    after, drive = later(rows, wires, stored, xs, ring, way, now)
+    after, drive = later(rows, adjacency, stored, xs, ring, way, now)
     expected = ring.astype(float)
     for d in range(4):
         own = delays == d
@@ -59,7 +59,7 @@ def test_sums_arrive_when_they_are_due(name, way, now):
 
 @pytest.mark.parametrize("way", ["events", "dense"])
 def test_derivatives_of_later_sums_are_those_of_the_dense_kernel_in_float64(way, x64):
-    rows, wires, pre, post, delays = delayed("uneven", 4)
+    rows, adjacency, pre, post, delays = delayed("uneven", 4)
     rng = np.random.default_rng(8)
     xs = rng.normal(size=(6, 2, rows.inputs)) * (rng.random((6, 2, rows.inputs)) < 0.3)
     at = rng.normal(size=len(pre)), xs, rng.normal(size=(2, 4, rows.targets))
@@ -69,7 +69,7 @@ def test_derivatives_of_later_sums_are_those_of_the_dense_kernel_in_float64(way,
     def ours(weights, xs, ring):
         def body(carry, x):
             ring, now = carry
-            ring, drive = project_later(rows, wires, weights, x, ring, now, way)
+            ring, drive = project_later(rows, adjacency, weights, x, ring, now, way)
             return (ring, (now + 1) % 4), drive
 
         (ring, _), drives = lax.scan(body, (ring, jnp.int32(0)), xs)
@@ -109,7 +109,7 @@ def test_derivatives_of_later_sums_are_those_of_the_dense_kernel_in_float64(way,
 
 @pytest.mark.parametrize("axes", [(None, 0, 0, None), (0, None, 0, None), (None, None, 0, 0)])
 def test_vmap_over_later_sums(axes):
-    rows, wires, *_ = delayed("uneven", 4)
+    rows, adjacency, *_ = delayed("uneven", 4)
     weights, xs = normal(1, (2, len(weights_of("uneven")[0]))), graded(40, (2, 3))
     ring, now = normal(2, (2, 3, 4, 50)), np.array([1, 3], np.int32)
     given = [
@@ -118,7 +118,7 @@ def test_vmap_over_later_sums(axes):
     ]
 
     def one(weights, xs, ring, now):
-        return project_later(rows, wires, weights, xs, ring, now)
+        return project_later(rows, adjacency, weights, xs, ring, now)
 
     found = jax.jit(jax.vmap(one, axes))(*given)
     for i in range(2):
@@ -129,8 +129,10 @@ def test_vmap_over_later_sums(axes):
 
 @pytest.mark.parametrize("now", [-1, 4])
 def test_a_step_that_a_ring_has_not_is_refused(now):
-    rows, wires, *_ = delayed("uneven", 4)
+    rows, adjacency, *_ = delayed("uneven", 4)
     stored, _ = weights_of("uneven")
     ring = jnp.zeros((4, rows.targets), "float32")
     with pytest.raises(Exception, match="a ring has no such step"):
-        jax.block_until_ready(later(rows, wires, stored, np.ones(40, bool), ring, "events", now))
+        jax.block_until_ready(
+            later(rows, adjacency, stored, np.ones(40, bool), ring, "events", now)
+        )

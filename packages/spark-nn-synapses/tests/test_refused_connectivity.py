@@ -206,13 +206,13 @@ def test_indices_that_lead_elsewhere_touch_no_memory_and_fail(delays):
     # As no build makes them, but a file might hold them; so many targets that indices have a sign.
     given = SparseConnectivity(pre=[0, 0, 1], post=[4, 69_999, 2], delays=delays)
     module = built(given, 2, 70_000)
-    starts, places = (wire.get_value() for wire in module.matrix.wires)
+    starts, places = (each.get_value() for each in module.matrix.adjacency)
     for wrong in (-1, 3 * 70_000, 2**31 - 1):
-        module.matrix.wires[1].set_value(places.at[1].set(wrong))
+        module.matrix.adjacency[1].set_value(places.at[1].set(wrong))
         with pytest.raises(Exception, match="connections lead to no target"):
             jax.block_until_ready(module(np.array([True, False])).value)
     # A row ends with the last connection, wherever it is said to begin or to end.
-    module.matrix.wires[1].set_value(places)
+    module.matrix.adjacency[1].set_value(places)
     for wrong in (-5, 2**31 - 1):
-        module.matrix.wires[0].set_value(starts.at[1].set(wrong))
+        module.matrix.adjacency[0].set_value(starts.at[1].set(wrong))
         assert np.isfinite(module(np.array([True, True])).value).all()

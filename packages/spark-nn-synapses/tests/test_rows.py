@@ -25,8 +25,8 @@ def test_rows_of_one_length_keep_no_starts():
     pre, _ = rows.all((starts, places))
     assert np.bincount(pre).tolist() == [3] * 6
     given = SparseConnectivity(pre=[0, 0, 1], post=[2, 1, 0]).connect(6, 7, KEY)
-    assert given.wires[0].tolist() == [0, 2, 3, 3, 3, 3, 3]
-    assert [each.tolist() for each in given.rows.all(given.wires)] == [[0, 0, 1], [1, 2, 0]]
+    assert given.adjacency[0].tolist() == [0, 2, 3, 3, 3, 3, 3]
+    assert [each.tolist() for each in given.rows.all(given.adjacency)] == [[0, 0, 1], [1, 2, 0]]
 
 
 @pytest.mark.parametrize("limit", [1, 2, 37, 1 << 16, 100_003, 2**31 - 1])
@@ -43,12 +43,12 @@ AIM = normal(3, (5, 7))
 
 @pytest.mark.parametrize("law", ["uniform", "normal"])
 def test_drawn_weights_are_linear_in_the_parameters_of_their_law(law):
-    rows, wires, *_ = ProceduralConnectivity(fan_out=6, law=law).connect(20, 7, KEY)
+    rows, adjacency, *_ = ProceduralConnectivity(fan_out=6, law=law).connect(20, 7, KEY)
 
     @jax.jit
     def run(parameters, xs):
         def loss(parameters, xs):
-            sums = project_rows(rows, wires, parameters, xs, jnp.dtype("float32"))
+            sums = project_rows(rows, adjacency, parameters, xs, jnp.dtype("float32"))
             return jnp.vdot(sums, AIM), sums
 
         (_, sums), gradients = jax.value_and_grad(loss, (0, 1), has_aux=True)(parameters, xs)
@@ -59,7 +59,7 @@ def test_drawn_weights_are_linear_in_the_parameters_of_their_law(law):
     # Up to 60 terms of size 3, in float32.
     close = {"rtol": 0, "atol": 1e-4}
     np.testing.assert_allclose(parts[2], 3 * parts[0] - 0.5 * parts[1], **close)
-    pre, post = map(np.asarray, rows.all(wires))
+    pre, post = map(np.asarray, rows.all(adjacency))
     ones = XS @ with_zeros(np.ones(120), 7, 20, pre, post).T
     whole = parts[0] + parts[1] if law == "uniform" else parts[0]
     np.testing.assert_allclose(whole, ones, **close)
@@ -74,12 +74,12 @@ def test_drawn_weights_are_linear_in_the_parameters_of_their_law(law):
 
 @pytest.mark.parametrize("law", ["constant", "uniform", "normal"])
 def test_a_cpu_and_every_other_device_draw_the_same(law):
-    rows, wires, parameters, _ = ProceduralConnectivity(fan_out=6, law=law).connect(20, 7, KEY)
+    rows, adjacency, parameters, _ = ProceduralConnectivity(fan_out=6, law=law).connect(20, 7, KEY)
 
     @functools.partial(jax.jit, static_argnums=2)
     def derivatives(parameters, xs, way):
         def loss(parameters, xs):
-            sums = project_rows(rows, wires, parameters, xs, jnp.dtype("float32"), way)
+            sums = project_rows(rows, adjacency, parameters, xs, jnp.dtype("float32"), way)
             return jnp.vdot(sums, AIM), sums
 
         return jax.value_and_grad(loss, (0, 1), has_aux=True)(parameters, xs)
@@ -92,7 +92,7 @@ def test_a_cpu_and_every_other_device_draw_the_same(law):
 
 
 def test_other_devices_draw_the_same_in_blocks_of_any_size():
-    rows, wires, parameters, _ = ProceduralConnectivity(fan_out=6).connect(20, 7, KEY)
+    rows, adjacency, parameters, _ = ProceduralConnectivity(fan_out=6).connect(20, 7, KEY)
     weights, now = jnp.asarray(parameters, "float32"), jnp.int32(0)
     sums = jnp.asarray(AIM, "float32")
     for of, operands, shape in (
@@ -101,7 +101,7 @@ def test_other_devices_draw_the_same_in_blocks_of_any_size():
         ("weights", (XS, sums), (2,)),
     ):
         whole, blocks = (
-            all_at_once(rows, wires, now, of, operands, jnp.dtype("float32"), shape, most)
+            all_at_once(rows, adjacency, now, of, operands, jnp.dtype("float32"), shape, most)
             for most in (1 << 20, 6 * 8)  # twice 8 inputs, and 4 that are left over
         )
         # Sums of up to 600 terms in another order.
@@ -109,12 +109,12 @@ def test_other_devices_draw_the_same_in_blocks_of_any_size():
 
 
 def test_what_is_drawn_does_not_depend_on_the_batch():
-    rows, wires, *_ = ProceduralConnectivity(fan_out=6).connect(20, 7, KEY)
+    rows, adjacency, *_ = ProceduralConnectivity(fan_out=6).connect(20, 7, KEY)
     run = jax.jit(project_rows, static_argnums=(0, 4))
     every, one = np.eye(20, dtype=bool)[:5], np.float32([2.0, 5.0])
-    together = run(rows, wires, one, every, jnp.dtype("float32"))
+    together = run(rows, adjacency, one, every, jnp.dtype("float32"))
     for i in range(5):
-        alone = run(rows, wires, one, every[i], jnp.dtype("float32"))
+        alone = run(rows, adjacency, one, every[i], jnp.dtype("float32"))
         np.testing.assert_array_equal(together[i], alone)
 
 

@@ -35,8 +35,8 @@ run = jax.jit(project_rows, static_argnames=("rows", "dtype", "way"))
 
 
 def project(name, weights, spikes, way="events", dtype=FLOAT32):
-    rows, wires, *_ = GRAPHS[name]
-    return run(rows, wires, weights, spikes, dtype=dtype, way=way)
+    rows, adjacency, *_ = GRAPHS[name]
+    return run(rows, adjacency, weights, spikes, dtype=dtype, way=way)
 
 
 def close(name, found, spikes, weights):
@@ -99,13 +99,13 @@ def test_a_shard_map_that_looks_for_what_differs_is_refused():
 @every_way
 def test_without_a_batch_inputs_or_connections_sums_and_gradients_are_0(way):
     stored, _ = weights_of("uneven")
-    rows, wires = stored_rows(np.zeros(0, int), np.zeros(0, int), 0, 3)
+    rows, adjacency = stored_rows(np.zeros(0, int), np.zeros(0, int), 0, 3)
     nothing = np.zeros(0, np.float32)
 
     @jax.jit
     def every():
         def sums(xs):
-            return project_rows(rows, wires, nothing, xs, FLOAT32, way)
+            return project_rows(rows, adjacency, nothing, xs, FLOAT32, way)
 
         def loss(weights, xs):
             return jnp.sum(project("none", weights, xs, way))
@@ -170,9 +170,11 @@ def test_a_fault_in_a_cotangent_reaches_the_inputs_of_its_target_alone(name, way
 
 
 def test_events_convert_no_row_that_is_silent():
-    rows, wires = stored_rows(np.repeat(np.arange(1000), 1000), np.arange(10**6) % 1000, 1000, 1000)
+    rows, adjacency = stored_rows(
+        np.repeat(np.arange(1000), 1000), np.arange(10**6) % 1000, 1000, 1000
+    )
     weights = jax.ShapeDtypeStruct((10**6,), "float16")
-    lowered = run.lower(rows, wires, weights, np.zeros(1000, bool), dtype=FLOAT32, way="events")
+    lowered = run.lower(rows, adjacency, weights, np.zeros(1000, bool), dtype=FLOAT32, way="events")
     # A row in float32, where the whole kernel would be 4 MB.
     assert lowered.compile().memory_analysis().temp_size_in_bytes < 100_000
 

@@ -34,7 +34,7 @@ def network(even, ordered=True, steps=STEPS):
     """Connections of more than 20 inputs that are worth several threads; their places and matrix.
 
     Returns:
-        The rows, their wires, weights and the matrix of the sums.
+        The rows, their adjacency, weights and the matrix of the sums.
     """
     rng = np.random.default_rng(3)
     lengths = np.full(INPUTS, WIDTH) if even else rng.integers(0, 2 * WIDTH, INPUTS)
@@ -46,8 +46,8 @@ def network(even, ordered=True, steps=STEPS):
     weights = rng.integers(-9, 10, starts[-1]).astype(np.float32)
     shape = INPUTS, steps * TARGETS
     matrix = scipy.sparse.coo_array((weights, (pre, indices)), shape).toarray()
-    wires = jnp.asarray(starts[:1] if even else starts, jnp.int32), jnp.asarray(indices)
-    return StoredRows(INPUTS, TARGETS, len(weights), steps), wires, jnp.asarray(weights), matrix
+    adjacency = jnp.asarray(starts[:1] if even else starts, jnp.int32), jnp.asarray(indices)
+    return StoredRows(INPUTS, TARGETS, len(weights), steps), adjacency, jnp.asarray(weights), matrix
 
 
 def spikes(batch=()):
@@ -62,18 +62,20 @@ def test_the_steps_here_are_large():
 @pytest.mark.parametrize("ordered", [True, False])
 @pytest.mark.parametrize("even", [True, False])
 def test_sums_are_exact(even, ordered, batch):
-    rows, wires, weights, matrix = network(even, ordered)
+    rows, adjacency, weights, matrix = network(even, ordered)
     xs = spikes(batch)
-    found = project_rows(rows, wires, weights, xs, jnp.dtype("float32"))
+    found = project_rows(rows, adjacency, weights, xs, jnp.dtype("float32"))
     np.testing.assert_array_equal(found, (xs @ matrix).reshape(*batch, STEPS, TARGETS))
 
 
 @pytest.mark.parametrize("ordered", [True, False])
 def test_later_sums_are_exact(ordered):
-    rows, wires, weights, matrix = network(False, ordered)
+    rows, adjacency, weights, matrix = network(False, ordered)
     xs, ring = spikes(), np.zeros((STEPS, TARGETS), np.float32)
     for now in (0, 3):
-        after, drive = project_later(rows, wires, weights, xs, jnp.asarray(ring), jnp.int32(now))
+        after, drive = project_later(
+            rows, adjacency, weights, xs, jnp.asarray(ring), jnp.int32(now)
+        )
         expected = np.roll((xs @ matrix).reshape(STEPS, TARGETS), now, axis=0)
         np.testing.assert_array_equal(drive, expected[now])
         expected[now] = 0
@@ -83,15 +85,15 @@ def test_later_sums_are_exact(ordered):
 @pytest.mark.parametrize("batch", [(), (3,)])
 @pytest.mark.parametrize("even", [True, False])
 def test_derivatives_are_exact(even, batch):
-    rows, wires, weights, matrix = network(even, steps=1)
+    rows, adjacency, weights, matrix = network(even, steps=1)
     xs = spikes(batch).astype(np.float32)
     aim = np.random.default_rng(5).integers(-9, 10, (*batch, TARGETS)).astype(np.float32)
 
     def total(weights, xs):
-        return jnp.sum(project_rows(rows, wires, weights, xs, jnp.dtype("float32")) * aim)
+        return jnp.sum(project_rows(rows, adjacency, weights, xs, jnp.dtype("float32")) * aim)
 
     by_weights, by_inputs = jax.grad(total, (0, 1))(weights, xs)
-    pre, post = (np.asarray(each) for each in rows.all(wires))
+    pre, post = (np.asarray(each) for each in rows.all(adjacency))
     products = xs.reshape(-1, INPUTS).T @ aim.reshape(-1, TARGETS)
     np.testing.assert_array_equal(by_weights, products[pre, post])
     np.testing.assert_array_equal(by_inputs, aim @ matrix.T)
@@ -109,22 +111,22 @@ def test_dense_sums_are_exact(batch):
 def test_a_row_that_leads_elsewhere_fails_whichever_thread_meets_it():
     rows, (starts, indices), weights, _ = network(True)
     for wrong in (0, WIDTH - 1, len(indices) - 1):
-        wires = starts, indices.at[wrong].set(STEPS * TARGETS)
+        adjacency = starts, indices.at[wrong].set(STEPS * TARGETS)
         # A ValueError where the call runs at once, else a JaxRuntimeError.
         with pytest.raises(Exception, match="lead to no target"):
             jax.block_until_ready(
-                project_rows(rows, wires, weights, np.ones(INPUTS, bool), jnp.dtype("float32"))
+                project_rows(rows, adjacency, weights, np.ones(INPUTS, bool), jnp.dtype("float32"))
             )
 
 
 def test_many_callers_share_one_pool():
-    rows, wires, weights, matrix = network(False)
+    rows, adjacency, weights, matrix = network(False)
     expected = (spikes() @ matrix).reshape(STEPS, TARGETS)
     faults = []
 
     @jax.jit
     def sums(xs):
-        return project_rows(rows, wires, weights, xs, jnp.dtype("float32"))
+        return project_rows(rows, adjacency, weights, xs, jnp.dtype("float32"))
 
     def call():
         for _ in range(40):
@@ -143,11 +145,11 @@ def test_many_callers_share_one_pool():
 @pytest.mark.parametrize("batch", [(), (3,)])
 def test_nothing_leads_to_no_target(batch):
     rows = StoredRows(100_000, 0, 0)
-    wires = jnp.zeros(1, jnp.int32), jnp.zeros(0, jnp.uint16)
+    adjacency = jnp.zeros(1, jnp.int32), jnp.zeros(0, jnp.uint16)
     xs = np.ones((*batch, rows.inputs), np.float32)
 
     def total(xs):
-        return jnp.sum(project_rows(rows, wires, jnp.zeros(0), xs, jnp.dtype("float32")))
+        return jnp.sum(project_rows(rows, adjacency, jnp.zeros(0), xs, jnp.dtype("float32")))
 
     np.testing.assert_array_equal(jax.grad(total)(xs), 0)
 

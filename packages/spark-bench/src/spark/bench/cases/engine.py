@@ -179,7 +179,7 @@ def _stored(synapses: TracedSynapses, inputs: int) -> tuple[Any, Any, Any]:
     """Starts of the rows, places and weights of the connections, as synapses hold them."""
     matrix = synapses.matrix
     assert matrix is not None
-    starts, places = (np.asarray(wire.get_value()) for wire in matrix.wires)
+    starts, places = (np.asarray(each.get_value()) for each in matrix.adjacency)
     weights = np.asarray(matrix.weights.get_value())
     if len(starts) == 1:  # rows of one length
         starts = np.arange(inputs + 1) * (len(places) // inputs)

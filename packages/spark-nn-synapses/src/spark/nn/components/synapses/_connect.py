@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from ._projections.rows import Rows, StoredRows, Wires
+from ._projections.rows import Adjacency, Rows, StoredRows
 from .delays import as_steps
 
 NumPyArray = np.ndarray[Any, Any]
@@ -21,13 +21,13 @@ class Connections(NamedTuple):
 
     Attributes:
         rows: How the connections of each input are read.
-        wires: What they are read from.
+        adjacency: What they are read from.
         weights: Initial weights, as the rows have them; None leaves them to the initializer.
         delays: Delay of each connection, in the unit of the time step; None without.
     """
 
     rows: Rows
-    wires: Wires
+    adjacency: Adjacency
     weights: np.ndarray[Any, Any] | None = None
     delays: np.ndarray[Any, Any] | None = None
 
@@ -38,7 +38,7 @@ def stored_rows(
     inputs: int,
     targets: int,
     delays: np.ndarray[Any, Any] | None = None,
-) -> tuple[StoredRows, Wires]:
+) -> tuple[StoredRows, Adjacency]:
     """Rows of stored connections, in as few bytes as their numbers allow.
 
     Args:
@@ -67,11 +67,11 @@ def stored_rows(
     lengths = np.bincount(pre, minlength=inputs)
     even = count > 0 and bool((lengths == lengths[0]).all())
     starts = np.zeros(1) if even else np.concatenate([[0], np.cumsum(lengths)])
-    wires = (
+    adjacency = (
         jnp.asarray(starts.astype(np.int32)),
         jnp.asarray(post.astype(np.uint16 if places <= 1 << 16 else np.int32)),
     )
-    return StoredRows(inputs, targets, count, steps), wires
+    return StoredRows(inputs, targets, count, steps), adjacency
 
 
 def connect(
@@ -106,8 +106,8 @@ def _connect(
         if of_connections is None or not of_connections.any():
             return None, of_inputs
         pre, post = np.divmod(np.arange(count * targets), targets)
-        rows, wires = stored_rows(pre, post, count, targets, of_connections)
-        return Connections(rows, wires), None
+        rows, adjacency = stored_rows(pre, post, count, targets, of_connections)
+        return Connections(rows, adjacency), None
     found = config.connectivity.connect(count, targets, key)
     given = None
     if found.delays is not None:
@@ -121,15 +121,15 @@ def _connect(
         )
     if of_connections is None and given is None:
         return found, of_inputs
-    pre, post = (np.asarray(each) for each in found.rows.all(found.wires))
+    pre, post = (np.asarray(each) for each in found.rows.all(found.adjacency))
     if of_connections is not None:
         given = of_connections.reshape(count, targets)[pre, post]
     assert given is not None
     # Slot by slot, a row leads through a ring buffer in one direction.
     order = np.lexsort((post, given, pre))
-    rows, wires = stored_rows(pre[order], post[order], count, targets, given[order])
+    rows, adjacency = stored_rows(pre[order], post[order], count, targets, given[order])
     weights = None if found.weights is None else found.weights[order]
-    return Connections(rows, wires, weights), of_inputs
+    return Connections(rows, adjacency, weights), of_inputs
 
 
 def _delays(config: Any, inputs: tuple[int, ...]) -> tuple[NumPyArray | None, NumPyArray | None]:
@@ -153,9 +153,9 @@ def _delays(config: Any, inputs: tuple[int, ...]) -> tuple[NumPyArray | None, Nu
     return None, full.T.reshape(-1)
 
 
-def pairs(rows: Rows, wires: Wires) -> tuple[Array, Array]:
+def pairs(rows: Rows, adjacency: Adjacency) -> tuple[Array, Array]:
     """Input and target of each connection along rows."""
-    inputs, places = rows.all(wires)
+    inputs, places = rows.all(adjacency)
     return inputs, places % rows.targets
 
 
@@ -183,5 +183,5 @@ def along_rows(found: Connections, name: str, gain: NumPyArray) -> NumPyArray:
         )
     # As they were laid out: also where the build is part of a compiled program.
     with jax.ensure_compile_time_eval():
-        inputs, targets = (np.asarray(each) for each in pairs(rows, found.wires))
+        inputs, targets = (np.asarray(each) for each in pairs(rows, found.adjacency))
     return np.broadcast_to(gain, (rows.inputs, rows.targets))[inputs, targets]

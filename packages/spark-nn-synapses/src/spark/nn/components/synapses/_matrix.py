@@ -33,7 +33,7 @@ class Matrix(CheckedModule):
             or of size 1, or along rows with one entry per connection; the others are those of the
             tracer.
         groups: Which group of inputs with one time constant each input belongs to, if any.
-        wires: What rows of connections are read from; none if every input reaches every target.
+        adjacency: What rows of connections are read from; none if every input reaches every target.
         pending: Sums on their way, where each connection has its delay, or None.
         units: Shape of the targets; static.
         inputs: Shape of the inputs; static.
@@ -47,7 +47,7 @@ class Matrix(CheckedModule):
     weights: nnx.Param[Array]
     gains: dict[str, nnx.Variable[Array]]
     groups: Constant | None
-    wires: list[Constant]
+    adjacency: list[Constant]
     rows: Rows | None
     pending: DelayLine | None
 
@@ -62,7 +62,9 @@ class Matrix(CheckedModule):
         """Keep weights and connections; what a tracer asks for is added by `build`."""
         self.units, self.inputs, self.partition = units, inputs, partition
         self.rows = None if found is None else found.rows
-        self.wires = nnx.data([Constant(wire) for wire in (() if found is None else found.wires)])
+        self.adjacency = nnx.data(
+            [Constant(each) for each in (() if found is None else found.adjacency)]
+        )
         self.gains, self.groups, self.pending = nnx.data({}), nnx.data(None), nnx.data(None)
         self.weights = nnx.Param(weights)
 
@@ -92,7 +94,7 @@ class Matrix(CheckedModule):
     def connections(self) -> tuple[Int[Array, " connections"], Int[Array, " connections"]]:
         """Input and target of each connection."""
         if self.rows is not None:
-            first, second = self.wires
+            first, second = self.adjacency
             return pairs(self.rows, (first.get_value(), second.get_value()))
         shape = math.prod(self.inputs), math.prod(self.units)
         pre, post = jnp.indices(shape, dtype=jnp.int32)
@@ -111,8 +113,8 @@ class Matrix(CheckedModule):
         """The kernel of the projection."""
         gains = [_read(gain) for gain in self.gains.values()]
         groups = None if self.groups is None else _read(self.groups)
-        wires: Any = tuple([_read(wire) for wire in self.wires]) or None
-        return Kernel((_read(self.weights), *gains), groups, wires)
+        adjacency: Any = tuple([_read(each) for each in self.adjacency]) or None
+        return Kernel((_read(self.weights), *gains), groups, adjacency)
 
     @property
     def state(self) -> RingBuffer | None:

@@ -146,11 +146,11 @@ class SparseConnectivity(Connectivity):
                     f"{'inputs' if name == 'pre' else 'targets'}; got {index.max()}."
                 )
         order = np.lexsort((self.post, self.pre))
-        rows, wires = stored_rows(self.pre[order], self.post[order], inputs, targets)
+        rows, adjacency = stored_rows(self.pre[order], self.post[order], inputs, targets)
         weights, delays = (
             None if each is None else each[order] for each in (self.weights, self.delays)
         )
-        return Connections(rows, wires, weights, delays)
+        return Connections(rows, adjacency, weights, delays)
 
 
 class RandomConnectivity(Connectivity):
@@ -183,8 +183,8 @@ class RandomConnectivity(Connectivity):
             last = int(found[-1][-1])
         places = np.concatenate([*found, np.empty(0, np.int64)])
         places = places[places < total]
-        rows, wires = stored_rows(places // targets, places % targets, inputs, targets)
-        return Connections(rows, wires)
+        rows, adjacency = stored_rows(places // targets, places % targets, inputs, targets)
+        return Connections(rows, adjacency)
 
 
 class FixedFanOut(Connectivity):

@@ -46,8 +46,8 @@ def _sizes(frame, where, now_in):
 def targets_handler(
     dtypes: tuple[Any, ...], are_drawn: bool, version: tuple[int, int], revision: str
 ) -> Handler:
-    """`(*wires, weights, spikes, now[, sums]) -> sums`."""
-    wire_in, other_in, weights_in, spikes_in, now_in, *added, out = dtypes
+    """`(*adjacency, weights, spikes, now[, sums]) -> sums`."""
+    first_in, second_in, weights_in, spikes_in, now_in, *added, out = dtypes
     onto = len(added) > 0
 
     def handle(frame: int) -> int:
@@ -57,7 +57,10 @@ def targets_handler(
             inputs, places, origin = _sizes(frame, _FORWARD, now_in)
             if origin < 0:
                 return _not_now(frame)
-            wire, other = array(frame, OPERANDS, 0, wire_in), array(frame, OPERANDS, 1, other_in)
+            first, second = (
+                array(frame, OPERANDS, 0, first_in),
+                array(frame, OPERANDS, 1, second_in),
+            )
             weights = array(frame, OPERANDS, 2, weights_in)
             spikes = array(frame, OPERANDS, 3, spikes_in)
             sums = array(frame, RESULTS, 0, out)
@@ -67,11 +70,11 @@ def targets_handler(
                 sums[:] = 0
             if are_drawn:
                 inside = drawn.to_targets(
-                    frame, wire, other, weights, spikes, inputs, origin, sums, places
+                    frame, first, second, weights, spikes, inputs, origin, sums, places
                 )
             else:
                 inside = stored.to_targets(
-                    frame, wire, other, weights, spikes, inputs, origin, sums, places
+                    frame, first, second, weights, spikes, inputs, origin, sums, places
                 )
             return 0 if inside else _outside(frame)
         except Exception:
@@ -81,8 +84,8 @@ def targets_handler(
 
 
 def ring_handler(dtypes: tuple[Any, ...], version: tuple[int, int], revision: str) -> Handler:
-    """`(*wires, weights, spikes, now, ring) -> (ring, drive)`."""
-    wire_in, other_in, weights_in, spikes_in, now_in, _, out, _ = dtypes
+    """`(*adjacency, weights, spikes, now, ring) -> (ring, drive)`."""
+    first_in, second_in, weights_in, spikes_in, now_in, _, out, _ = dtypes
 
     def handle(frame: int) -> int:
         if answered(frame, version, revision):
@@ -91,13 +94,16 @@ def ring_handler(dtypes: tuple[Any, ...], version: tuple[int, int], revision: st
             inputs, places, origin = _sizes(frame, _FORWARD, now_in)
             if origin < 0:
                 return _not_now(frame)
-            wire, other = array(frame, OPERANDS, 0, wire_in), array(frame, OPERANDS, 1, other_in)
+            first, second = (
+                array(frame, OPERANDS, 0, first_in),
+                array(frame, OPERANDS, 1, second_in),
+            )
             weights = array(frame, OPERANDS, 2, weights_in)
             spikes = array(frame, OPERANDS, 3, spikes_in)
             ring, drive = array(frame, RESULTS, 0, out), array(frame, RESULTS, 1, out)
             copy(array(frame, OPERANDS, 5, out), ring)
             inside = stored.to_targets(
-                frame, wire, other, weights, spikes, inputs, origin, ring, places
+                frame, first, second, weights, spikes, inputs, origin, ring, places
             )
             stored.leave(ring, drive, places, length(frame, RESULTS, 0, -1, 0), origin)
             return 0 if inside else _outside(frame)
@@ -110,8 +116,8 @@ def ring_handler(dtypes: tuple[Any, ...], version: tuple[int, int], revision: st
 def weights_handler(
     dtypes: tuple[Any, ...], are_drawn: bool, version: tuple[int, int], revision: str
 ) -> Handler:
-    """`(*wires, spikes, sums, now) -> gains of the weights`."""
-    wire_in, other_in, spikes_in, sums_in, now_in, out = dtypes
+    """`(*adjacency, spikes, sums, now) -> gains of the weights`."""
+    first_in, second_in, spikes_in, sums_in, now_in, out = dtypes
 
     def handle(frame: int) -> int:
         if answered(frame, version, revision):
@@ -120,17 +126,20 @@ def weights_handler(
             inputs, places, origin = _sizes(frame, _TO_WEIGHTS, now_in)
             if origin < 0:
                 return _not_now(frame)
-            wire, other = array(frame, OPERANDS, 0, wire_in), array(frame, OPERANDS, 1, other_in)
+            first, second = (
+                array(frame, OPERANDS, 0, first_in),
+                array(frame, OPERANDS, 1, second_in),
+            )
             spikes, sums = array(frame, OPERANDS, 2, spikes_in), array(frame, OPERANDS, 3, sums_in)
             gains = array(frame, RESULTS, 0, out)
             gains[:] = 0
             if are_drawn:
                 inside = drawn.to_weights(
-                    frame, wire, other, spikes, sums, inputs, origin, gains, places
+                    frame, first, second, spikes, sums, inputs, origin, gains, places
                 )
             else:
                 inside = stored.to_weights(
-                    frame, wire, other, spikes, sums, inputs, origin, gains, places
+                    frame, first, second, spikes, sums, inputs, origin, gains, places
                 )
             return 0 if inside else _outside(frame)
         except Exception:
@@ -142,8 +151,8 @@ def weights_handler(
 def inputs_handler(
     dtypes: tuple[Any, ...], are_drawn: bool, version: tuple[int, int], revision: str
 ) -> Handler:
-    """`(*wires, weights, sums, now) -> gains of the inputs`."""
-    wire_in, other_in, weights_in, sums_in, now_in, out = dtypes
+    """`(*adjacency, weights, sums, now) -> gains of the inputs`."""
+    first_in, second_in, weights_in, sums_in, now_in, out = dtypes
 
     def handle(frame: int) -> int:
         if answered(frame, version, revision):
@@ -152,7 +161,10 @@ def inputs_handler(
             inputs, places, origin = _sizes(frame, _TO_INPUTS, now_in)
             if origin < 0:
                 return _not_now(frame)
-            wire, other = array(frame, OPERANDS, 0, wire_in), array(frame, OPERANDS, 1, other_in)
+            first, second = (
+                array(frame, OPERANDS, 0, first_in),
+                array(frame, OPERANDS, 1, second_in),
+            )
             weights, sums = (
                 array(frame, OPERANDS, 2, weights_in),
                 array(frame, OPERANDS, 3, sums_in),
@@ -161,11 +173,11 @@ def inputs_handler(
             gains[:] = 0
             if are_drawn:
                 inside = drawn.to_inputs(
-                    frame, wire, other, weights, sums, inputs, origin, gains, places
+                    frame, first, second, weights, sums, inputs, origin, gains, places
                 )
             else:
                 inside = stored.to_inputs(
-                    frame, wire, other, weights, sums, inputs, origin, gains, places
+                    frame, first, second, weights, sums, inputs, origin, gains, places
                 )
             return 0 if inside else _outside(frame)
         except Exception:

@@ -11,7 +11,7 @@ from jax import lax
 from jaxtyping import Array, Int
 
 from .map_leading import map_leading
-from .rows import DrawnRows, Rows, Wires
+from .rows import Adjacency, DrawnRows, Rows
 from .spiking import active
 
 Of = Literal["weights", "inputs", "targets"]
@@ -22,7 +22,7 @@ KINDS = get_args(Of)
 
 def all_at_once(
     rows: Rows,
-    wires: Wires,
+    adjacency: Adjacency,
     now: Int[Array, ""],
     of: Of,
     operands: Sequence[Array],
@@ -34,7 +34,7 @@ def all_at_once(
 
     Args:
         rows: Where each input leads.
-        wires: What the rows are read from.
+        adjacency: What the rows are read from.
         now: Which step of a ring is the current one.
         of: What is asked for.
         operands: The two others, in the order of `KINDS`; and what the result is added to, if that
@@ -56,14 +56,20 @@ def all_at_once(
     ]
     start = onto[0].reshape(shapes[of]) if onto else jnp.zeros(shapes[of], dtype)
     if isinstance(rows, DrawnRows):
-        return _drawn(rows, dtype, wires, of, two, start, most).reshape(shape)
-    return _stored(rows, dtype, wires, now, of, two, start).reshape(shape)
+        return _drawn(rows, dtype, adjacency, of, two, start, most).reshape(shape)
+    return _stored(rows, dtype, adjacency, now, of, two, start).reshape(shape)
 
 
 def _stored(
-    rows: Rows, wide: jnp.dtype, wires: Wires, now: Array, of: Of, two: list[Array], start: Array
+    rows: Rows,
+    wide: jnp.dtype,
+    adjacency: Adjacency,
+    now: Array,
+    of: Of,
+    two: list[Array],
+    start: Array,
 ) -> Array:
-    inputs, places = rows.all(wires)
+    inputs, places = rows.all(adjacency)
     count = math.prod(rows.shape)
     # Counted from the end, which 32 bits hold where the sum of both may be too much for them.
     later = places - (count - now * rows.targets)
@@ -74,7 +80,7 @@ def _stored(
 def _drawn(
     rows: DrawnRows,
     wide: jnp.dtype,
-    wires: Wires,
+    adjacency: Adjacency,
     of: Of,
     two: list[Array],
     start: Array,
@@ -84,8 +90,8 @@ def _drawn(
     given = dict(zip([kind for kind in KINDS if kind != of], two, strict=True))
 
     def block(total: Array, inputs: Array) -> tuple[Array, None]:
-        places = rows.reached(wires, inputs).reshape(-1)
-        basis = rows.basis(wires, inputs, wide).reshape(rows.weights, -1)
+        places = rows.reached(adjacency, inputs).reshape(-1)
+        basis = rows.basis(adjacency, inputs, wide).reshape(rows.weights, -1)
         every = jnp.repeat(inputs, rows.width)
         if of == "weights":
             flat = [given["inputs"], given["targets"]]

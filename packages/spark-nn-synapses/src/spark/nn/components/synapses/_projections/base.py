@@ -13,7 +13,7 @@ from jaxtyping import Array, Float
 from spark.core.internal import compute_dtype
 
 from .._stages.base import Function
-from .rows import Wires
+from .rows import Adjacency
 
 Way = Literal["auto", "dense", "events"]
 """How a projection is computed."""
@@ -31,12 +31,12 @@ class Kernel(NamedTuple):
         weights: The kernel, inputs first, and the scales that vary over inputs. Along rows, the
             kernel has one axis, and a scale one for the connections, or two as (inputs, 1).
         groups: Which group each input belongs to; None without groups.
-        wires: What rows are read from; None without rows.
+        adjacency: What rows are read from; None without rows.
     """
 
     weights: Weights
     groups: Array | None = None
-    wires: Wires | None = None
+    adjacency: Adjacency | None = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -19,8 +19,8 @@ standard deviation."""
 
 LAWS = get_args(Law)
 
-Wires: TypeAlias = tuple[Array, Array]
-"""The arrays that rows are read from."""
+Adjacency: TypeAlias = tuple[Array, Array]
+"""What rows are read from: `indptr` and `indices` of stored ones, words and sizes of drawn ones."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,16 +43,19 @@ class Rows(abc.ABC):
         """Of the sums over inputs: targets, or a ring of steps, each with all targets."""
 
     @abc.abstractmethod
-    def all(self, wires: Wires) -> tuple[Int[Array, " connections"], Int[Array, " connections"]]:
+    def all(
+        self, adjacency: Adjacency
+    ) -> tuple[Int[Array, " connections"], Int[Array, " connections"]]:
         """Input of every connection, and where it leads: a place among those of `shape`."""
 
 
 @dataclasses.dataclass(frozen=True)
 class StoredRows(Rows):
-    """Rows that are kept. Wires: where each row starts, and where its connections lead.
+    """Rows that are stored; their adjacency is `indptr` and `indices`.
 
-    Rows of one length need no starts but the first. A connection leads to a target, or to
-    one of those of a later step, counted step by step.
+    They are those of a CSR matrix (inputs, steps * targets): a connection leads to a target, or to
+    one of those of a later step, counted step by step. Rows of one length keep of `indptr` the
+    first entry alone.
 
     Attributes:
         steps: How many steps there are; 1 if all connections arrive at once.
@@ -65,22 +68,25 @@ class StoredRows(Rows):
         """Of the sums over inputs."""
         return (self.targets,) if self.steps == 1 else (self.steps, self.targets)
 
-    def all(self, wires: Wires) -> tuple[Int[Array, " connections"], Int[Array, " connections"]]:
+    def all(
+        self, adjacency: Adjacency
+    ) -> tuple[Int[Array, " connections"], Int[Array, " connections"]]:
         """Input and place of every connection, in the order of the weights."""
-        starts, places = wires
-        lengths = jnp.diff(starts) if len(starts) > 1 else self.weights // max(self.inputs, 1)
+        indptr, indices = adjacency
+        lengths = jnp.diff(indptr) if len(indptr) > 1 else self.weights // max(self.inputs, 1)
         every = jnp.arange(self.inputs, dtype=jnp.int32)
         inputs = jnp.repeat(every, lengths, total_repeat_length=self.weights)
-        return inputs, places.astype(jnp.int32)
+        return inputs, indices.astype(jnp.int32)
 
 
 @dataclasses.dataclass(frozen=True)
 class DrawnRows(Rows):
-    """Rows of one length that are never stored. Wires: two words of a key; width, index of law.
+    """Rows of one length that are never stored.
 
-    Targets are uniform and independent of each other, so that an input may reach one twice. Target
-    and weight of a connection are a hash of key, input and place in the row: the same whenever they
-    are drawn, on every backend.
+    Their adjacency is two words of a key, and their width with the number of their law. Targets are
+    uniform and independent of each other, so that an input may reach one twice. Target and weight
+    of a connection are a hash of key, input and place in the row: the same whenever they are drawn,
+    on every backend.
 
     Attributes:
         width: Connections of an input.
@@ -100,30 +106,32 @@ class DrawnRows(Rows):
         """Of the sums over inputs."""
         return (self.targets,)
 
-    def all(self, wires: Wires) -> tuple[Int[Array, " connections"], Int[Array, " connections"]]:
+    def all(
+        self, adjacency: Adjacency
+    ) -> tuple[Int[Array, " connections"], Int[Array, " connections"]]:
         """Input and target of every connection, drawn."""
         inputs = jnp.arange(self.inputs, dtype=jnp.int32)
-        return jnp.repeat(inputs, self.width), self.reached(wires, inputs).reshape(-1)
+        return jnp.repeat(inputs, self.width), self.reached(adjacency, inputs).reshape(-1)
 
-    def reached(self, wires: Wires, inputs: Int[Array, " n"]) -> Int[Array, "n width"]:
+    def reached(self, adjacency: Adjacency, inputs: Int[Array, " n"]) -> Int[Array, "n width"]:
         """The targets of some inputs."""
-        return _below(self._bits(wires, inputs, 0), self.targets)
+        return _below(self._bits(adjacency, inputs, 0), self.targets)
 
     def basis(
-        self, wires: Wires, inputs: Int[Array, " n"], wide: jnp.dtype
+        self, adjacency: Adjacency, inputs: Int[Array, " n"], wide: jnp.dtype
     ) -> Float[Array, "parameters n width"]:
         """What each parameter of the law is multiplied by in each weight of some inputs."""
         if self.law == "constant":
             return jnp.ones((1, len(inputs), self.width), wide)
         # In (0, 1), to 23 digits.
-        bits = self._bits(wires, inputs, 1) >> np.uint32(9)
+        bits = self._bits(adjacency, inputs, 1) >> np.uint32(9)
         uniform = (bits.astype(wide) + 0.5) * 2.0**-23
         if self.law == "uniform":
             return jnp.stack([1 - uniform, uniform])
         return jnp.stack([jnp.ones_like(uniform), ndtri(uniform)])
 
-    def _bits(self, wires: Wires, inputs: Array, stream: int) -> Array:
-        words, _ = wires
+    def _bits(self, adjacency: Adjacency, inputs: Array, stream: int) -> Array:
+        words, _ = adjacency
         rows = mix(mix(inputs.astype(jnp.uint32) ^ words[0]) + np.uint32(stream))
         places = jnp.arange(self.width, dtype=jnp.uint32)
         return mix(places[None] ^ words[1], rows[:, None])

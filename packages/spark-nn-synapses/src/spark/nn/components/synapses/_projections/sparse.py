@@ -29,15 +29,17 @@ class Sparse(Projection):
     def apply(self, parameters: Kernel, carry: Any, x: Array) -> tuple[Any, Array]:
         """Add up what arrives now; what arrives later is added to the ring buffer."""
         front, flat = self.flat(x)
-        wide, wires = self.dtype_of(parameters), parameters.wires
-        assert wires is not None
+        wide, adjacency = self.dtype_of(parameters), parameters.adjacency
+        assert adjacency is not None
         weights, spikes = _scaled(parameters, flat, wide)
         if carry is None:
-            sums = project_rows(self.rows, wires, weights, spikes, wide, self.way)
+            sums = project_rows(self.rows, adjacency, weights, spikes, wide, self.way)
         else:
             assert isinstance(self.rows, StoredRows)
             slots, cursor = carry
-            slots, sums = project_later(self.rows, wires, weights, spikes, slots, cursor, self.way)
+            slots, sums = project_later(
+                self.rows, adjacency, weights, spikes, slots, cursor, self.way
+            )
             carry = RingBuffer(slots, (cursor + 1) % self.rows.steps)
         return carry, sums.reshape(*front, *self.units)
 
