@@ -79,6 +79,8 @@ def _first_step(script: str) -> dict[str, float]:
 
 def _process(script: str) -> str:
     command, variables = [sys.executable, "-c", script], os.environ | {"PYTHONPATH": python_path()}
+    # Else each process would compile the sources of numba anew.
+    variables.pop("PYTHONDONTWRITEBYTECODE", None)
     done = subprocess.run(command, env=variables, capture_output=True, text=True, check=False)
     if done.returncode:
         raise RuntimeError(f"the process failed: {done.stderr.strip().splitlines()[-1]}")
