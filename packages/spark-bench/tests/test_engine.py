@@ -7,7 +7,8 @@ import pytest
 from flax import nnx
 
 from spark.bench import plain_c, registry
-from spark.bench.cases import engine, start, tracers
+from spark.bench.cases import engine_programs as engine
+from spark.bench.cases import start, tracers
 from spark.bench.timing import Protocol
 from spark.bench.worker import Task, answer
 
