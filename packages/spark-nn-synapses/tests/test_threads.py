@@ -55,7 +55,7 @@ def spikes(batch=()):
 
 
 def test_the_steps_here_are_large():
-    assert spikes().sum() * WIDTH > 4 * stored._GRAIN
+    assert spikes().sum() * WIDTH > 4 * stored.GRAIN
 
 
 @pytest.mark.parametrize("batch", [(), (3,)])

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from . import dense, drawn, stored
+from . import dense, drawn, stored, stored_transposes
 from .bridge import OPERANDS, RESULTS, answered, array, copy, failure, length, rank
 
 Handler = Callable[[int], int]
@@ -43,6 +43,12 @@ def _sizes(frame, where, now_in):
     return inputs, places, origin if origin + targets <= places else np.int64(-1)
 
 
+@njit
+def _adjacency(frame, first_in, second_in):
+    """The two arrays that connections are read from."""
+    return array(frame, OPERANDS, 0, first_in), array(frame, OPERANDS, 1, second_in)
+
+
 def targets_handler(
     dtypes: tuple[Any, ...], are_drawn: bool, version: tuple[int, int], revision: str
 ) -> Handler:
@@ -57,10 +63,7 @@ def targets_handler(
             inputs, places, origin = _sizes(frame, _FORWARD, now_in)
             if origin < 0:
                 return _not_now(frame)
-            first, second = (
-                array(frame, OPERANDS, 0, first_in),
-                array(frame, OPERANDS, 1, second_in),
-            )
+            first, second = _adjacency(frame, first_in, second_in)
             weights = array(frame, OPERANDS, 2, weights_in)
             spikes = array(frame, OPERANDS, 3, spikes_in)
             sums = array(frame, RESULTS, 0, out)
@@ -94,10 +97,7 @@ def ring_handler(dtypes: tuple[Any, ...], version: tuple[int, int], revision: st
             inputs, places, origin = _sizes(frame, _FORWARD, now_in)
             if origin < 0:
                 return _not_now(frame)
-            first, second = (
-                array(frame, OPERANDS, 0, first_in),
-                array(frame, OPERANDS, 1, second_in),
-            )
+            first, second = _adjacency(frame, first_in, second_in)
             weights = array(frame, OPERANDS, 2, weights_in)
             spikes = array(frame, OPERANDS, 3, spikes_in)
             ring, drive = array(frame, RESULTS, 0, out), array(frame, RESULTS, 1, out)
@@ -126,10 +126,7 @@ def weights_handler(
             inputs, places, origin = _sizes(frame, _TO_WEIGHTS, now_in)
             if origin < 0:
                 return _not_now(frame)
-            first, second = (
-                array(frame, OPERANDS, 0, first_in),
-                array(frame, OPERANDS, 1, second_in),
-            )
+            first, second = _adjacency(frame, first_in, second_in)
             spikes, sums = array(frame, OPERANDS, 2, spikes_in), array(frame, OPERANDS, 3, sums_in)
             gains = array(frame, RESULTS, 0, out)
             gains[:] = 0
@@ -138,7 +135,7 @@ def weights_handler(
                     frame, first, second, spikes, sums, inputs, origin, gains, places
                 )
             else:
-                inside = stored.to_weights(
+                inside = stored_transposes.to_weights(
                     frame, first, second, spikes, sums, inputs, origin, gains, places
                 )
             return 0 if inside else _outside(frame)
@@ -161,10 +158,7 @@ def inputs_handler(
             inputs, places, origin = _sizes(frame, _TO_INPUTS, now_in)
             if origin < 0:
                 return _not_now(frame)
-            first, second = (
-                array(frame, OPERANDS, 0, first_in),
-                array(frame, OPERANDS, 1, second_in),
-            )
+            first, second = _adjacency(frame, first_in, second_in)
             weights, sums = (
                 array(frame, OPERANDS, 2, weights_in),
                 array(frame, OPERANDS, 3, sums_in),
@@ -176,7 +170,7 @@ def inputs_handler(
                     frame, first, second, weights, sums, inputs, origin, gains, places
                 )
             else:
-                inside = stored.to_inputs(
+                inside = stored_transposes.to_inputs(
                     frame, first, second, weights, sums, inputs, origin, gains, places
                 )
             return 0 if inside else _outside(frame)

@@ -16,13 +16,18 @@ from numba.extending import intrinsic, overload
 _WORD = ir.IntType(64)
 
 
+def _element(context: Any, builder: Any, signature: Any, args: Any, kind: Any) -> Any:
+    """Code that points at an element of an array, both of which are the arguments."""
+    data = context.make_array(signature.args[0])(context, builder, args[0]).data
+    return builder.bitcast(builder.gep(data, [args[1]]), kind)
+
+
 @intrinsic
 def prefetch(typing: Any, array: Any, index: Any) -> Any:
     """Ask for the element of an array to be brought into the cache; it may lie outside."""
 
     def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        data = context.make_array(signature.args[0])(context, builder, args[0]).data
-        where = builder.bitcast(builder.gep(data, [args[1]]), cgutils.voidptr_t)
+        where = _element(context, builder, signature, args, cgutils.voidptr_t)
         number = ir.IntType(32)
         kind = ir.FunctionType(ir.VoidType(), [cgutils.voidptr_t, number, number, number])
         ask = builder.module.declare_intrinsic("llvm.prefetch", [cgutils.voidptr_t], kind)
@@ -37,8 +42,7 @@ def word_at(typing: Any, array: Any, index: Any) -> Any:
     """Eight bytes of an array of bytes, from an index on."""
 
     def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        data = context.make_array(signature.args[0])(context, builder, args[0]).data
-        where = builder.bitcast(builder.gep(data, [args[1]]), _WORD.as_pointer())
+        where = _element(context, builder, signature, args, _WORD.as_pointer())
         return builder.load(where, align=1)
 
     return types.uint64(array, types.intp), code
