@@ -1,9 +1,11 @@
 """Connections in rows of every shape, and the kernels with zeros that they stand for."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import scipy.sparse
 
+from spark.nn.components.synapses._projections.row_sums import project_rows
 from spark.nn.components.synapses.connectivity import stored_rows
 
 from .kinds import normal, spikes
@@ -27,6 +29,17 @@ GRAPHS = {
     "parts": graph(40, 50, [0, 0, *range(17), 5, 0, 0, 201, *range(15), 0, 7]),
     "long": graph(3, 3000, [2500, 0, 1]),
 }
+
+
+FLOAT32 = jnp.dtype("float32")
+# One compiled program per graph, way, shape and dtype.
+run = jax.jit(project_rows, static_argnames=("rows", "dtype", "way"))
+
+
+def project(name, weights, spikes, way="events", dtype=FLOAT32):
+    """Sums along the rows of a graph."""
+    rows, adjacency, *_ = GRAPHS[name]
+    return run(rows, adjacency, weights, spikes, dtype=dtype, way=way)
 
 
 def weights_of(name, dtype="float32"):

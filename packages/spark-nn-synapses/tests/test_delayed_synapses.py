@@ -19,43 +19,17 @@ from spark.nn.components.synapses import (
     RandomConnectivity,
     SparseConnectivity,
     SpikeArray,
-    TracedSynapses,
-    TracedSynapsesConfig,
 )
 from spark.nn.components.synapses._connect import connect
 from spark.nn.configs import ConfigError
 
 from .comparing import AS_STEPS, CLOSE, by_steps
+from .delayed import CASES, KERNEL, OF_CONNECTIONS, OF_INPUTS, POST, PRE, STEPS, WEIGHTS, XS, make
 from .graphs import with_zeros
-from .kinds import LINEAR, TRACED, exact, laid_out, normal, spikes
+from .kinds import LINEAR, TRACED, exact, laid_out, normal
 from .shifted import of_connections, shifted
 
-KERNEL = normal(0, (3, 5))
-XS = spikes(1, (30, 5))
-OF_INPUTS = np.array([0, 3, 1, 7, 3])
-OF_CONNECTIONS = np.random.default_rng(2).integers(0, 6, (3, 5))
-# Connections of 5 inputs to 3 targets, with one that comes twice, after two delays; in the order of
-# the kernel: of inputs, then of delays.
-PRE, POST, STEPS = np.array(
-    [[0, 0, 1, 3, 3, 3, 4, 4], [2, 0, 1, 1, 0, 2, 2, 2], [0, 2, 5, 0, 1, 4, 3, 6]]
-)
-WEIGHTS = normal(3, 8)
-LATE = SparseConnectivity(pre=PRE, post=POST, delays=STEPS)
 BASE = TRACED.arguments["base"]
-
-# Synapses with each kind of delay.
-CASES = {
-    "all": {"kernel": KERNEL, "delays": 2.0},
-    "inputs": {"kernel": KERNEL, "delays": OF_INPUTS},
-    "connections": {"kernel": KERNEL, "delays": OF_CONNECTIONS},
-    "sparse": {"kernel": WEIGHTS, "connectivity": LATE},
-}
-
-
-def make(case, batch=None, **kwargs):
-    module = TRACED.make(**{**CASES[case], **kwargs})
-    module.build({"spikes": InputSpec((5,), batch=() if batch is None else batch)})
-    return module
 
 
 def currents(case, xs=XS, **arguments):
@@ -202,49 +176,6 @@ def test_a_delay_of_0_is_rounded_on_both_sides(delay):
         LinearSynapsesConfig(units=1, dt=0.1, delays=-0.1)
 
 
-def test_no_delay_keeps_no_buffer():
-    for delays in (0.0, np.zeros(5), np.zeros((3, 5)), np.zeros((1, 5))):
-        module = TRACED.make(KERNEL, delays=delays)
-        np.testing.assert_allclose(module.scan(XS), TRACED.currents(KERNEL, XS), **CLOSE)
-        assert module.delay_line is None
-        assert module.matrix.pending is None
-        assert module.matrix.rows is None
-    none = SparseConnectivity(pre=PRE, post=POST, delays=0.0 * STEPS)
-    module = TRACED.make(WEIGHTS, connectivity=none)
-    module.build({"spikes": InputSpec((5,))})
-    assert module.matrix.pending is None
-    assert module.matrix.rows.steps == 1
-
-
-def test_buffers_are_as_long_as_the_longest_delay():
-    module = make("inputs")
-    assert module.delay_line.slots[...].shape == (8, 5)
-    assert module.matrix.pending is None
-    module = make("sparse")
-    assert module.delay_line is None
-    assert module.matrix.pending.slots[...].shape == (7, 3)
-
-
-def test_shapes_of_delays():
-    # The same for all targets.
-    module = LINEAR.make(KERNEL, delays=OF_INPUTS[None])
-    expected = LINEAR.currents(KERNEL, shifted(XS, OF_INPUTS))
-    np.testing.assert_allclose(module.scan(XS), expected, **CLOSE)
-    # Of each target.
-    of_targets = np.array([[2], [0], [5]])
-    module = LINEAR.make(KERNEL, delays=of_targets)
-    late = of_connections(XS, np.broadcast_to(of_targets, (3, 5)))
-    expected = LINEAR.currents(KERNEL, late, async_spikes=True)
-    np.testing.assert_allclose(module.scan(XS), expected, **CLOSE)
-    # Several axes.
-    xs, steps = spikes(5, (20, 2, 2)), np.arange(24).reshape(3, 2, 2, 2) % 5
-    kernel = normal(8, (3, 2, 2, 2))
-    module = LINEAR.make(kernel, (3, 2), delays=steps)
-    late = shifted(np.broadcast_to(xs[:, None, None], (20, 3, 2, 2, 2)), steps)
-    expected = LINEAR.currents(kernel, late, 2, async_spikes=True)
-    np.testing.assert_allclose(module.scan(xs), expected, **CLOSE)
-
-
 def test_weights_stay_with_their_connections_in_any_order():
     order = np.random.default_rng(4).permutation(len(PRE))
     lists = {"pre": PRE[order], "post": POST[order], "delays": STEPS[order]}
@@ -318,42 +249,3 @@ def test_many_steps_times_targets_are_counted_from_now():
     expected[[4, 702, 703], 0] = 2
     expected[1399, 50] = 4
     np.testing.assert_array_equal(found, expected)
-
-
-WRONG = [
-    ({"delays": 0.5}, "delays must be whole multiples of dt = 1, 0 or more; got 0.5"),
-    ({"delays": [1.0, -1.0]}, r"delays must be whole .* 0 or more; got -1 at index \(1,\)"),
-    ({"delays": np.nan}, "delays must be finite"),
-    ({"delays": "late"}, "delays must be a number or an array of numbers"),
-    ({"delays": 1.0, "async_spikes": True}, "async_spikes, .* go with .* no delays"),
-]
-
-
-@pytest.mark.parametrize(("arguments", "message"), WRONG)
-def test_configuration_refuses(arguments, message):
-    with pytest.raises(ConfigError, match=f"TracedSynapsesConfig: {message}"):
-        TracedSynapsesConfig(units=3, **arguments)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (
-            {"delays": np.ones(4)},
-            r"delays must be a scalar or of shape \(5,\), .* got shape \(4,\)",
-        ),
-        ({"delays": np.ones((3, 4))}, r"broadcastable to \(3, 5\), .* got shape \(3, 4\)"),
-        ({"delays": 1.0, "connectivity": LATE}, "delays are given twice"),
-        (
-            {"connectivity": SparseConnectivity(pre=[0], post=[0], delays=[0.5])},
-            "delays of the connectivity must be whole multiples",
-        ),
-    ],
-)
-def test_build_refuses(arguments, message):
-    module = TracedSynapses(units=3, **arguments)
-    with pytest.raises(ValueError, match=message):
-        module.build({"spikes": InputSpec((5,))})
-    assert module.chain is None
-    assert module.delay_line is None
-    assert module.matrix is None

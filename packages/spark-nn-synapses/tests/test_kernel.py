@@ -18,6 +18,7 @@ from spark.nn.components.synapses import (
     SparseConnectivity,
     TracedSynapses,
 )
+from spark.nn.components.synapses._kernel import inputs_first
 from spark.nn.configs import ConfigError
 from spark.nn.initializers import KernelInitializerConfig
 
@@ -250,3 +251,10 @@ def test_parameters_of_no_inputs_are_taken(cls):
     synapses = cls(units=2, **{name: np.ones((2, 0))})
     synapses.build({"spikes": InputSpec((0,))})
     np.testing.assert_array_equal(synapses(np.zeros(0, bool)), [0, 0])
+
+
+def test_inputs_first_puts_the_weights_of_an_input_side_by_side():
+    whole = np.arange(2 * 3 * 5 * 7).reshape(2, 3, 5, 7)
+    found = inputs_first(whole, 2)
+    assert found.shape == (35, 6)
+    np.testing.assert_array_equal(found[2 * 7 + 4], whole[:, :, 2, 4].reshape(-1))

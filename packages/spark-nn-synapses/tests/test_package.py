@@ -3,6 +3,8 @@
 import importlib
 import importlib.resources
 import re
+import subprocess
+import sys
 
 import pytest
 
@@ -89,3 +91,17 @@ def test_nothing_above_a_leaf_is_a_regular_package():
     for name in ("spark", "spark.nn", "spark.nn.components"):
         assert importlib.import_module(name).__file__ is None
     assert spark.__file__ is None
+
+
+@pytest.mark.versions
+def test_an_import_under_a_transform_does_no_harm():
+    code = """
+import jax, numpy
+def f(x):
+    import spark.nn.components.synapses
+    return x
+jax.jit(f)(1.0)
+from spark.nn.components.synapses import LinearSynapses
+LinearSynapses(units=2)(numpy.ones(3, bool))
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -8,10 +8,8 @@ import numpy as np
 import pytest
 
 from spark.core.tracers.testing import tolerance
-from spark.nn.components.synapses._kernel import inputs_first
 from spark.nn.components.synapses._projections.base import WAYS
 from spark.nn.components.synapses._projections.dense import project
-from spark.nn.components.synapses._projections.per_synapse import contributions
 
 # Each branch of the code: a small kernel is looked through for faults, a large one is not; and
 # "auto" is dense where the kernel is small.
@@ -270,43 +268,3 @@ def test_rows_that_vary_with_the_loop_around_them():
         lambda w, xs: jax.lax.scan(lambda c, x: (c, project((w,), x, "auto")), None, xs)
     )(stored, rows)
     close(found, rows, weights)
-
-
-@jax.jit
-def weighed(stored, spikes):
-    return contributions((stored,), spikes)
-
-
-def test_contributions_are_weight_times_spike():
-    stored, weights = (np.array(each) for each in kernel(33, 3))
-    stored[4] = np.nan
-    spikes = exactly(33, 10)
-    spikes[4] = False
-    found = weighed(stored, spikes[:, None])
-    expected = np.where(spikes[:, None], weights, 0)
-    np.testing.assert_array_equal(np.asarray(found, np.float64), expected)
-
-
-def test_contributions_are_in_the_dtype_that_they_are_for(x64):
-    found = jax.eval_shape(
-        lambda w, s: contributions((w,), s, np.dtype("float64")),
-        kernel(33, 3)[0],
-        np.ones((33, 1), bool),
-    )
-    assert found.dtype == np.float64
-
-
-def test_gradients_of_contributions_reach_silent_connections():
-    stored, weights = kernel(33, 3)
-    spikes = np.zeros((33, 3), np.float32)
-    spikes[2] = 0.5
-    found = jax.jit(jax.grad(lambda spikes: jnp.sum(weighed(stored, spikes) * 3.0)))(spikes)
-    # One product of float32.
-    np.testing.assert_allclose(found, 3 * weights, rtol=1e-6)
-
-
-def test_inputs_first_puts_the_weights_of_an_input_side_by_side():
-    whole = np.arange(2 * 3 * 5 * 7).reshape(2, 3, 5, 7)
-    found = inputs_first(whole, 2)
-    assert found.shape == (35, 6)
-    np.testing.assert_array_equal(found[2 * 7 + 4], whole[:, :, 2, 4].reshape(-1))

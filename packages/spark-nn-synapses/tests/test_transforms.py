@@ -1,9 +1,5 @@
 """Synapses under the transforms of JAX and Flax NNX."""
 
-import itertools
-import subprocess
-import sys
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -12,17 +8,7 @@ from flax import nnx
 from jax import lax
 
 from spark.core.tracers import Constant, TraceState
-from spark.nn.components.synapses import (
-    CurrentArray,
-    Delays,
-    DoubleTracedSynapses,
-    InputSpec,
-    LinearSynapses,
-    RUTracedSynapses,
-    SparseConnectivity,
-    SpikeArray,
-    TracedSynapses,
-)
+from spark.nn.components.synapses import CurrentArray, InputSpec, SpikeArray, TracedSynapses
 
 from .comparing import by_steps
 from .kinds import (
@@ -69,19 +55,6 @@ def test_nnx_jit(kind, layout):
     step = nnx.jit(lambda module, x: module(x).value)
     ys = [step(module, jnp.asarray(x)) for x in XS]
     same(kind, module, np.stack(ys), built(kind, layout))
-
-
-def test_an_import_under_a_transform_does_no_harm():
-    code = """
-import jax, numpy
-def f(x):
-    import spark.nn.components.synapses
-    return x
-jax.jit(f)(1.0)
-from spark.nn.components.synapses import LinearSynapses
-LinearSynapses(units=2)(numpy.ones(3, bool))
-"""
-    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 @every_variable
@@ -236,45 +209,6 @@ def test_the_kernel_is_read_and_set_inside_jit():
     before = np.asarray(module.kernel)
     currents = learn(module, jnp.asarray(XS[0]))
     np.testing.assert_array_equal(module.kernel, before + np.asarray(currents)[:, None])
-
-
-TABULATED = {
-    "linear": lambda: LinearSynapses(units=3),
-    "traced": lambda: TracedSynapses(units=3),
-    "double": lambda: DoubleTracedSynapses(units=3),
-    "plastic": lambda: RUTracedSynapses(units=3),
-    "groups": lambda: TracedSynapses(units=3, tau=np.array([[4.0, 9.0, 4.0, 4.0, 9.0]])),
-    "delays-of-inputs": lambda: TracedSynapses(units=3, delays=2.0),
-    "delays-of-connections": lambda: TracedSynapses(units=3, delays=np.ones((3, 5))),
-    "stored": lambda: TracedSynapses(
-        units=3, connectivity=SparseConnectivity(pre=[0, 4], post=[0, 2])
-    ),
-    "delays": lambda: Delays(5, 2.0),
-    "no-delays": lambda: Delays(5, 0.0),
-    "each-delays": lambda: Delays(5, np.ones((3, 5)), 3),
-}
-
-
-GIVEN = [XS[0], SpikeArray(XS[0]), SpikeArray(XS[0], np.array([True, False, False, True, False]))]
-
-
-@pytest.mark.parametrize(
-    ("name", "given"), list(zip(TABULATED, itertools.cycle(GIVEN))), ids=list(TABULATED)
-)
-def test_tabulate(name, given):
-    module = TABULATED[name]()
-    if not isinstance(module, Delays):
-        module.build(SPEC)
-    expected = np.asarray(nnx.clone(module)(XS[0]))
-    # The operations are counted in a compiled program, the same for each of these.
-    counted = name in ("groups", "delays")
-    table = nnx.tabulate(module, given, compute_flops=counted)
-    assert type(module).__name__ in table
-    assert ("flops" in table) == counted
-    if name in ("plastic", "delays"):
-        assert "scan" in nnx.tabulate(module, SpikeArray(XS), method="scan")
-    # The class is as it was, and so is the module.
-    np.testing.assert_array_equal(module(XS[0]), expected)
 
 
 def test_two_modules_of_one_class_whose_configurations_hold_arrays():
