@@ -74,7 +74,7 @@ def test_drawn_weights_are_linear_in_the_parameters_of_their_law(law):
 
 @pytest.mark.parametrize("law", ["constant", "uniform", "normal"])
 def test_a_cpu_and_every_other_device_draw_the_same(law):
-    rows, adjacency, parameters, _ = ProceduralConnectivity(fan_out=6, law=law).connect(20, 7, KEY)
+    rows, adjacency, parameters, *_ = ProceduralConnectivity(fan_out=6, law=law).connect(20, 7, KEY)
 
     @functools.partial(jax.jit, static_argnums=2)
     def derivatives(parameters, xs, way):
@@ -92,7 +92,7 @@ def test_a_cpu_and_every_other_device_draw_the_same(law):
 
 
 def test_other_devices_draw_the_same_in_blocks_of_any_size():
-    rows, adjacency, parameters, _ = ProceduralConnectivity(fan_out=6).connect(20, 7, KEY)
+    rows, adjacency, parameters, *_ = ProceduralConnectivity(fan_out=6).connect(20, 7, KEY)
     weights, now = jnp.asarray(parameters, "float32"), jnp.int32(0)
     sums = jnp.asarray(AIM, "float32")
     for of, operands, shape in (

@@ -19,12 +19,17 @@ from jax.nn.initializers import (
 )
 
 from .config import KernelInitializer, KernelInitializerConfig
+from .distributions import Distribution, LogNormal, Normal, Uniform
 from .sparse import sparse_normalized, sparse_uniform
 
 __all__ = [
     "KernelInitializerConfig",
     "KernelInitializer",
     "Initializer",
+    "Distribution",
+    "Uniform",
+    "Normal",
+    "LogNormal",
     "sparse_uniform",
     "sparse_normalized",
     "constant",

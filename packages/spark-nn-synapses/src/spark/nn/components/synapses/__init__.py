@@ -1,6 +1,6 @@
 """Synapses that turn spikes into currents, on JAX and Flax NNX."""
 
-from spark.nn.initializers import KernelInitializerConfig
+from spark.nn.initializers import KernelInitializerConfig, LogNormal, Normal, Uniform
 from spark.nn.payloads import CurrentArray, FloatArray, SpikeArray
 
 from .__about__ import __version__
@@ -11,17 +11,21 @@ from ._projections.dense import project
 from ._projections.rows import Rows
 from ._stages.delay import DelayState
 from .base import Synapses
-from .connectivity import (
-    Connectivity,
-    FixedFanOut,
-    ProceduralConnectivity,
-    RandomConnectivity,
-    SparseConnectivity,
-)
+from .blocks import Block, BlockConnectivity
+from .connectivity import Connectivity, ProceduralConnectivity, SparseConnectivity
 from .delays import Delays
 from .linear import LinearSynapses, LinearSynapsesConfig
 from .partition import Partition
 from .plastic import RUTracedSynapses, RUTracedSynapsesConfig
+from .rules import (
+    AllToAll,
+    FixedFanOut,
+    FixedInDegree,
+    FixedTotal,
+    OneToOne,
+    RandomConnectivity,
+    Rule,
+)
 from .traced import (
     DoubleTracedSynapses,
     DoubleTracedSynapsesConfig,
@@ -41,7 +45,17 @@ __all__ = [
     "Connectivity",
     "SparseConnectivity",
     "RandomConnectivity",
+    "FixedInDegree",
     "FixedFanOut",
+    "FixedTotal",
+    "OneToOne",
+    "AllToAll",
+    "BlockConnectivity",
+    "Block",
+    "Rule",
+    "Uniform",
+    "Normal",
+    "LogNormal",
     "ProceduralConnectivity",
     "Connections",
     "Rows",

@@ -23,13 +23,16 @@ class Connections(NamedTuple):
         rows: How the connections of each input are read.
         adjacency: What they are read from.
         weights: Initial weights, as the rows have them; None leaves them to the initializer.
-        delays: Delay of each connection, in the unit of the time step; None without.
+        delays: Delay of each connection, in the unit of the time step; None without, or if they
+            are in the rows.
+        drawn: Whether the weights are random.
     """
 
     rows: Rows
     adjacency: Adjacency
     weights: np.ndarray[Any, Any] | None = None
     delays: np.ndarray[Any, Any] | None = None
+    drawn: bool = False
 
 
 def stored_rows(
@@ -108,11 +111,12 @@ def _connect(
         pre, post = np.divmod(np.arange(count * targets), targets)
         rows, adjacency = stored_rows(pre, post, count, targets, of_connections)
         return Connections(rows, adjacency), None
-    found = config.connectivity.connect(count, targets, key)
+    found = config.connectivity.lay_out(count, targets, key, config.dt, config.dtype_of_kernel)
     given = None
+    in_rows = isinstance(found.rows, StoredRows) and found.rows.steps > 1
+    if config.delays is not None and (in_rows or found.delays is not None):
+        raise ValueError("delays are given twice: by the connectivity, and by delays.")
     if found.delays is not None:
-        if config.delays is not None:
-            raise ValueError("delays are given twice: by the connectivity, and by delays.")
         given = as_steps("delays of the connectivity", found.delays, config.dt).reshape(-1)
     if of_connections is not None and not isinstance(found.rows, StoredRows):
         raise ValueError(
@@ -129,7 +133,7 @@ def _connect(
     order = np.lexsort((post, given, pre))
     rows, adjacency = stored_rows(pre[order], post[order], count, targets, given[order])
     weights = None if found.weights is None else found.weights[order]
-    return Connections(rows, adjacency, weights), of_inputs
+    return Connections(rows, adjacency, weights, drawn=found.drawn), of_inputs
 
 
 def _delays(config: Any, inputs: tuple[int, ...]) -> tuple[NumPyArray | None, NumPyArray | None]:

@@ -122,7 +122,7 @@ def warn_of_faint_currents(
         response = response * np.abs(as_matrix(np.asarray(factor), config.units, inputs))
     drawn = not isinstance(config.kernel_initializer, np.ndarray)
     if found is not None and config.connectivity != "dense":
-        drawn = drawn and found.weights is None
+        drawn = drawn and (found.weights is None or found.drawn)
         if isinstance(found.rows, DrawnRows):
             # The largest number of the distribution stands for its weights.
             weights, drawn = jnp.max(jnp.abs(weights), keepdims=True), False

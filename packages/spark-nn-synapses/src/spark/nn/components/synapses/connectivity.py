@@ -16,7 +16,7 @@ from pydantic import PlainValidator, model_validator
 
 from spark.nn.configs import Config
 from spark.nn.configs.errors import show
-from spark.nn.configs.fields import Count, Indices, Numbers, Probability
+from spark.nn.configs.fields import Count, Indices, Numbers
 
 from ._connect import Connections, stored_rows
 from ._projections.rows import LAWS, DrawnRows, Law
@@ -37,6 +37,24 @@ class Connectivity(Config, abc.ABC):
         Raises:
             ValueError: If they cannot be.
         """
+
+    def lay_out(self, inputs: int, targets: int, key: Array, dt: float, dtype: str) -> Connections:
+        """Lay out the connections for synapses: by default as `connect` does.
+
+        Args:
+            inputs: As in `connect`.
+            targets: As in `connect`.
+            key: As in `connect`.
+            dt: Time step.
+            dtype: Name of the dtype of the weights.
+
+        Returns:
+            The connections; their delays may be in the rows already.
+
+        Raises:
+            ValueError: As in `connect`.
+        """
+        return self.connect(inputs, targets, key)
 
 
 class SparseConnectivity(Connectivity):
@@ -153,80 +171,6 @@ class SparseConnectivity(Connectivity):
         return Connections(rows, adjacency, weights, delays)
 
 
-class RandomConnectivity(Connectivity):
-    """Each input reaches each target with a probability, independently; stored.
-
-    Attributes:
-        probability: Of a connection, in (0, 1].
-
-    Example:
-        >>> from spark.nn.components.synapses import LinearSynapses, RandomConnectivity, InputSpec
-        >>> synapses = LinearSynapses(units=100, connectivity=RandomConnectivity(probability=0.1))
-        >>> synapses.build({"spikes": InputSpec((100,))})
-        >>> 900 < len(synapses.kernel) < 1100
-        True
-    """
-
-    kind: Literal["random"] = "random"
-    probability: Probability
-
-    def connect(self, inputs: int, targets: int, key: Array) -> Connections:
-        """Lay out the connections; see `Connectivity`."""
-        draw, total = _generator(key), inputs * targets
-        found: list[np.ndarray[Any, Any]] = []
-        last = -1
-        while last < total - 1:
-            # From one connection to the next, as the gaps of Bernoulli trials are distributed.
-            some = max(1024, int((total - last) * self.probability * 1.01))
-            gaps = np.minimum(draw.geometric(self.probability, some), total + 1)
-            found.append(last + np.cumsum(gaps))
-            last = int(found[-1][-1])
-        places = np.concatenate([*found, np.empty(0, np.int64)])
-        places = places[places < total]
-        rows, adjacency = stored_rows(places // targets, places % targets, inputs, targets)
-        return Connections(rows, adjacency)
-
-
-class FixedFanOut(Connectivity):
-    """Each input reaches so many targets, all different, at random; stored.
-
-    Attributes:
-        fan_out: Targets of an input.
-
-    Example:
-        >>> from spark.nn.components.synapses import FixedFanOut, LinearSynapses, InputSpec
-        >>> synapses = LinearSynapses(units=100, connectivity=FixedFanOut(fan_out=10))
-        >>> synapses.build({"spikes": InputSpec((50,))})
-        >>> synapses.kernel.shape
-        (500,)
-    """
-
-    kind: Literal["fan_out"] = "fan_out"
-    fan_out: Count
-
-    def connect(self, inputs: int, targets: int, key: Array) -> Connections:
-        """Lay out the connections; see `Connectivity`."""
-        if self.fan_out > targets:
-            raise ValueError(
-                f"fan_out must be at most {targets}, the number of targets; got {self.fan_out}."
-            )
-        draw = _generator(key)
-        # Of more than half of the targets, those that are left out are fewer.
-        size = min(self.fan_out, targets - self.fan_out)
-        some: Any = np.sort(draw.integers(targets, size=(inputs, size), dtype=np.int32))
-        while (twice := some[:, 1:] == some[:, :-1]).any():
-            # What came twice is drawn again, until all of a row differ.
-            where = np.nonzero(twice)
-            some[where[0], where[1] + 1] = draw.integers(targets, size=len(where[0]))
-            some = np.sort(some)
-        if size < self.fan_out:
-            kept = np.ones((inputs, targets), bool)
-            np.put_along_axis(kept, some, False, axis=1)
-            some = np.nonzero(kept)[1].reshape(inputs, self.fan_out)
-        pre = np.repeat(np.arange(inputs), self.fan_out)
-        return Connections(*stored_rows(pre, some.reshape(-1), inputs, targets))
-
-
 class ProceduralConnectivity(Connectivity):
     """Each input reaches so many targets at random; drawn anew at each step, and never stored.
 
@@ -272,7 +216,7 @@ def as_connectivity(value: Any) -> Connectivity | Literal["dense"]:
         return value
     if isinstance(value, str) and value == "dense":
         return "dense"
-    known = {each.model_fields["kind"].default: each for each in Connectivity.__subclasses__()}
+    known = {each.model_fields["kind"].default: each for each in _kinds(Connectivity)}
     kind = value.get("kind") if isinstance(value, Mapping) else None
     if isinstance(kind, str) and kind in known:
         return known[kind](**value)
@@ -280,15 +224,11 @@ def as_connectivity(value: Any) -> Connectivity | Literal["dense"]:
     raise ValueError(f"must be 'dense' or one of {names}; got {show(value)}.")
 
 
+def _kinds(base: Any) -> list[Any]:
+    """The classes of connectivity that are not abstract."""
+    every = [each for kind in base.__subclasses__() for each in _kinds(kind)]
+    return every if inspect.isabstract(base) else [base, *every]
+
+
 Connected = Annotated[Connectivity | Literal["dense"], PlainValidator(as_connectivity)]
 """A field for either."""
-
-
-def _generator(key: Array) -> np.random.Generator:
-    """Draws on the host: how many connections there are must be known before they are kept."""
-    if isinstance(key, jax.core.Tracer):
-        raise ValueError(
-            "random connectivity is drawn outside of JAX transforms: build the synapses before, or "
-            "use ProceduralConnectivity."
-        )
-    return np.random.default_rng(np.asarray(jax.random.key_data(key)).reshape(-1).tolist())

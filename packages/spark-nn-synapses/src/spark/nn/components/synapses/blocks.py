@@ -1,0 +1,151 @@
+"""`BlockConnectivity`: a network of several blocks of connections in one synapse object."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
+
+from jaxtyping import Array
+from pydantic import PlainValidator, model_validator
+
+from spark.core.internal import show
+from spark.nn.configs import Config
+from spark.nn.initializers import Distribution
+from spark.nn.initializers.distributions import Distributed
+
+from ._connect import Connections
+from ._drawing.assemble import Part, assemble
+from .connectivity import Connectivity, as_connectivity
+from .rules import Rule
+
+
+def _as_rule(value: Any) -> Rule:
+    found = as_connectivity(value) if isinstance(value, Mapping) else value
+    if not isinstance(found, Rule):
+        names = ", ".join(each.__name__ for each in Rule.__subclasses__())
+        raise ValueError(f"must be one of {names}; got {show(value)}.")
+    return found
+
+
+def _as_part(value: Any) -> tuple[int, int] | None:
+    if value is None:
+        return None
+    try:
+        start, stop = (int(each) if each == int(each) else None for each in value)
+        if start is not None and stop is not None and 0 <= start < stop:
+            return start, stop
+    except (TypeError, ValueError):
+        pass
+    raise ValueError(f"must be (start, stop) with 0 <= start < stop, or None; got {show(value)}.")
+
+
+_Span = Annotated[tuple[int, int] | None, PlainValidator(_as_part)]
+
+
+class Block(Config):
+    """Connections between a part of the inputs and a part of the targets.
+
+    Attributes:
+        rule: What they are drawn by: `OneToOne`, `AllToAll`, `RandomConnectivity`, `FixedInDegree`,
+            `FixedFanOut` or `FixedTotal`. An `in_degree` is that within the block, and so on.
+        pre: First input of the block and the one after its last, counted in row-major order; None
+            for all inputs.
+        post: First target of the block and the one after its last, likewise.
+        weights: Weight of each connection: a number, or a distribution (`Uniform`, `Normal`,
+            `LogNormal`), in pA by convention; None leaves the weights of all blocks to
+            `kernel_initializer`.
+        delays: Delay of each connection, in the unit of the time step: a number, which is a whole
+            multiple of it, or a distribution of numbers >= 0. What is drawn is rounded to the
+            nearest step, and half a step upwards: a delay below half a step is none. None is no
+            delay.
+    """
+
+    rule: Annotated[Rule, PlainValidator(_as_rule)]
+    pre: _Span = None
+    post: _Span = None
+    weights: Distributed | None = None
+    delays: Distributed | None = None
+
+    @model_validator(mode="after")
+    def _require_delays(self) -> Self:
+        low = self.delays.support[0] if isinstance(self.delays, Distribution) else self.delays
+        if low is not None and low < 0:
+            raise ValueError(
+                f"delays must be 0 or more, got {self.delays!r}; low=0 is a bound of a distribution"
+            )
+        return self
+
+
+def _as_blocks(value: Any) -> tuple[Block, ...]:
+    try:
+        found = tuple(Block(**each) if isinstance(each, Mapping) else each for each in value)
+    except TypeError:
+        found = ()
+    if not found or not all(isinstance(each, Block) for each in found):
+        raise ValueError(f"must be a sequence of one Block or more; got {show(value)}.")
+    return found
+
+
+class BlockConnectivity(Connectivity):
+    """Blocks of connections between parts of the inputs and of the targets; stored.
+
+    Each block is drawn on its own: what is drawn depends on the seed, the number of the block, and
+    the numbers of inputs and targets. Blocks may overlap: their connections add up. The kernel
+    holds a weight per connection, in the order of inputs, then of delays, then of targets.
+
+    Attributes:
+        blocks: The blocks; all of them have weights, or none.
+
+    Example:
+        >>> import numpy as np
+        >>> from spark.nn.components.synapses import (
+        ...     Block, BlockConnectivity, FixedInDegree, LinearSynapses, Normal, Uniform
+        ... )
+        >>> excitatory = Block(
+        ...     rule=FixedInDegree(in_degree=80), pre=(0, 800), weights=Normal(mean=20.0, std=2.0),
+        ...     delays=Uniform(low=1.0, high=3.0)
+        ... )
+        >>> inhibitory = Block(
+        ...     rule=FixedInDegree(in_degree=20), pre=(800, 1000), weights=-80.0, delays=1.0
+        ... )
+        >>> connectivity = BlockConnectivity(blocks=[excitatory, inhibitory])
+        >>> synapses = LinearSynapses(units=1000, connectivity=connectivity, dtype="float32")
+        >>> synapses(np.ones(1000, bool)).shape
+        (1000,)
+        >>> synapses.kernel.shape
+        (100000,)
+    """
+
+    kind: Literal["blocks"] = "blocks"
+    blocks: Annotated[tuple[Block, ...], PlainValidator(_as_blocks)]
+
+    @model_validator(mode="after")
+    def _all_or_none(self) -> Self:
+        given = [each.weights is not None for each in self.blocks]
+        if any(given) and not all(given):
+            raise ValueError(
+                "blocks must all have weights, or none; there are none in "
+                f"blocks[{given.index(False)}]"
+            )
+        return self
+
+    def connect(self, inputs: int, targets: int, key: Array) -> Connections:
+        """Lay out the connections, with a time step of 1; see `Connectivity`."""
+        return self.lay_out(inputs, targets, key, 1.0, "float32")
+
+    def lay_out(self, inputs: int, targets: int, key: Array, dt: float, dtype: str) -> Connections:
+        """Lay out the connections; see `Connectivity`."""
+        parts = []
+        for number, block in enumerate(self.blocks):
+            name = f"blocks[{number}]: "
+            pre, post = block.pre or (0, inputs), block.post or (0, targets)
+            for what, span, size, of in (
+                ("pre", pre, inputs, "inputs"),
+                ("post", post, targets, "targets"),
+            ):
+                if span[1] > size:
+                    raise ValueError(
+                        f"{name}{what} must end at {size} at most, the number of {of}; got {span}."
+                    )
+            parts.append(Part(block.rule, pre, post, block.weights, block.delays, name))
+        return assemble(parts, inputs, targets, key, dt, dtype)
