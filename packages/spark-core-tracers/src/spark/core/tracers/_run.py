@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from ._arguments import require_fit
-from ._scan import Method, Plan, in_parallel, run
+from ._scan import Method, Plan, in_parallel, outputs, run
 from ._state import State
 
 if TYPE_CHECKING:
@@ -45,15 +45,45 @@ class Run:
         return State(traces, carry.noise.after(1)), y.astype(self.dtype)
 
     def scan(
-        self, carry: State, xs: Array, method: Method = "auto"
+        self,
+        carry: State,
+        xs: Array,
+        method: Method = "auto",
+        lengths: Int[Array, "*batch"] | None = None,
     ) -> tuple[State, Float[Array, " time *shape"]]:
-        """Take one step per leading entry of `xs`; outputs are in the storage dtype."""
+        """Take one step per leading entry of `xs`; outputs are in the storage dtype.
+
+        Args:
+            carry: The carry.
+            xs: Inputs, time first.
+            method: As in `Recurrence.scan`.
+            lengths: After how many steps the traces of each entry of their leading axes stay as
+                they are; None after none. Noise counts all steps, and outputs go on.
+        """
         trace = carry.traces[0]
         require_fit("xs[t]", xs.shape[1:], trace.shape)
         plan = Plan(self.recurrence, self.dtype, in_parallel(method, len(xs), trace.size))
-        traces, (ys,) = run(plan, self.coefficients, carry.traces, carry.noise, xs)
-        return State(traces, carry.noise.after(len(xs))), ys
+        noise = carry.noise.after(len(xs))
+        if lengths is None:
+            traces, (ys,) = run(plan, self.coefficients, carry.traces, carry.noise, xs)
+            return State(traces, noise), ys
+        plan = dataclasses.replace(plan, keep_traces=True)
+        _, series = run(plan, self.coefficients, carry.traces, carry.noise, xs)
+        after = tuple(each.astype(trace.dtype) for each in series)
+        traces = tuple(_at(lengths, *pair) for pair in zip(carry.traces, after, strict=True))
+        return State(traces, noise), outputs(plan, self.coefficients, carry.traces, after)
 
     def chunk(self, time: int) -> int:
         """Number of steps to take at once: all."""
         return time
+
+
+def _at(
+    lengths: Int[Array, "*batch"], start: Float[Array, "*shape"], series: Float[Array, "..."]
+) -> Float[Array, "*shape"]:
+    """A trace after so many steps for each entry of its leading axes."""
+    if len(series) == 0:
+        return start
+    each = lengths.reshape(1, *lengths.shape, *(1,) * (start.ndim - lengths.ndim))
+    last = jnp.take_along_axis(series, jnp.maximum(each - 1, 0), axis=0)[0]
+    return jnp.where(each[0] > 0, last, start)

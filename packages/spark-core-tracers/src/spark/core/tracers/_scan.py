@@ -229,8 +229,12 @@ def _run_jvp(
     dlast, dout = jax.jvp(linear, at, (dcoefficients, dtraces, dxs))[1]
     if plan.keep_traces:
         return (last, kept), (dlast, dout)
-    compute = traces[0].dtype
-    after = tuple(y.astype(compute) for y in kept)
+    after = tuple(y.astype(traces[0].dtype) for y in kept)
+    return (last, (outputs(plan, coefficients, traces, after),)), (dlast, dout)
+
+
+def outputs(plan: Plan, coefficients: Any, traces: Traces, after: Series) -> Array:
+    """The output of each step, by the traces before the first and after each."""
     before = tuple(shifted(start, y) for start, y in zip(traces, after, strict=True))
     y = plan.recurrence.output(coefficients_over_time(coefficients), before, after)
-    return (last, (y.astype(plan.dtype),)), (dlast, dout)
+    return y.astype(plan.dtype)

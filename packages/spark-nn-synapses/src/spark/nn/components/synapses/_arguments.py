@@ -6,10 +6,13 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
+import jax
+import jax.numpy as jnp
+import numpy as np
 from flax.nnx import tracers
-from jaxtyping import Array
+from jaxtyping import Array, Bool, Int
 
-from spark.core.internal import as_flag, as_shape
+from spark.core.internal import as_flag, as_shape, real_array, require_fit
 from spark.nn.payloads import SpikeArray
 
 
@@ -115,6 +118,47 @@ def require_no_time(mask: Array | None, shape: tuple[int, ...]) -> None:
             f"inhibition_mask must have no time axis: {len(shape)} axes at most, got shape "
             f"{mask.shape}."
         )
+
+
+def as_lengths(lengths: Any, batch: tuple[int, ...], time: int) -> Int[Array, "*batch"]:
+    """How many of `time` steps each entry of a batch takes.
+
+    Raises:
+        TypeError: If they are no integers.
+        ValueError: If their shape is not that of the batch, or one is not in [0, time].
+    """
+    given = real_array("lengths", lengths)
+    if not np.issubdtype(given.dtype, np.integer):
+        raise TypeError(f"lengths must be integers, got dtype {given.dtype}.")
+    if given.shape != batch:
+        raise ValueError(
+            f"lengths must have the shape of the batch axes given to build, {batch}, one for each "
+            f"entry; got {given.shape}."
+        )
+    if not isinstance(given, jax.core.Tracer):
+        wrong = (given < 0) | (given > time)
+        if wrong.any():
+            raise ValueError(f"lengths must lie in [0, {time}], got {given[wrong][0]}.")
+    return jnp.clip(jnp.asarray(given).astype(jnp.int32), 0, time)
+
+
+def as_mask(mask: Any, batch: tuple[int, ...]) -> Bool[Array, "*batch"]:
+    """A mask of the entries of a batch.
+
+    Raises:
+        TypeError: If it is not boolean.
+        ValueError: If it does not broadcast to the batch axes.
+    """
+    given = real_array("mask", mask)
+    if given.dtype != bool:
+        raise TypeError(f"mask must be boolean, got dtype {given.dtype}.")
+    require_fit("mask", given.shape, batch)
+    return jnp.broadcast_to(given, batch)
+
+
+def leading(array: Array, axes: int) -> Array:
+    """An array with axes of size 1 behind its own, up to so many."""
+    return array.reshape(*array.shape, *(1,) * (axes - array.ndim))
 
 
 def _as_shape(name: str, shape: Any) -> tuple[int, ...]:

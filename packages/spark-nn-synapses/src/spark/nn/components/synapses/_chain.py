@@ -10,11 +10,12 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 from jax.custom_derivatives import SymbolicZero
-from jaxtyping import Array
+from jaxtyping import Array, Bool, Int
 
 from spark.core.internal import compute_dtype
 from spark.core.tracers import Method
 
+from ._arguments import leading
 from ._stages.base import Carry, Run, Stage
 
 T = TypeVar("T")
@@ -60,7 +61,12 @@ class Chain(Stage):
         return self.end(state, carry), y
 
     def scan(
-        self, parameters: Any, state: Any, xs: Array, method: Method = "auto"
+        self,
+        parameters: Any,
+        state: Any,
+        xs: Array,
+        method: Method = "auto",
+        lengths: Int[Array, "*batch"] | None = None,
     ) -> tuple[Any, Array]:
         """Take one step per leading entry of `xs`.
 
@@ -70,6 +76,8 @@ class Chain(Stage):
             xs: Signed spikes, time first.
             method: How to run recurrences over time, as in `Tracer.scan`. A trace per synapse is
                 sequential.
+            lengths: How many steps each entry of the batch takes; None takes all. Its state then
+                stays as it is, what it is given is not read, and its currents are 0.
 
         Returns:
             The state after the last step, and the currents of all steps.
@@ -80,10 +88,10 @@ class Chain(Stage):
             y = jax.eval_shape(run.step, carry, step)[1]
             return state, jnp.zeros((0, *y.shape), y.dtype)
 
-        def loop(run: ChainRun, carry: Carry, xs: Array) -> tuple[Carry, Array]:
-            return run.scan(carry, xs, method)
+        def loop(run: ChainRun, carry: Carry, xs: Array, lengths: Any) -> tuple[Carry, Array]:
+            return run.scan(carry, xs, method, lengths)
 
-        carry, ys = accumulate_in_float32(loop, run, carry, xs)
+        carry, ys = accumulate_in_float32(loop, run, carry, xs, lengths)
         return self.end(state, carry), ys
 
 
@@ -97,36 +105,63 @@ class ChainRun(Run):
     def step(self, carry: Carry, x: Array) -> tuple[Carry, Array]:
         return self._fold(lambda run, each, x: run.step(each, x), carry, x)
 
-    def scan(self, carry: Carry, xs: Array, method: Method = "auto") -> tuple[Carry, Array]:
+    def scan(
+        self, carry: Carry, xs: Array, method: Method = "auto", lengths: Array | None = None
+    ) -> tuple[Carry, Array]:
         """Take many steps: all with each stage, or chunk by chunk where that would be much."""
 
-        def chunk(carry: Carry, xs: Array) -> tuple[Carry, Array]:
-            return self._fold(lambda run, each, xs: run.scan(each, xs, method), carry, xs)
+        def chunk(carries: tuple[Carry, Any], xs: Array) -> tuple[tuple[Carry, Any], Array]:
+            carry, left = carries
+            within = active = None
+            if left is not None:
+                active, within = within_lengths(len(xs), left), jnp.minimum(left, len(xs))
+                left = left - within
+            carry, ys = self._fold(
+                lambda run, *each: run.scan(*each, method, within), carry, xs, active
+            )
+            return (carry, left), ys
 
         time, size = len(xs), self.chunk(len(xs))
+        carries = carry, lengths
         if size >= time:
-            return chunk(carry, xs)
-        if size == 1:
+            (carry, _), ys = chunk(carries, xs)
+            return carry, ys
+        if size == 1 and lengths is None:
             return lax.scan(self.step, carry, xs)
         chunks = time // size
         head = xs[: chunks * size].reshape(chunks, size, *xs.shape[1:])
-        carry, ys = lax.scan(chunk, carry, head)
+        carries, ys = lax.scan(chunk, carries, head)
         ys = ys.reshape(chunks * size, *ys.shape[2:])
         if time % size:
-            carry, tail = chunk(carry, xs[chunks * size :])
+            carries, tail = chunk(carries, xs[chunks * size :])
             ys = jnp.concatenate([ys, tail])
-        return carry, ys
+        return carries[0], ys
 
     def chunk(self, time: int) -> int:
         """How many steps every stage takes at once."""
         return min(run.chunk(time) for run in self.runs)
 
-    def _fold(self, take: Callable[..., Any], carry: Carry, x: Array) -> tuple[Carry, Array]:
+    def _fold(
+        self, take: Callable[..., Any], carry: Carry, x: Array, active: Array | None = None
+    ) -> tuple[Carry, Array]:
+        """Give each stage what the one before makes, which is 0 where an entry is not active."""
         after = []
         for run, each in zip(self.runs, carry, strict=True):
-            each, x = take(run, each, x)
+            each, x = take(run, each, silenced(x, active))
             after.append(each)
-        return tuple(after), x
+        return tuple(after), silenced(x, active)
+
+
+def within_lengths(time: int, lengths: Int[Array, "*batch"]) -> Bool[Array, " time *batch"]:
+    """Which of so many steps each entry of a batch takes."""
+    return leading(jnp.arange(time, dtype=lengths.dtype), 1 + lengths.ndim) < lengths[None]
+
+
+def silenced(x: Array, active: Bool[Array, " time *batch"] | None) -> Array:
+    """Spikes or currents over time, 0 where an entry of the batch is not active."""
+    if active is None:
+        return x
+    return jnp.where(leading(active, x.ndim), x, jnp.zeros((), x.dtype))
 
 
 def accumulate_in_float32(loop: Callable[..., T], weights: Any, *rest: Any) -> T:

@@ -19,7 +19,8 @@ from ._connect import Connections, pairs
 from ._kernel import as_kernel, inputs_first
 from ._projections.base import Kernel
 from ._projections.rows import Rows
-from ._stages.delay import DelayLine, RingBuffer
+from ._stages.delay import DelayLine
+from ._stages.ring import RingBuffer
 from .partition import Partition
 
 

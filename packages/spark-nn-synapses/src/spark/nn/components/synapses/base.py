@@ -1,4 +1,4 @@
-"""`Synapses`: what every synapse module shares - the links of its chain, and its verbs."""
+"""`Synapses`: what every synapse module shares - its configuration, and its verbs."""
 
 from __future__ import annotations
 
@@ -11,28 +11,31 @@ import jax
 from flax import nnx
 from jaxtyping import Array, ArrayLike, Int
 
-from spark.core.internal import METHODS, CheckedModule, as_key, one_of
+from spark.core.internal import METHODS, as_key, one_of
 from spark.core.tracers import BaseTracer, Method
 from spark.nn.configs import Config
 from spark.nn.payloads import CurrentArray, FloatArray, SpikeArray
 
-from ._arguments import InputSpec, as_spec, as_spikes_over, outside_transforms, require_shape
-from ._assignment import require_assignable
+from ._arguments import (
+    InputSpec,
+    as_lengths,
+    as_spec,
+    as_spikes_over,
+    outside_transforms,
+    require_shape,
+)
 from ._build import build
 from ._chain import Chain
-from ._matrix import Matrix
-from ._stages.delay import DelayLine
-from ._stages.total import Base
+from ._linked import LinkedModule
 from .partition import Partition
 
 
-class Synapses(CheckedModule, abc.ABC):
+class Synapses(LinkedModule, abc.ABC):
     """Base of synapse modules: spikes in, currents out.
 
     It holds a configuration and the links of a chain, checks what comes in, and has the verbs
-    `build`, call, `scan` and `reset`. A kind of synapse says which configuration it takes, and
-    which tracers stand before and after the projection, if any. Each link has `parameters`,
-    `state`, `set_state` and `reset`, as a tracer has, and holds the arrays of one stage.
+    `build`, call, `scan`, `reset` and `masked_reset`. A kind of synapse says which configuration it
+    takes, and which tracers stand before and after the projection, if any.
 
     Attributes:
         config: The configuration; static.
@@ -55,15 +58,6 @@ class Synapses(CheckedModule, abc.ABC):
 
     release_class: ClassVar[type[BaseTracer] | None] = None
     """What gives the efficacy of the spikes of an input; None leaves it at 1."""
-
-    config: Any
-    chain: Chain | None
-    batch: tuple[int, ...]
-    release_tracer: BaseTracer | None
-    delay_line: DelayLine | None
-    matrix: Matrix | None
-    current_tracer: BaseTracer | None
-    total: Base | None
 
     def __init__(
         self, config: Config | None = None, *, rngs: nnx.Rngs | None = None, **kwargs: Any
@@ -145,35 +139,6 @@ class Synapses(CheckedModule, abc.ABC):
         self._built().kernel = kernel
 
     @property
-    def weights(self) -> nnx.Param[Array] | None:
-        """The kernel as the projection reads it, a variable: see `Matrix`. None before `build`."""
-        return None if self.matrix is None else self.matrix.weights
-
-    @weights.setter
-    def weights(self, weights: Any) -> None:
-        if self.matrix is None:
-            require_assignable(self, "weights", weights)
-        else:
-            self.matrix.weights = weights
-
-    @property
-    def gains(self) -> dict[str, nnx.Variable[Array]]:
-        """Scales that vary over inputs, by name, as they multiply the weights."""
-        return {} if self.matrix is None else self.matrix.gains
-
-    @property
-    def base(self) -> nnx.Variable[Array] | None:
-        """What is added once per target that has several traces, a variable, or None."""
-        return None if self.total is None else self.total.base
-
-    @base.setter
-    def base(self, base: Any) -> None:
-        if self.total is None or self.total.base is None:
-            require_assignable(self, "base", base)
-        else:
-            self.total.base = base
-
-    @property
     def connections(self) -> tuple[Int[Array, " connections"], Int[Array, " connections"]]:
         """Input and target of each connection, counted in row-major order.
 
@@ -184,39 +149,6 @@ class Synapses(CheckedModule, abc.ABC):
             RuntimeError: If the module is not built.
         """
         return self._built().connections
-
-    def _require_assignable(self, name: str, value: Any) -> None:
-        if "config" in vars(self):
-            require_assignable(self, name, value)
-
-    @property
-    def links(self) -> tuple[Any, ...]:
-        """The holders of the stages of the chain, in their order."""
-        before, after = (self.release_tracer, self.delay_line), (self.current_tracer, self.total)
-        return tuple([each for each in (*before, self.matrix, *after) if each is not None])
-
-    @property
-    def parameters(self) -> tuple[Any, ...]:
-        """Parameters of each stage, for the methods of `chain`."""
-        return tuple([link.parameters for link in self.links])
-
-    @property
-    def state(self) -> tuple[Any, ...]:
-        """State of each stage, for the methods of `chain`."""
-        return tuple([link.state for link in self.links])
-
-    def set_state(self, state: tuple[Any, ...]) -> None:
-        """Take over a state that a method of `chain` returned."""
-        for link, each in zip(self.links, state, strict=True):
-            link.set_state(each)
-
-    def reset(self) -> None:
-        """Put every trace to rest, and forget what is on its way.
-
-        Kernel and random numbers stay as they are.
-        """
-        for link in self.links:
-            link.reset()
 
     def __call__(self, spikes: SpikeArray | ArrayLike) -> CurrentArray:
         """Take one step.
@@ -236,26 +168,42 @@ class Synapses(CheckedModule, abc.ABC):
         """
         return self._run(None, self._checked(spikes, time=0))
 
-    def scan(self, spikes: SpikeArray | ArrayLike, method: Method = "auto") -> CurrentArray:
+    def scan(
+        self,
+        spikes: SpikeArray | ArrayLike,
+        method: Method = "auto",
+        *,
+        lengths: ArrayLike | None = None,
+    ) -> CurrentArray:
         """Take one step per leading entry of `spikes`.
 
         Args:
             spikes: As in a call, with time as the leading axis; an inhibition mask has none.
             method: How to run the tracer over time, as in `Tracer.scan`.
+            lengths: How many steps each entry of the batch takes: integers of the shape of the
+                batch axes, from 0 up to the number of steps. What follows is padding: it is not
+                read, its currents are 0, and the state of the entry stays as it is. None: all take
+                all steps. The stream of stochastic rounding counts all steps in any case.
 
         Returns:
             The currents after each step, of shape `(time, *batch, *units)`.
 
         Raises:
-            TypeError: As in a call.
-            ValueError: As in a call; or if the method is unknown.
+            TypeError: As in a call; or if lengths are no integers.
+            ValueError: As in a call; or if the method is unknown, or lengths have another shape or
+                lie outside of their range.
             RuntimeError: As in a call.
         """
         one_of("method", method, METHODS)
-        return self._run(method, self._checked(spikes, time=1))
+        given = self._checked(spikes, time=1)
+        if lengths is not None:
+            lengths = as_lengths(lengths, self.batch, len(given.spikes))
+        return self._run(method, given, lengths)
 
-    def _run(self, method: Method | None, spikes: SpikeArray) -> CurrentArray:
-        state, currents = _run(self.chain, method, self.parameters, self.state, spikes)
+    def _run(
+        self, method: Method | None, spikes: SpikeArray, lengths: Array | None = None
+    ) -> CurrentArray:
+        state, currents = _run(self.chain, method, self.parameters, self.state, spikes, lengths)
         # Not by set_state, of which nnx.tabulate would make a row: it shows no nested tuples.
         for link, each in zip(self.links, state, strict=True):
             link.set_state(each)
@@ -276,23 +224,20 @@ class Synapses(CheckedModule, abc.ABC):
         require_shape(given, self.batch + targets + matrix.inputs, time)
         return given
 
-    def _built(self) -> Matrix:
-        if self.matrix is None:
-            raise RuntimeError(
-                f"{type(self).__name__} has no kernel before it is built: call "
-                "build({'spikes': InputSpec(shape)})."
-            )
-        return self.matrix
-
 
 # One compiled program per chain, shapes and dtypes, whichever module calls it.
 @functools.partial(jax.jit, static_argnums=(0, 1))
 def _run(
-    chain: Chain, method: Method | None, parameters: Any, state: Any, spikes: SpikeArray
+    chain: Chain,
+    method: Method | None,
+    parameters: Any,
+    state: Any,
+    spikes: SpikeArray,
+    lengths: Array | None,
 ) -> tuple[Any, CurrentArray]:
     """Take one step; or one per leading entry, by a method."""
     if method is None:
         state, currents = chain.step(parameters, state, spikes.value)
     else:
-        state, currents = chain.scan(parameters, state, spikes.value, method)
+        state, currents = chain.scan(parameters, state, spikes.value, method, lengths)
     return state, CurrentArray(currents)

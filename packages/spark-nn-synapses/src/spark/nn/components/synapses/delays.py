@@ -17,9 +17,11 @@ from spark.core.internal import CheckedModule, as_dt, as_shape, as_storage_dtype
 from spark.core.tracers import Constant
 from spark.nn.payloads import SpikeArray
 
-from ._arguments import as_spikes, require_no_time
+from ._arguments import as_lengths, as_mask, as_spikes, leading, require_no_time
+from ._chain import silenced, within_lengths
 from ._stages.base import saturated
-from ._stages.delay import Delay, DelayLine, RingBuffer
+from ._stages.delay import Delay, DelayLine
+from ._stages.ring import RingBuffer
 
 
 def as_steps(name: str, delays: Any, dt: float) -> np.ndarray[Any, Any]:
@@ -155,24 +157,42 @@ class Delays(CheckedModule):
         """
         return self._run(spikes, 0)
 
-    def scan(self, spikes: SpikeArray | ArrayLike) -> SpikeArray:
+    def scan(
+        self, spikes: SpikeArray | ArrayLike, *, lengths: ArrayLike | None = None
+    ) -> SpikeArray:
         """Take one step per leading entry of `spikes`.
 
         Args:
             spikes: As in a call, with time as the leading axis; an inhibition mask has none.
+            lengths: How many steps each entry of the batch takes, as in `Synapses.scan`: no spike
+                arrives later.
 
         Raises:
-            TypeError: As in a call.
-            ValueError: As in a call.
+            TypeError: As in a call; or if lengths are no integers.
+            ValueError: As in a call; or if lengths have another shape, or are out of range.
         """
-        return self._run(spikes, 1)
+        return self._run(spikes, 1, lengths)
 
     def reset(self) -> None:
         """Forget the spikes that are on their way."""
         if self.line is not None:
             self.line.reset()
 
-    def _run(self, spikes: SpikeArray | ArrayLike, time: int) -> SpikeArray:
+    def masked_reset(self, mask: ArrayLike) -> None:
+        """Forget the spikes that are on their way in some entries of a batch.
+
+        Args:
+            mask: Boolean, broadcastable to the batch axes.
+
+        Raises:
+            TypeError: If `mask` is not boolean.
+            ValueError: If `mask` does not broadcast to the batch axes.
+        """
+        checked = as_mask(mask, self.batch)
+        if self.line is not None:
+            self.line.masked_reset(leading(checked, checked.ndim + 1))
+
+    def _run(self, spikes: SpikeArray | ArrayLike, time: int, lengths: Any = None) -> SpikeArray:
         if isinstance(spikes, SpikeArray) and spikes.async_spikes:
             raise ValueError("spikes must be those of the inputs, got async_spikes=True.")
         given = as_spikes(spikes, False)
@@ -189,9 +209,12 @@ class Delays(CheckedModule):
                 f"spikes must be booleans, got {values.dtype}: Delays(..., dtype='float32') keeps "
                 "graded spikes."
             )
+        if lengths is not None:
+            lengths = as_lengths(lengths, self.batch, len(values))
+            values = silenced(values, within_lengths(len(values), lengths))
         if self.line is not None:
             state, values = _delay(
-                time, self.stage, self.delays.get_value(), self.line.state, values
+                time, self.stage, self.delays.get_value(), self.line.state, values, lengths
             )
             self.line.set_state(state)
         else:
@@ -204,7 +227,13 @@ class Delays(CheckedModule):
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
-def _delay(time: int, stage: Delay, delays: Any, state: RingBuffer, x: Array) -> Any:
+def _delay(
+    time: int, stage: Delay, delays: Any, state: RingBuffer, x: Array, lengths: Array | None
+) -> Any:
     run, carry = stage.begin(delays, state)
-    carry, late = (run.scan if time else run.step)(carry, x)
+    if not time:
+        carry, late = run.step(carry, x)
+    else:
+        carry, late = run.scan(carry, x, lengths=lengths)
+        late = late if lengths is None else silenced(late, within_lengths(len(x), lengths))
     return stage.end(state, carry), late

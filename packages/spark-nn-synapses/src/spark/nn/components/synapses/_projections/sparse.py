@@ -8,7 +8,7 @@ from typing import Any
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from .._stages.delay import RingBuffer
+from .._stages.ring import RingBuffer
 from .base import Kernel, Projection
 from .row_sums import project_later, project_rows
 from .rows import Rows, StoredRows

@@ -14,6 +14,8 @@ from jaxtyping import Array
 from spark.core.internal import bound, compute_dtype
 from spark.core.tracers import Method
 
+from .ring import before_arrival
+
 Carry: TypeAlias = Any
 """What a run hands from step to step: a tree of arrays, in the arithmetic dtype."""
 
@@ -25,9 +27,19 @@ class Run(abc.ABC):
     def step(self, carry: Carry, x: Array) -> tuple[Carry, Array]:
         """Take one step."""
 
-    def scan(self, carry: Carry, xs: Array, method: Method = "auto") -> tuple[Carry, Array]:
-        """Take one step per leading entry of `xs`."""
-        return lax.scan(self.step, carry, xs)
+    @abc.abstractmethod
+    def scan(
+        self, carry: Carry, xs: Array, method: Method = "auto", lengths: Array | None = None
+    ) -> tuple[Carry, Array]:
+        """Take one step per leading entry of `xs`.
+
+        Args:
+            carry: The carry.
+            xs: Inputs, time first.
+            method: How to run recurrences over time, as in `Tracer.scan`.
+            lengths: After how many steps the carry of each entry of a batch stays as it is; None
+                after none. The inputs beyond are 0, and the outputs there are not read.
+        """
 
     def chunk(self, time: int) -> int:
         """How many of `time` steps to take at once: all, where nothing large is made of them."""
@@ -49,7 +61,8 @@ class Stage(abc.ABC):
 class Function(Stage):
     """A stage that is one function of parameters, carry and input.
 
-    Without a carry its steps do not depend on each other, so that a scan takes many at once.
+    Without a carry its steps do not depend on each other, so that a scan takes many at once. A
+    carry is the ring buffer of what arrives later.
     """
 
     @abc.abstractmethod
@@ -76,8 +89,13 @@ class FunctionRun(Run):
     def step(self, carry: Carry, x: Array) -> tuple[Carry, Array]:
         return self.stage.apply(self.parameters, carry, x)
 
-    def scan(self, carry: Carry, xs: Array, method: Method = "auto") -> tuple[Carry, Array]:
-        return self.step(carry, xs) if carry is None else lax.scan(self.step, carry, xs)
+    def scan(
+        self, carry: Carry, xs: Array, method: Method = "auto", lengths: Array | None = None
+    ) -> tuple[Carry, Array]:
+        if carry is None:
+            return self.step(carry, xs)
+        after, ys = lax.scan(self.step, carry, xs)
+        return after if lengths is None else before_arrival(after, ys, lengths), ys
 
     def chunk(self, time: int) -> int:
         return self.stage.chunk(self.parameters, time)

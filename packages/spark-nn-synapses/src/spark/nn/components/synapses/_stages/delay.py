@@ -4,30 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 from jax import lax
-from jaxtyping import Array, Int, Num
+from jaxtyping import Array, Bool, Int
 
 from spark.core.internal import CheckedModule
 from spark.core.tracers import Constant, Method
 
 from .base import Run, Stage, saturated
-
-
-class RingBuffer(NamedTuple):
-    """One slot per step, reused when the cursor comes round again.
-
-    Attributes:
-        slots: The slots.
-        cursor: Index of the slot of the current step.
-    """
-
-    slots: Num[Array, "..."]
-    cursor: Int[Array, ""]
+from .ring import RingBuffer, window
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,9 +60,18 @@ class DelayRun(Run):
         return after, self._shaped(jnp.take_along_axis(slots, which, axis=0)[0])
 
     def scan(
-        self, ring: RingBuffer, xs: Array, method: Method = "auto"
+        self, ring: RingBuffer, xs: Array, method: Method = "auto", lengths: Array | None = None
     ) -> tuple[RingBuffer, Array]:
         """Take many steps: at once, unless the buffer is longer or connections have delays."""
+        after, delayed = self._scan(ring, xs)
+        if lengths is not None:
+            # The last entries that each batch entry has seen.
+            before = jnp.roll(ring.slots, -ring.cursor, axis=0)
+            seen = window(jnp.concatenate([before, self._flat(ring, xs)]), lengths, len(before))
+            after = after._replace(slots=jnp.roll(seen, after.cursor, axis=0))
+        return after, delayed
+
+    def _scan(self, ring: RingBuffer, xs: Array) -> tuple[RingBuffer, Array]:
         time, count = len(xs), len(ring.slots)
         if time == 0:  # without lax.scan, which jax.disable_jit refuses for no step
             flat, targets = self._flat(ring, xs), self.delays.shape[:-1]
@@ -146,4 +144,10 @@ class DelayLine(CheckedModule):
 
     def reset(self) -> None:
         """Forget what is on its way."""
-        self.slots.set_value(jnp.zeros_like(self.slots.get_value()))
+        self.masked_reset(jnp.ones((), bool))
+
+    def masked_reset(self, mask: Bool[Array, "..."]) -> None:
+        """Forget what is on its way where a mask, broadcastable to the slots, is true."""
+        slots = self.slots.get_value()
+        mask = jnp.expand_dims(mask, tuple(range(slots.ndim - mask.ndim)))
+        self.slots.set_value(jnp.where(mask, jnp.zeros((), slots.dtype), slots))

@@ -44,8 +44,10 @@ class ReleaseRun(Run):
     def step(self, carry: State, x: Array) -> tuple[State, Array]:
         return _released(self.run.step, carry, x)
 
-    def scan(self, carry: State, xs: Array, method: Method = "auto") -> tuple[State, Array]:
-        return _released(lambda carry, xs: self.run.scan(carry, xs, method), carry, xs)
+    def scan(
+        self, carry: State, xs: Array, method: Method = "auto", lengths: Array | None = None
+    ) -> tuple[State, Array]:
+        return _released(lambda carry, xs: self.run.scan(carry, xs, method, lengths), carry, xs)
 
 
 def _released(
