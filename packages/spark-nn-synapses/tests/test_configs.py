@@ -1,6 +1,7 @@
 """Configurations: what they accept, how they compare, and what a file keeps."""
 
 import copy
+import inspect
 import pickle
 
 import jax
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
+from spark.nn.components.synapses import TracedSynapses, TracedSynapsesConfig
 from spark.nn.configs import ConfigError
 from spark.nn.initializers import sparse_uniform
 
@@ -189,3 +191,15 @@ def test_a_config_is_a_static_attribute_under_nnx_jit():
         module = Scaled(Traced(units=2, tau=tau))
         np.testing.assert_array_equal(run(module), tau)
     assert len(traces) == 2
+
+
+def test_a_constructor_shows_the_fields_of_its_configuration():
+    signature = inspect.signature(TracedSynapses)
+    shown = list(signature.parameters)
+    assert shown[:2] == ["config", "rngs"]
+    assert sorted(shown[2:]) == sorted(TracedSynapsesConfig.model_fields)
+    assert signature.parameters["tau"].default == 5.0
+    assert signature.parameters["tau"].annotation == "TimeConstant"
+    assert signature.parameters["units"].default is inspect.Parameter.empty
+    instance = TracedSynapses(units=2)
+    assert list(inspect.signature(instance).parameters) == ["spikes"]

@@ -27,6 +27,7 @@ from ._arguments import (
 from ._build import build
 from ._chain import Chain
 from ._linked import LinkedModule
+from ._signature import ConstructorSignature
 from .partition import Partition
 
 
@@ -49,6 +50,8 @@ class Synapses(LinkedModule, abc.ABC):
         current_tracer: Link of the trace: the tracer that the sums run through.
         total: Link of the total: what is added once per target that has several traces.
     """
+
+    __signature__ = ConstructorSignature()
 
     config_class: ClassVar[type[Config]]
     """What `config` is an instance of."""
