@@ -1,0 +1,89 @@
+"""Networks in other simulators: each in a process with a Python of its own."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import subprocess
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from .network import Network
+from .spikes import Spikes
+
+SIMULATORS = {path.stem: path for path in (Path(__file__).parent / "simulators").glob("[a-z]*.py")}
+"""Scripts, by the name of the simulator."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Beside:
+    """What another simulator gave, and what it cost.
+
+    Attributes:
+        version: Its name and version.
+        spikes: Spikes.
+        connections: Number of synapses.
+        build: Time to build the network, s; with the compiler's, where there is one.
+        run: Time to run it, s.
+        peak_bytes: Largest resident set of its process.
+    """
+
+    version: str
+    spikes: Spikes
+    connections: int
+    build: float
+    run: float
+    peak_bytes: int
+
+    @property
+    def real_time_factor(self) -> float:
+        """Time to run over time in the network."""
+        return self.run / (self.spikes.steps * self.spikes.dt / 1000)
+
+
+def run_beside(
+    simulator: str, python: str, network: Network, seconds: float, seed: int = 0, threads: int = 1
+) -> Beside:
+    """Run a network in another simulator.
+
+    Args:
+        simulator: Its name, one of `SIMULATORS`.
+        python: Python of an environment that has it.
+        network: What to run.
+        seconds: For how long, in the time of the network.
+        seed: Seed of everything that is drawn.
+        threads: Threads it may use.
+
+    Raises:
+        ValueError: If the simulator fails, with what it said.
+    """
+    asked = {"network": network.to_dict(), "seconds": seconds, "seed": seed, "threads": threads}
+    with tempfile.TemporaryDirectory() as folder:
+        description, output = Path(folder, "network.json"), Path(folder, "spikes.npz")
+        description.write_text(json.dumps(asked))
+        script = str(SIMULATORS[simulator])
+        # In a folder of its own: some leave files behind.
+        done = subprocess.run(
+            [python, script, str(description), str(output)],
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            said = "\n".join((done.stdout + done.stderr).strip().splitlines()[-5:])
+            raise ValueError(f"{simulator} cannot run {network.name}: {said}")
+        with np.load(output) as file:
+            found = dict(file)
+    steps = round(1000 * seconds / network.dt)
+    spikes = Spikes(found["step"], found["neuron"], steps, network.size, network.dt)
+    return Beside(
+        str(found["version"]),
+        spikes,
+        int(found["connections"]),
+        float(found["build"]),
+        float(found["run"]),
+        int(found["peak_bytes"]),
+    )

@@ -1,0 +1,1 @@
+"""Other simulators: each a file, run by the Python of an environment that has it."""
