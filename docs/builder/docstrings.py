@@ -41,7 +41,7 @@ class Sections(griffe.Extension):
 
 def _configuration(obj: griffe.Object) -> type[Config] | None:
     """The class that an object is, if it is a configuration with fields."""
-    if not (isinstance(obj, griffe.Class) and obj.path.startswith("spark.nn.")):
+    if not isinstance(obj, griffe.Class) or obj.is_private or not obj.path.startswith("spark.nn."):
         return None
     found = importlib.import_module(obj.module.path)
     for name in obj.path.removeprefix(f"{obj.module.path}.").split("."):
