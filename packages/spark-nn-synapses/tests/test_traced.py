@@ -157,3 +157,27 @@ def test_a_changed_time_constant_is_used_at_the_next_call(kind):
     changed.build({"spikes": InputSpec((5,))})
     getattr(changed.current_tracer, name)[...] = jnp.float32(2.0)
     np.testing.assert_array_equal(changed.scan(xs), meant.scan(xs))
+
+
+def test_a_model_of_autumn_2025_needs_its_scales_divided_by_tau():
+    # The steps of that time, written out: scale / tau, and Euler's method.
+    xs, tau = spikes(4, (200, 5)), 5.0
+    one, two, then = np.zeros(3), np.zeros(3), []
+    for drive in np.asarray(xs) @ np.float64(KERNEL).T:
+        one = one + (drive - one) / tau
+        two = two + (one - two) / tau
+        then.append((one, two))
+    of_one, of_two = np.moveaxis(np.array(then), 1, 0)
+
+    def currents(cls, **scales):
+        settings = {"units": 3, "kernel_initializer": KERNEL, "dtype": "float32"}
+        return np.asarray(cls(**settings, integrator="euler", **scales).scan(xs))
+
+    # float32 keeps 6e-8 of each of some 2 tau steps that a trace remembers
+    divided = currents(TracedSynapses, scale=1 / tau)
+    np.testing.assert_allclose(divided, of_one, rtol=0, atol=2e-6)
+    divided = currents(DoubleTracedSynapses, scale_1=1 / tau, scale_2=1 / tau)
+    np.testing.assert_allclose(divided, of_two, rtol=0, atol=2e-6)
+    # As it was named there, at the default time constants: 5 and 25 times as large.
+    np.testing.assert_allclose(currents(TracedSynapses), 5 * of_one, rtol=0, atol=1e-5)
+    np.testing.assert_allclose(currents(DoubleTracedSynapses), 25 * of_two, rtol=0, atol=5e-5)
