@@ -50,13 +50,13 @@ def test_every_sibling_has_sources():
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(PACKAGES)))
-def test_a_sibling_enters_by_a_door(path):
+def test_siblings_use_public_and_internal_names_only(path):
     # `spark_snn` has packages of the same names: its adapter runs where it is installed.
     if path.name != "spark_snn.py":
         assert not list(trespasses(path.read_text()))
 
 
-def test_the_door_has_no_name_that_nobody_uses():
+def test_every_internal_name_is_used():
     used = {
         name.rpartition(".")[2]
         for path in SOURCES + sorted((PACKAGES / "spark-core-tracers/src").rglob("*.py"))
@@ -88,7 +88,7 @@ def entered(code):
         ("import_module('spark.core.tracers._scan')", "spark.core.tracers._scan"),
     ],
 )
-def test_a_way_around_a_door_is_found(code, name):
+def test_private_names_are_found(code, name):
     assert [found for _, found in trespasses(code)] == [name]
 
 
@@ -103,5 +103,5 @@ def test_a_way_around_a_door_is_found(code, name):
         "'`spark.core.tracers._scan` has the table.'",
     ],
 )
-def test_a_door_is_no_way_around(code):
+def test_public_and_internal_names_are_allowed(code):
     assert not list(trespasses(code))

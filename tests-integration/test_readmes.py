@@ -22,7 +22,7 @@ def test_code_runs(readme, tmp_path, monkeypatch):
             exec(compile(block, str(readme), "exec"), {})
 
 
-def test_the_install_line_of_a_package_names_all_that_it_needs_from_here():
+def test_install_lines_name_every_package_of_the_repository_that_is_needed():
     for readme in READMES[1:]:
         project = tomllib.loads((readme.parent / "pyproject.toml").read_text())
         required = {re.match(r"[\w-]+", each)[0] for each in project["project"]["dependencies"]}

@@ -45,7 +45,7 @@ def test_every_package_has_sources():
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(PACKAGES)))
-def test_no_source_runs_what_it_reads(path):
+def test_no_source_executes_a_file_that_it_reads(path):
     assert not list(dangers(path.read_text()))
 
 
@@ -65,7 +65,7 @@ def test_no_source_runs_what_it_reads(path):
         ("numpy.load(path, allow_pickle=trust)", "allow_pickle"),
     ],
 )
-def test_what_could_run_a_file_is_found(code, name):
+def test_code_that_could_run_a_file_is_found(code, name):
     assert [found for _, found in dangers(code)] == [name]
 
 
@@ -79,5 +79,5 @@ def test_what_could_run_a_file_is_found(code, name):
         "'Unlike pickle, JSON runs nothing.'",
     ],
 )
-def test_what_could_not_is_left_alone(code):
+def test_harmless_code_is_allowed(code):
     assert not list(dangers(code))

@@ -68,7 +68,7 @@ def test_every_suite_python_and_jax_is_tested(listed, workflow, job):
     assert set(sessions(WORKFLOWS[workflow]["jobs"][job])) == expected
 
 
-def test_what_a_suite_needs_starts_its_tests(noxfile):
+def test_changes_of_a_package_start_the_tests_of_those_that_need_it(noxfile):
     suites = {name: [*needs, name] for name, needs in noxfile.PACKAGES.items()}
     suites["integration"] = list(noxfile.PACKAGES)
     assert list(FILTERS) == list(suites)
@@ -86,7 +86,7 @@ def test_the_noxfile_knows_what_each_package_needs(noxfile):
 
 
 @pytest.mark.parametrize(("workflow", "job"), JOBS)
-def test_a_job_may_do_only_what_it_says(workflow, job):
+def test_only_publishing_has_a_permission_to_write(workflow, job):
     assert WORKFLOWS[workflow]["permissions"] == {}
     granted = WORKFLOWS[workflow]["jobs"][job]["permissions"]
     writes = {name for name, access in granted.items() if access != "read"}

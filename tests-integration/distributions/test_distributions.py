@@ -99,7 +99,7 @@ def test_wheel_holds_the_sources_and_nothing_else(built, package):
 
 
 @every_package
-def test_built_again_elsewhere_and_later_gives_the_same_bytes(built, package, tmp_path):
+def test_builds_in_another_folder_and_later_give_the_same_bytes(built, package, tmp_path):
     tree = tmp_path / "elsewhere"
     source = tree / "packages" / package
     shutil.copytree(PACKAGES / package, source, ignore=shutil.ignore_patterns("__pycache__"))
@@ -115,7 +115,7 @@ def test_built_again_elsewhere_and_later_gives_the_same_bytes(built, package, tm
 
 
 @every_package
-def test_nothing_above_a_leaf_is_a_regular_package(package):
+def test_packages_above_a_leaf_have_no_init_file(package):
     source = PACKAGES / package / "src"
     markers = list(source.rglob("py.typed"))
     assert {marker.parent.relative_to(source).as_posix() for marker in markers} == LEAVES[package]

@@ -22,7 +22,7 @@ def checked(name, which):
         return check(peer, which).verdicts
 
 
-def test_ours_holds_every_fact():
+def test_spark_holds_every_fact():
     with contextlib.closing(PeerProcess("spark", adapter_of("spark"))) as peer:
         found = check(peer, facts()).verdicts
     wrong = {name: v for name, v in found.items() if v.outcome not in ("holds", "not offered")}

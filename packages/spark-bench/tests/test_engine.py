@@ -88,7 +88,7 @@ def test_gradients_are_those_of_the_losses():
 
 
 @pytest.mark.parametrize("connectivity", ["dense", "sparse"])
-def test_a_new_process_takes_a_step_and_says_how_long(connectivity):
+def test_a_new_process_prints_the_time_of_its_first_step(connectivity):
     assert float(start._process(start.first_call(connectivity, size=200))) > 0
 
 

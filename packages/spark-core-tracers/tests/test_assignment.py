@@ -78,7 +78,7 @@ def test_static_attributes_cannot_be_assigned(kind):
     np.testing.assert_array_equal(tracer(1.0), kind.make(3, seed=3)(1.0))
 
 
-def test_a_trained_parameter_is_named_as_such():
+def test_trainable_follows_the_type_of_an_assigned_variable():
     tracer = Tracer(3, 5.0)
     tracer.tau = nnx.Param(7.0)
     assert tracer.trainable == ("tau",)
@@ -114,7 +114,7 @@ def test_users_may_assign_attributes_of_their_own():
 
 
 @every_kind
-def test_flax_moves_modules_as_it_likes(kind):
+def test_merged_cloned_and_copied_modules_go_on_alike(kind):
     tracer = kind.make(3)
     tracer.scan(spikes(1, (4, 3)))
     graph, state = nnx.split(tracer)

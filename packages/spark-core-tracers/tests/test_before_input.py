@@ -69,7 +69,7 @@ def test_before_input_equals_a_silent_step_and_leaves_the_state(kind, dtype):
 
 
 @every_kind
-def test_rounding_is_to_nearest(kind):
+def test_before_input_is_rounded_to_nearest(kind):
     tracer = kind.make(SHAPE)
     tracer.scan(train(2, rate=0.4))
     exact = closed_form(kind, tracer)
@@ -85,7 +85,7 @@ def test_before_input_of_a_saturated_trace_is_not_the_value_minus_the_input():
 
 
 @every_class
-def test_it_can_be_compiled_and_differentiated(kind):
+def test_before_input_can_be_compiled_and_differentiated(kind):
     tracer = kind.make(SHAPE, dtype="float32")
     tracer.scan(train(3, rate=0.4))
     expected = np.asarray(tracer.before_input())

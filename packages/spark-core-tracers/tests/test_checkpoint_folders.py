@@ -42,7 +42,7 @@ def here(tmp_path, monkeypatch):
         (PureWindowsPath("d:/run"), "backslashes separate folders on Windows alone"),
     ],
 )
-def test_a_url_that_is_none_is_refused_before_anything_is_written(here, call, directory, message):
+def test_a_malformed_url_is_refused_before_anything_is_written(here, call, directory, message):
     with pytest.raises(checkpoints.CheckpointError, match=message):
         call(directory)
     assert not list(here.iterdir())

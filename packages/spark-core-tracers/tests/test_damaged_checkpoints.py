@@ -147,7 +147,7 @@ def _files(folder):
 @pytest.mark.parametrize(
     ("pattern", "damage"), [(pattern, damage) for pattern in FILES for damage in FILES[pattern]]
 )
-def test_a_damaged_checkpoint_is_refused_or_whole(tmp_path, checkpoint, pattern, damage):
+def test_a_damaged_checkpoint_is_refused_or_restored_in_full(tmp_path, checkpoint, pattern, damage):
     folder, expected = checkpoint
     for path in _files(folder):
         name = path.relative_to(folder / "3").as_posix()

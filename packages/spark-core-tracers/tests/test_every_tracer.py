@@ -169,7 +169,7 @@ def test_default_dtype_is_float16_and_seed_none_is_zero(kind):
 
 @every_kind
 @every_dtype
-def test_nan_stays_in_its_own_element(kind, dtype):
+def test_nan_does_not_reach_other_elements(kind, dtype):
     xs = train(10)
     clean = np.asarray(kind.make(SHAPE, dtype=dtype).scan(xs), np.float32)
     xs[10, 1, 2] = np.nan

@@ -131,7 +131,7 @@ def test_a_small_value_after_a_large_one_keeps_its_digits(kind, tau):
     assert_traces(kind, tracer, of_law(kind, x, element=elsewhere, **changed)[0], **close)
 
 
-def test_ten_million_steps_are_no_work():
+def test_a_jump_over_ten_million_steps_runs_the_program_of_twelve():
     kind = named("tracer")[0]
     tau, steps = 1e5 * DT, 10**7
     at = np.array([5, 10**6, 1_100_000, 1_100_000, 1_100_001, 9_000_000, 9_900_000])
@@ -151,7 +151,7 @@ def test_ten_million_steps_are_no_work():
 
 @every_jumping_kind
 @pytest.mark.parametrize("fault", [np.nan, np.inf])
-def test_a_fault_stays_in_its_own_element(kind, fault):
+def test_a_fault_does_not_reach_other_elements(kind, fault):
     clean, faulty = make(kind), make(kind)
     x = X.copy()
     x[0] = fault
@@ -267,7 +267,7 @@ def test_a_gradient_on_a_bound_is_that_within(x64, kind, option):
     assert np.abs(at[-1]).min() > 1e-3
 
 
-def test_a_fault_stays_out_of_the_gradients_of_other_elements(x64):
+def test_a_fault_does_not_reach_the_gradients_of_other_elements(x64):
     kind = named("tracer")[0]
     p = of_each_element(kind)
     start = reference.at_rest(kind, p, SHAPE)

@@ -26,7 +26,7 @@ def test_every_public_name_has_a_docstring():
             assert not doc.startswith(name), name
 
 
-def test_nothing_above_the_leaf_is_a_regular_package():
+def test_packages_above_the_leaf_have_no_init_file():
     assert spark.__file__ is None
 
 

@@ -96,7 +96,7 @@ def test_rounding_is_straight_through(dtype, stochastic):
     np.testing.assert_array_equal(np.asarray(gradient), np.arange(4.0))
 
 
-def test_float32_is_kept_as_it_is():
+def test_float32_is_not_rounded():
     y = values("bfloat16")
     np.testing.assert_array_equal(np.asarray(round_to(jnp.dtype("float32"), jnp.asarray(y))), y)
 

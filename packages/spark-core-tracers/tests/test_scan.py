@@ -160,7 +160,7 @@ def test_rest_stays_at_rest_in_parallel(kind):
 
 
 @every_kind
-def test_nan_stays_in_its_own_element_in_parallel(kind):
+def test_nan_does_not_reach_other_elements_in_parallel(kind):
     xs = inputs(2 * STEPS)
     xs[2, 1, 1] = np.nan
     tracer = kind.make(SHAPE, dtype="float32")

@@ -11,15 +11,15 @@ every_agreement = pytest.mark.parametrize("name", AGREEMENTS)
 @every_agreement
 def test_a_gpu_is_never_expected_to_agree_more_closely(name):
     cpu, gpu = AGREEMENTS[name].cpu, AGREEMENTS[name].gpu
-    assert cpu.parts.keys() == gpu.parts.keys()
-    assert all(cpu.parts[dtype] <= gpu.parts[dtype] for dtype in cpu.parts)
+    assert cpu.by_dtype.keys() == gpu.by_dtype.keys()
+    assert all(cpu.by_dtype[dtype] <= gpu.by_dtype[dtype] for dtype in cpu.by_dtype)
     assert cpu.why
     assert gpu.why
 
 
 @every_agreement
 def test_more_digits_agree_more_closely(name):
-    parts = AGREEMENTS[name].cpu.parts
+    parts = AGREEMENTS[name].cpu.by_dtype
     order = [parts[each] for each in ("float64", "float32", "float16", "bfloat16") if each in parts]
     assert order == sorted(order)
 

@@ -121,7 +121,7 @@ def test_constructor_takes_traced_parameters():
 
 
 @every_kind
-def test_clone_goes_its_own_way(kind):
+def test_a_clone_shares_no_state(kind):
     tracer = kind.make(SHAPE)
     tracer.scan(XS)
     twin = nnx.clone(tracer)

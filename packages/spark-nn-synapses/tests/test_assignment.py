@@ -127,7 +127,7 @@ class Named(TracedSynapses):
         self.name, self.count = name, nnx.Variable(jnp.zeros(()))
 
 
-def test_attributes_of_a_user_are_the_users():
+def test_a_subclass_may_have_attributes_of_its_own():
     module = Named("first", units=3)
     module(XS[0])
     module.name, module.count = "second", nnx.Variable(jnp.ones(2))
@@ -137,7 +137,7 @@ def test_attributes_of_a_user_are_the_users():
 
 
 @pytest.mark.parametrize("cls", CLASSES)
-def test_flax_moves_modules_as_it_likes(cls):
+def test_merged_cloned_and_copied_modules_go_on_alike(cls):
     module = built(cls, delays=2.0)
     module(XS[0])
     graph, state = nnx.split(module)

@@ -161,7 +161,7 @@ def test_build_refuses_parameters_that_do_not_fit(arguments, message):
     assert module.weights is module.current_tracer is module.chain is None
 
 
-def test_a_refused_build_leaves_what_was_built():
+def test_a_refused_build_leaves_the_module_as_built():
     module = TRACED.make(KERNEL)
     module.scan(spikes(0, (4, 5)))
     (before,) = TRACED.state(module)

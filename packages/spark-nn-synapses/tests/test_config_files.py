@@ -61,7 +61,7 @@ def test_a_file_written_by_hand_is_read(tmp_path):
     assert config.kernel_initializer == KernelInitializerConfig(name="normal", stddev=2.0)
 
 
-def test_what_cannot_be_written_leaves_the_file(tmp_path):
+def test_a_config_that_cannot_be_written_leaves_the_file(tmp_path):
     path = tmp_path / "config.json"
     Plain(units=2).to_file(path)
     before = path.read_text()

@@ -151,7 +151,7 @@ def test_a_wrong_field_is_refused(fields, message):
         Traced(**fields)
 
 
-def test_every_problem_is_told_at_once():
+def test_every_problem_is_reported_at_once():
     with pytest.raises(
         ConfigError, match=r"Traced: 3 problems.\n  units .*\n  dt .*\n  unknown field 'tua'"
     ):

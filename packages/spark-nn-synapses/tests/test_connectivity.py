@@ -95,7 +95,7 @@ def test_an_initializer_finds_the_mean_number_of_inputs():
     assert abs(np.std(kernel) / expected - 1) < 5 / np.sqrt(2 * len(kernel))
 
 
-def test_the_kernel_is_set_in_its_own_order():
+def test_a_sparse_kernel_is_set_in_the_order_of_its_connections():
     module = built(SparseConnectivity.from_scipy(GIVEN), 5, 7)
     weights = np.arange(1.0, GIVEN.nnz + 1)
     module.kernel = weights
@@ -147,7 +147,7 @@ def test_procedural_connections_keep_nothing():
     assert [each.get_value().nbytes for each in module.matrix.adjacency] == [8, 8]
 
 
-def test_there_may_be_no_connection_and_no_input():
+def test_no_connections_and_no_inputs_are_allowed():
     for connectivity in (
         SparseConnectivity(pre=[], post=[]),
         SparseConnectivity(pre=[], post=[], weights=[]),

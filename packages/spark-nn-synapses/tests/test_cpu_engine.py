@@ -83,7 +83,7 @@ def test_a_header_in_which_something_differs_is_refused(tmp_path, old, new, mess
         header.read(tmp_path)
 
 
-def test_another_version_of_the_interface_is_told_and_xla_goes_on_alone(monkeypatch):
+def test_another_version_of_the_interface_warns_and_leaves_the_work_to_xla(monkeypatch):
     xs, connectivity = spikes(1, (7, 20)), FixedFanOut(fan_out=3)
     expected = built(connectivity, 20, 9).scan(xs)
 

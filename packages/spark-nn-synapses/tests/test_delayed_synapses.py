@@ -140,7 +140,7 @@ def test_gradients_of_graded_spikes_and_weights(case):
     np.testing.assert_allclose(along, response, rtol=0, atol=bound)
 
 
-def test_a_nan_weight_of_a_silent_input_stays_where_it_is():
+def test_a_nan_weight_of_a_silent_input_reaches_no_target():
     silent = XS.copy()
     silent[:, [1, 4]] = False
     for case, inputs in (("connections", np.arange(5)[:, None]), ("sparse", PRE)):

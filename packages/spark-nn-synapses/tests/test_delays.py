@@ -59,7 +59,7 @@ def test_no_delay_keeps_no_line():
         module.reset()
 
 
-def test_reset_forgets_what_is_on_its_way():
+def test_reset_clears_the_buffer():
     module = Delays(5, OF_INPUTS)
     module.scan(XS)
     module.reset()
@@ -140,13 +140,13 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("make", "error", "message"), REFUSED)
-def test_what_is_no_delay_is_refused(make, error, message):
+def test_invalid_delays_are_refused(make, error, message):
     with pytest.raises(error, match=message):
         make()
 
 
 @pytest.mark.parametrize("units", [None, 3])
-def test_a_mask_with_a_time_axis_is_refused_and_nothing_is_on_its_way(units):
+def test_a_mask_with_a_time_axis_is_refused_and_leaves_the_buffer_empty(units):
     line = Delays(2, np.ones((3, 2) if units else 2), units=units)
     train = SpikeArray(np.ones((3, 2), bool), np.ones((3, 2), bool))
     with pytest.raises(ValueError, match=r"inhibition_mask must have no time axis: 1 axes at most"):
@@ -165,7 +165,7 @@ def test_spikes_have_the_dtype_of_the_line(steps):
 
 @pytest.mark.parametrize("steps", [0.0, 1.0])
 @pytest.mark.parametrize("large", [np.float32(1e6), np.int32(10**6)])
-def test_what_a_dtype_cannot_hold_is_limited_and_what_is_infinite_is_not(steps, large):
+def test_values_beyond_a_dtype_are_limited_and_infinities_stay(steps, large):
     line = Delays(1, steps, dtype="float16")
     assert float(line.scan(np.array([[large]] * 2)).spikes[-1, 0]) == 65504
     assert float(line.scan(np.array([[np.inf]] * 2)).spikes[-1, 0]) == np.inf

@@ -52,7 +52,7 @@ def test_inputs_are_connected_independently():
     assert abs(np.corrcoef(found[:, :-1].ravel(), found[:, 1:].ravel())[0, 1]) < 6 / np.sqrt(128e3)
 
 
-def test_probability_one_is_all():
+def test_probability_1_connects_every_pair():
     pre, post = pairs(RandomConnectivity(probability=1), 3, 4)
     np.testing.assert_array_equal(pre * 4 + post, np.arange(12))
 
@@ -153,7 +153,7 @@ def test_each_process_draws_the_same():
     assert there.stdout.strip() == names["found"].hexdigest()
 
 
-def test_what_is_drawn_on_the_host_is_drawn_outside_of_transforms():
+def test_connections_drawn_on_the_host_are_refused_inside_transforms():
     def currents(connectivity):
         return built(connectivity, 4, 5)(np.ones(4, bool)).value
 

@@ -212,7 +212,7 @@ def test_batch_axes_are_separate_modules(kind, layout):
 
 
 @pairs(("kind", "way"), (TRACED, "auto"), (DOUBLE, "events"))
-def test_a_fault_in_the_row_of_a_silent_input_stays_where_it_is(kind, way):
+def test_a_nan_in_the_row_of_a_silent_input_reaches_no_target(kind, way):
     silent = XS.copy()
     silent[:, 2] = False
     module, clean = kind.make(KERNEL, projection=way), kind.make(KERNEL, projection=way)

@@ -103,7 +103,7 @@ DEPRESSING = {"scale_U": 0.5, "U_tau": 60.0, "R_tau": 600.0, "tau": 9.0}
 START = {"scale_U": 0.3, "U_tau": 150.0, "R_tau": 250.0, "tau": 8.0}
 
 
-def test_the_model_is_the_recursion():
+def test_the_model_is_the_recursion_in_float64():
     # Half a spacing a step, over the memory of the traces, some tens of steps.
     expected = amplitudes(**FACILITATING)
     found = Model("float32", **FACILITATING)(raster())

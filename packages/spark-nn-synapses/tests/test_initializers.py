@@ -29,7 +29,7 @@ def config(name, **parameters):
     return KernelInitializerConfig(name=name, **{**REQUIRED.get(name, {}), **parameters})
 
 
-def test_those_of_jax_are_those_of_jax():
+def test_initializers_of_jax_draw_as_in_jax():
     theirs = [name for name in NAMES if not name.startswith("sparse")]
     assert all(getattr(initializers, name) is getattr(of_jax, name) for name in theirs)
 
@@ -45,7 +45,7 @@ def test_sparse_uniform_has_its_density_and_its_range(dtype):
     assert stats.kstest(entries, stats.uniform(-1, 4).cdf).pvalue > 1e-3
 
 
-def test_density_at_its_ends():
+def test_density_0_is_empty_and_density_1_is_full():
     for density in (0.0, 1.0):
         kernel = sparse_uniform(density, minimum=1.0, maximum=2.0)(KEY, (200, 200))
         assert (np.asarray(kernel) != 0).mean() == density

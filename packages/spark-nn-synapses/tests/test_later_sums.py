@@ -128,7 +128,7 @@ def test_vmap_over_later_sums(axes):
 
 
 @pytest.mark.parametrize("now", [-1, 4])
-def test_a_step_that_a_ring_has_not_is_refused(now):
+def test_a_cursor_outside_of_the_ring_is_refused(now):
     rows, adjacency, *_ = delayed("uneven", 4)
     stored, _ = weights_of("uneven")
     ring = jnp.zeros((4, rows.targets), "float32")

@@ -170,7 +170,7 @@ def test_no_inputs_have_no_traces_of_their_own(inputs):
         ("base", (1, 3)),
     ],
 )
-def test_no_shape_is_read_in_two_ways(name, shape):
+def test_ambiguous_shapes_are_refused(name, shape):
     with pytest.raises(
         ValueError, match=rf"{name} must be a scalar or of shape \(2, 3\)"
     ) as caught:

@@ -28,7 +28,7 @@ def built(**kwargs):
     return synapses
 
 
-def test_currents_are_the_product_and_nothing_lasts():
+def test_currents_are_the_product_and_last_for_one_step():
     synapses, x = built(kernel_initializer=KERNEL), spikes(1, 5)
     for _ in range(2):
         currents = synapses(x)
@@ -58,7 +58,7 @@ def test_the_first_call_builds():
     ],
     ids=lambda spec: type(spec).__name__,
 )
-def test_anything_with_a_shape_says_what_comes_in(spec):
+def test_anything_with_a_shape_is_an_input_spec(spec):
     synapses = LinearSynapses(units=3)
     synapses.build({"spikes": spec})
     assert synapses.kernel.shape == (3, 5)
@@ -111,7 +111,7 @@ def test_seeds_and_streams_reproduce_kernels():
     assert np.any(np.asarray(built(rngs=shared).kernel) != np.asarray(built(rngs=shared).kernel))
 
 
-def test_building_anew_starts_anew():
+def test_building_again_starts_from_rest():
     synapses = built(kernel_initializer=KERNEL)
     synapses.kernel = -KERNEL
     synapses.build(SPEC)

@@ -37,7 +37,7 @@ def test_units_are_converted():
     assert from_neo(trains, dt=0.5).shape == (10, 3)
 
 
-def test_a_recording_begins_where_it_begins():
+def test_steps_are_counted_from_the_start_of_the_recording():
     # No step ends at the very start; a spike there counts in the first.
     spikes = from_neo([train([-3.0, -1.0, 1.5], t_start=-3.0), train([5.0], t_start=-3.0)])
     assert spikes.shape == (8, 2)

@@ -137,7 +137,7 @@ def test_half_precision_is_written_without_loss(dtype):
     np.testing.assert_array_equal(weight, synapses.kernel.value.astype("float32"))
 
 
-def test_what_is_written_are_the_values_now():
+def test_the_present_values_are_written():
     synapses = make(TracedSynapses, {"tau": 4.0}, trainable=("tau",))
     synapses.current_tracer.tau[...] = 8.0
     synapses.kernel = 2 * KERNEL
@@ -193,7 +193,7 @@ def test_a_simulator_of_euler_steps_is_met_number_for_number(x64, count):
     np.testing.assert_allclose(synapses.scan(SPIKES).value, found, rtol=1e-11, atol=1e-13)
 
 
-def test_a_current_based_integrator_is_two():
+def test_a_cuba_integrator_is_two_leaky_ones():
     first, second = integrators(2)
     first.v_leak = np.zeros(3)
     joined = nir.CubaLI(

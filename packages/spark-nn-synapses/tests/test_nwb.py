@@ -118,7 +118,7 @@ def test_mask_comes_along():
     np.testing.assert_array_equal(spikes.value, np.array(EXPECTED) * [-1, 1, 1])
 
 
-def test_nothing_recorded_is_no_spike():
+def test_an_empty_recording_has_no_spikes():
     assert from_nwb({"spike_times": [[], []]}, interval=(0, 0.01)).shape == (10, 2)
     assert from_nwb({"spike_times": []}).shape == (0, 0)
 

@@ -26,7 +26,7 @@ def test_types_are_announced(leaf):
 
 
 @every_leaf
-def test_every_public_name_is_there_once_and_has_a_docstring(leaf):
+def test_every_public_name_is_listed_once_and_has_a_docstring(leaf):
     assert len(set(leaf.__all__)) == len(leaf.__all__)
     for name in leaf.__all__:
         thing = getattr(leaf, name)
@@ -87,7 +87,7 @@ def test_configurations_have_the_fields_in_their_order(cls, names):
     assert set(names) <= set(fields)
 
 
-def test_nothing_above_a_leaf_is_a_regular_package():
+def test_packages_above_a_leaf_have_no_init_file():
     for name in ("spark", "spark.nn", "spark.nn.components"):
         assert importlib.import_module(name).__file__ is None
     assert spark.__file__ is None

@@ -52,7 +52,7 @@ def test_a_partition_names_axes_of_its_mesh_once():
         Partition(explicit, targets="devices")
 
 
-def test_what_cannot_be_cut_is_refused_and_changes_nothing():
+def test_shapes_that_devices_do_not_divide_are_refused_and_change_nothing():
     synapses = LinearSynapses(units=3)
     with pytest.raises(TypeError, match="partition must be a Partition or None"):
         synapses.build({"spikes": InputSpec((4,))}, partition=MESH)

@@ -86,7 +86,7 @@ def test_a_payload_survives_jax(payload):
 
 
 @every_payload
-def test_a_payload_carries_what_is_no_array(payload):
+def test_a_payload_carries_leaves_that_are_not_arrays(payload):
     for leaf in (object(), None, 0, jax.ShapeDtypeStruct((2,), bool)):
         carried = jax.tree.unflatten(
             jax.tree.structure(payload), [leaf] * len(jax.tree.leaves(payload))
@@ -187,7 +187,7 @@ def test_numpy_reduces_payloads():
         np.testing.assert_array_equal(reduce(spikes(), axis=0), reduce(signed, axis=0))
 
 
-def test_a_payload_of_what_stands_for_an_array_has_a_length():
+def test_a_payload_of_shape_and_dtype_alone_has_a_length():
     class Standing:
         shape, dtype, ndim = (3, 2), np.dtype(bool), 2
 

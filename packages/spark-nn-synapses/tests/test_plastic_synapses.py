@@ -14,7 +14,7 @@ from .kinds import TRACED, normal
 from .releasing import KERNEL, RELEASE, SPEC, XS, make, released
 
 
-def test_parameters_are_kept_where_they_act():
+def test_parameters_belong_to_the_tracer_that_uses_them():
     module = make(trainable=("R_tau", "tau"))
     module.build(SPEC)
     state = nnx.state(module, nnx.Param)
@@ -81,7 +81,7 @@ def test_a_scan_of_nnx_keeps_the_state():
     assert int(module.matrix.pending.cursor[...]) == 40 % 7
 
 
-def test_a_checkpoint_keeps_connections_and_what_is_on_its_way(tmp_path):
+def test_a_checkpoint_keeps_connections_and_pending_sums(tmp_path):
     module, expected = together()
     module.scan(XS[:20])
     checkpoints.save(tmp_path, 20, module)

@@ -227,7 +227,7 @@ def test_empty_sequences_and_inputs():
     np.testing.assert_array_equal(without(np.zeros(0, bool)), base)
 
 
-def test_a_nan_weight_of_a_silent_input_stays_where_it_is():
+def test_a_nan_weight_of_a_silent_input_reaches_no_target():
     silent = XS.copy()
     silent[:, 2] = False
     module = make()

@@ -140,7 +140,7 @@ def test_several_factors_multiply(way):
         close(found, spikes, product, factors=2)
 
 
-def test_a_fault_of_a_factor_of_a_silent_input_stays_where_it_is():
+def test_a_nan_in_a_factor_of_a_silent_input_reaches_no_target():
     stored, weights = kernel(131, 127)
     spikes, factor = exactly(131, 5), np.full((131, 1), 2.0, np.float32)
     factor[~spikes] = np.nan

@@ -68,7 +68,7 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("make", "message"), REFUSED)
-def test_what_makes_no_connections_is_refused(make, message):
+def test_invalid_connectivity_is_refused(make, message):
     error = ConfigError if "matrix" not in message and message != "positional" else Exception
     with pytest.raises(error, match=message):
         make()
@@ -202,7 +202,7 @@ def test_a_checkpoint_brings_its_connections(tmp_path):
 
 
 @pytest.mark.parametrize("delays", [None, [0.0, 2.0, 1.0]], ids=["at once", "later"])
-def test_indices_that_lead_elsewhere_touch_no_memory_and_fail(delays):
+def test_wrong_indices_fail_and_touch_no_memory(delays):
     # As no build makes them, but a file might hold them; so many targets that indices have a sign.
     given = SparseConnectivity(pre=[0, 0, 1], post=[4, 69_999, 2], delays=delays)
     module = built(given, 2, 70_000)

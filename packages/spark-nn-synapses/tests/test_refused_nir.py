@@ -78,7 +78,7 @@ BAD_GRAPHS = [
 
 
 @pytest.mark.parametrize(("make", "error", "message"), BAD_GRAPHS)
-def test_what_synapses_are_not_is_refused(make, error, message):
+def test_graphs_that_are_not_synapses_are_refused(make, error, message):
     with pytest.raises(error, match=message):
         from_nir(make())
 
@@ -107,7 +107,7 @@ BAD_SYNAPSES = [
 
 
 @pytest.mark.parametrize(("make", "error", "message"), BAD_SYNAPSES)
-def test_what_a_graph_cannot_say_is_refused(make, error, message):
+def test_synapses_that_a_graph_cannot_express_are_refused(make, error, message):
     with pytest.raises(error, match=message):
         to_nir(make())
 

@@ -27,7 +27,7 @@ def spikes(mask=MASK, async_spikes=False):
         lambda i: i + "1",
     ],
 )
-def test_currents_refuse_what_is_no_current(operation):
+def test_currents_refuse_other_operands(operation):
     with pytest.raises(TypeError, match="unsupported operand"):
         operation(CurrentArray(jnp.ones(3)))
 
@@ -101,7 +101,7 @@ REFUSED = [
     (
         lambda: SpikeArray.from_times([1.0], [0], 2, tolerance=0.5),
         ValueError,
-        r"tolerance must lie in \[0, 0.5\), as a part of dt, got 0.5",
+        r"tolerance must lie in \[0, 0.5\), as a fraction of dt, got 0.5",
     ),
     (lambda: spikes().to_times(closed="up"), ValueError, "closed must be one of"),
     (

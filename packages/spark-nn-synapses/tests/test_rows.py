@@ -108,7 +108,7 @@ def test_other_devices_draw_the_same_in_blocks_of_any_size():
         np.testing.assert_allclose(blocks, whole, rtol=1e-5, atol=1e-5)
 
 
-def test_what_is_drawn_does_not_depend_on_the_batch():
+def test_drawn_connections_do_not_depend_on_the_batch():
     rows, adjacency, *_ = ProceduralConnectivity(fan_out=6).connect(20, 7, KEY)
     run = jax.jit(project_rows, static_argnums=(0, 4))
     every, one = np.eye(20, dtype=bool)[:5], np.float32([2.0, 5.0])

@@ -63,7 +63,7 @@ def test_half_precision_kernels_are_added_up_in_float32(way, dtype):
     close("uneven", found, np.ones(40), weights)
 
 
-def test_a_shard_map_that_looks_for_what_differs_is_refused():
+def test_a_shard_map_that_checks_varying_axes_is_refused():
     mesh = jax.sharding.Mesh(np.array(jax.devices()[:1]), ("devices",))
     weights, _ = weights_of("even")
     xs = np.ones((1, 40), bool)
@@ -115,7 +115,7 @@ def test_without_a_batch_inputs_or_connections_sums_and_gradients_are_0(way):
 
 
 @many_runs
-def test_a_fault_of_a_silent_input_stays_where_it_is(name, way):
+def test_a_faulty_weight_of_a_silent_input_reaches_no_target(name, way):
     rows, _, pre, post = GRAPHS[name]
     _, weights = weights_of(name)
     # Between two that spike, so that what is read beyond the end of a row is at fault.

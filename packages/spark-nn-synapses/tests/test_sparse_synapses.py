@@ -118,7 +118,7 @@ def test_batch_axes_are_separate_modules():
         np.testing.assert_allclose(found[:, i], expected, **CLOSE)
 
 
-def test_a_nan_weight_of_a_silent_input_stays_where_it_is():
+def test_a_nan_weight_of_a_silent_input_reaches_no_target():
     silent = XS.copy()
     silent[:, [1, 4]] = False
     module = make(TRACED)
@@ -127,7 +127,7 @@ def test_a_nan_weight_of_a_silent_input_stays_where_it_is():
     np.testing.assert_allclose(module.scan(silent), TRACED.currents(whole(), silent), **CLOSE)
 
 
-def test_a_fault_in_the_scale_of_a_silent_input_stays_where_it_is():
+def test_a_nan_in_the_scale_of_a_silent_input_reaches_no_target():
     silent = XS.astype("float32")
     silent[:, [1, 4]] = 0
     scale = np.arange(1.0, 6.0)[None]
@@ -277,7 +277,7 @@ def test_connections_of_one_number_share_their_compiled_programs():
 # Procedural connectivity.
 
 
-def test_constant_weights_are_their_own_connections():
+def test_procedural_connections_with_a_constant_weight_are_a_stored_kernel():
     connectivity = ProceduralConnectivity(fan_out=6, law="constant")
     module = LinearSynapses(units=7, connectivity=connectivity, dtype="float32")
     module.build({"spikes": InputSpec((20,))})

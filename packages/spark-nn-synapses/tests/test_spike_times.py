@@ -105,14 +105,14 @@ def test_an_array_of_the_size_of_memory_is_made_and_a_larger_one_refused(monkeyp
         (1.0, 10**20, 1.0),
     ],
 )
-def test_what_no_machine_holds_is_refused(time, shape, dt):
+def test_trains_larger_than_any_memory_are_refused(time, shape, dt):
     with pytest.raises(ValueError, match=r"steps of dt = .* Are the times in the unit of dt\?"):
         SpikeArray.from_times([], np.array([], int), shape, dt, duration=time)
     with pytest.raises(ValueError, match=r"steps of dt = |ids must lie in"):
         SpikeArray.from_times([time, dt], [0, 0], shape, dt)
 
 
-def test_nothing_recorded_is_no_spike():
+def test_an_empty_recording_has_no_spikes():
     assert SpikeArray.from_times([], np.array([], int), 3).shape == (0, 3)
     silent = SpikeArray.from_times([], np.array([], int), (2, 3), dt=0.5, duration=2.0)
     assert silent.shape == (4, 2, 3)

@@ -54,7 +54,7 @@ def spikes(batch=()):
     return np.random.default_rng(4).random((*batch, INPUTS)) < 0.7
 
 
-def test_the_steps_here_are_large():
+def test_steps_of_these_tests_are_large_enough_for_threads():
     assert spikes().sum() * WIDTH > 4 * stored.GRAIN
 
 
@@ -108,7 +108,7 @@ def test_dense_sums_are_exact(batch):
     np.testing.assert_array_equal(found, xs @ kernel)
 
 
-def test_a_row_that_leads_elsewhere_fails_whichever_thread_meets_it():
+def test_a_row_with_a_wrong_target_fails_on_every_thread():
     rows, (starts, indices), weights, _ = network(True)
     for wrong in (0, WIDTH - 1, len(indices) - 1):
         adjacency = starts, indices.at[wrong].set(STEPS * TARGETS)
@@ -143,7 +143,7 @@ def test_many_callers_share_one_pool():
 
 
 @pytest.mark.parametrize("batch", [(), (3,)])
-def test_nothing_leads_to_no_target(batch):
+def test_gradients_without_targets_are_0(batch):
     rows = StoredRows(100_000, 0, 0)
     adjacency = jnp.zeros(1, jnp.int32), jnp.zeros(0, jnp.uint16)
     xs = np.ones((*batch, rows.inputs), np.float32)
@@ -154,7 +154,7 @@ def test_nothing_leads_to_no_target(batch):
     np.testing.assert_array_equal(jax.grad(total)(xs), 0)
 
 
-def test_parts_of_crowded_rows_are_alike():
+def test_parts_of_crowded_rows_have_as_many_connections():
     # 2000 rows of 100 connections to 1000 places: more rows than places of a part.
     indices = np.sort(np.random.default_rng(1).integers(1000, size=(2000, 100)), axis=1)
     rows = np.zeros(1, np.uint32), indices.astype(np.uint16).ravel(), None, 100
@@ -203,7 +203,7 @@ def test_parts_run_at_once():
     assert called("spark_synapses_test_meeting", meet)(0)[2] == 1
 
 
-def test_a_part_that_fails_is_told():
+def test_a_part_that_fails_raises():
     @njit
     def fail(part, parts, operands):
         if part == operands[1]:
