@@ -12,8 +12,8 @@ def agreements(backend: str) -> str:
     rows = []
     for each in AGREEMENTS.values():
         bounds: Bounds = getattr(each, backend)
-        parts = [_part(bounds.parts.get(dtype)) for dtype in DTYPES]
-        rows.append([each.what, *parts, each.of, bounds.why])
+        parts = [_part(bounds.by_dtype.get(dtype)) for dtype in DTYPES]
+        rows.append([each.compared, *parts, each.relative_to, bounds.why])
     head = ["compared", *DTYPES, "relative to", "why"]
     shown = "\n".join(f"| {' | '.join(row)} |" for row in [head, ["---"] * len(head), *rows])
     if backend in RUN_ON:

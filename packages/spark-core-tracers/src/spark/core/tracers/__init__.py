@@ -10,7 +10,8 @@ if getattr(_spark, "__file__", None) is not None:
     )
 
 from .__about__ import __version__
-from ._coefficients import Integrator
+from ._coefficients import Decay, Integrator, decay
+from ._maps import Propagator
 from ._module import Constant, TraceState
 from ._recurrence import Law, Recurrence
 from ._rounding import Noise, Rounding
@@ -41,6 +42,9 @@ __all__ = [
     "DoubleExponentialParameters",
     "ResourceUsage",
     "ResourceUsageParameters",
+    "Propagator",
+    "Decay",
+    "decay",
     "State",
     "Noise",
     "TraceState",

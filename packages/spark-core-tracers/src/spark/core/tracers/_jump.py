@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -21,14 +21,16 @@ if TYPE_CHECKING:
     from ._recurrence import Recurrence
 
 
+class Events(NamedTuple):
+    """The events of a jump, as `Recurrence.jump` takes them."""
+
+    steps: Int[Array, " events"]
+    elements: Int[Array, " events"]
+    x: Float[Array, " events"]
+
+
 def jump(
-    recurrence: Recurrence[Any],
-    parameters: Any,
-    state: State,
-    steps: Int[Array, " events"],
-    elements: Int[Array, " events"],
-    x: Float[Array, " events"],
-    duration: Int[Array, ""],
+    recurrence: Recurrence[Any], parameters: Any, state: State, events: Events, duration: Array
 ) -> tuple[State, Float[Array, " events"]]:
     """See `Recurrence.jump`."""
     if recurrence.bounds is not None and len(recurrence.traces) > 1:
@@ -43,9 +45,9 @@ def jump(
     noise = state.noise._replace(element=_numbers(state.noise, shape))
     traces = tuple(trace.astype(compute_dtype(dtype)).reshape(-1) for trace in state.traces)
 
-    last, ys = jnp.full(len(traces[0]), -1, steps.dtype), jnp.empty(0, dtype)
-    if len(steps):
-        traces, last, ys = _at_events(recurrence, flat, dtype, noise, traces, steps, elements, x)
+    last, ys = jnp.full(len(traces[0]), -1, events.steps.dtype), jnp.empty(0, dtype)
+    if len(events.steps):
+        traces, last, ys = _at_events(recurrence, flat, dtype, noise, traces, events)
     traces = _after_silence(recurrence, flat, dtype, traces, duration.astype(last.dtype) - 1 - last)
 
     limits = recurrence.range(dtype)
@@ -64,20 +66,18 @@ def _at_events(
     dtype: jnp.dtype,
     noise: Noise,
     starts: Traces,
-    steps: Int[Array, " events"],
-    elements: Int[Array, " events"],
-    x: Float[Array, " events"],
+    events: Events,
 ) -> tuple[Traces, Int[Array, " elements"], Float[Array, " events"]]:
     """Traces after the last event of each element, the step of that event or -1, and outputs."""
     compute, limits = starts[0].dtype, recurrence.range(dtype)
     # Events of one element side by side, in order of time; those of one step act as one.
-    order = jnp.lexsort((steps, elements))
-    s, e = steps[order], elements[order]
+    order = jnp.lexsort((events.steps, events.elements))
+    s, e = events.steps[order], events.elements[order]
     first = jnp.concatenate([jnp.ones(1, bool), e[1:] != e[:-1]])
     before_s = jnp.where(first, -1, jnp.roll(s, 1))
     head = first | (s != before_s)
     head_at = lax.cummax(jnp.where(head, jnp.arange(len(s)), 0))
-    drive = recurrence.cast_input(x, compute).astype(compute)[order]
+    drive = recurrence.cast_input(events.x, compute).astype(compute)[order]
     together = jax.ops.segment_sum(drive, head_at, len(s))[head_at]
 
     gap = jnp.where(head, s - before_s, 1)

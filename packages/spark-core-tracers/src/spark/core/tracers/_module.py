@@ -53,25 +53,40 @@ class RecurrenceModule(CheckedModule):
     )
     """Arguments and attributes that cannot be assigned once the tracer is made."""
 
-    def _define(self, recurrence: Recurrence[Any], given: Any) -> None:
-        """Keep a recurrence and its parameters, once checked, and put every trace to rest.
+    def define_parameters(
+        self, recurrence: Recurrence[Any], given: Any
+    ) -> tuple[nnx.Variable[Array], ...]:
+        """Keep a recurrence, and make variables of its parameters, once they are checked.
+
+        The constructor of a kind of tracer assigns them, each under its own name, and then the
+        traces that `define_traces` makes.
 
         Args:
             recurrence: The recurrence that the tracer runs.
             given: The parameters as they came, a named tuple of the recurrence's kind.
+
+        Returns:
+            A variable for each parameter, in their order; an `nnx.Param` if it is trainable.
         """
         self.trainable = as_names("trainable", self.trainable, given._fields)
         self.recurrence = recurrence
-        arrays = {
-            name: jnp.asarray(self._checked(name, value).kept)
+        return tuple(
+            (nnx.Param if name in self.trainable else Constant)(
+                jnp.asarray(self._checked(name, value).kept)
+            )
             for name, value in given._asdict().items()
-        }
-        for name, array in arrays.items():
-            kind = nnx.Param if name in self.trainable else Constant
-            setattr(self, name, kind(array))
-        state = recurrence.init(recurrence.parameters(**arrays), self.shape, self.dtype)
-        for name, trace in zip(recurrence.traces, state.traces, strict=True):
-            setattr(self, name, TraceState(trace))
+        )
+
+    def define_traces(self) -> tuple[TraceState, ...]:
+        """A variable for each trace of the recurrence, in their order, at rest."""
+        state = self.recurrence.init(self.parameters, self.shape, self.dtype)
+        return tuple(TraceState(trace) for trace in state.traces)
+
+    @property
+    def parameters(self) -> Any:
+        """The parameters as a named tuple of arrays, for the methods of `recurrence`."""
+        kind = self.recurrence.parameters
+        return kind(*[read(getattr(self, name)) for name in kind._fields])
 
     def _checked(self, name: str, value: Any, shape: tuple[int, ...] | None = None) -> Checked:
         """A parameter or trace after the checks of the constructor.

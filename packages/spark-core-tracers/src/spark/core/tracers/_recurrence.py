@@ -293,7 +293,8 @@ class Recurrence(abc.ABC, Generic[P]):
             TypeError: If there are bounds and more than one stage: a second stage that saturates
                 has no closed form.
         """
-        return _jump.jump(self, parameters, state, own(steps), own(elements), own(x), duration)
+        events = _jump.Events(*own((steps, elements, x)))
+        return _jump.jump(self, parameters, state, events, duration)
 
 
 Law = Recurrence

@@ -78,7 +78,7 @@ def as_tolerance(value: Any) -> float:
     """
     tolerance = as_exact("tolerance", value)
     if not 0 <= tolerance < 0.5:
-        raise ValueError(f"tolerance must lie in [0, 0.5), as a part of dt, got {value!r}.")
+        raise ValueError(f"tolerance must lie in [0, 0.5), as a fraction of dt, got {value!r}.")
     return tolerance
 
 

@@ -99,12 +99,6 @@ class BaseTracer(RecurrenceModule, abc.ABC):
         """The present value of the tracer, of shape `shape` and dtype `dtype`."""
 
     @property
-    def parameters(self) -> Any:
-        """The parameters as a named tuple of arrays, for the methods of `recurrence`."""
-        kind = self.recurrence.parameters
-        return kind(*[read(getattr(self, name)) for name in kind._fields])
-
-    @property
     def state(self) -> State:
         """Traces and noise, for the methods of `recurrence`."""
         key = read(self.rng.key) if self.rounding == "stochastic" else None
@@ -216,9 +210,9 @@ class BaseTracer(RecurrenceModule, abc.ABC):
             elements: Which element it arrives at: an index into the flattened trace.
             duration: How long to go, in the same unit; the last event lies within.
             x: Input of each event, or of all. Events of one step and element add up.
-            tolerance: A time this close to a multiple of `dt`, as a part of `dt`, counts as that
-                multiple: 0.01, say, for times that a clock has added up. Rounding to the digits of
-                the times is allowed for in any case.
+            tolerance: A time this close to a multiple of `dt`, as a fraction of `dt`, counts as
+                that multiple: 0.01, say, for times that a clock has added up. Rounding to the
+                digits of the times is allowed for in any case.
 
         Returns:
             The output of the step of each event for its element, of shape `(events,)` and dtype

@@ -6,7 +6,6 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from flax import nnx
 from jaxtyping import Array, Float
 
 from ._arguments import one_of
@@ -22,7 +21,6 @@ from ._coefficients import (
 )
 from ._dtypes import as_bounds
 from ._maps import Propagator
-from ._module import TraceState
 from ._recurrence import Recurrence
 from ._state import Traces
 from .base import BaseTracer
@@ -173,14 +171,6 @@ class DoubleTracer(BaseTracer):
         Array([0. ..., 0.6065..., 0.7357..., 0.6693...], dtype=float32)
     """
 
-    tau_1: nnx.Variable[Array]
-    tau_2: nnx.Variable[Array]
-    scale_1: nnx.Variable[Array]
-    scale_2: nnx.Variable[Array]
-    base_1: nnx.Variable[Array]
-    base_2: nnx.Variable[Array]
-    trace_1: TraceState
-    trace_2: TraceState
     _bounds: tuple[float, float] | None = None
     _fixed = (*BaseTracer._fixed, "integrator")
 
@@ -220,10 +210,11 @@ class DoubleTracer(BaseTracer):
         """
         super().__init__(shape, *args, **kwargs)
         self.integrator = integrator
-        self._define(
-            DoubleExponential(self.dt, integrator, self._bounds),
-            DoubleExponentialParameters(tau_1, tau_2, scale_1, scale_2, base_1, base_2),
-        )
+        recurrence = DoubleExponential(self.dt, integrator, self._bounds)
+        given = DoubleExponentialParameters(tau_1, tau_2, scale_1, scale_2, base_1, base_2)
+        variables = self.define_parameters(recurrence, given)
+        self.tau_1, self.tau_2, self.scale_1, self.scale_2, self.base_1, self.base_2 = variables
+        self.trace_1, self.trace_2 = self.define_traces()
 
     @property
     def decay_1(self) -> Float[Array, "..."]:

@@ -6,14 +6,12 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from flax import nnx
 from jaxtyping import Array, Float
 
 from ._arguments import one_of
 from ._coefficients import INTEGRATORS, Decay, Integrator, Parameter, Steps, decay
 from ._dtypes import as_bounds
 from ._maps import Propagator
-from ._module import TraceState
 from ._recurrence import Recurrence
 from ._state import Traces
 from .base import BaseTracer
@@ -113,10 +111,6 @@ class Tracer(BaseTracer):
         Array([0.3678..., 0. ...], dtype=float32)
     """
 
-    tau: nnx.Variable[Array]
-    scale: nnx.Variable[Array]
-    base: nnx.Variable[Array]
-    trace: TraceState
     _bounds: tuple[float, float] | None = None
     _fixed = (*BaseTracer._fixed, "integrator")
 
@@ -149,7 +143,9 @@ class Tracer(BaseTracer):
         super().__init__(shape, **kwargs)
         self.integrator = integrator
         recurrence = Exponential(self.dt, integrator, self._bounds)
-        self._define(recurrence, ExponentialParameters(tau, scale, base))
+        given = ExponentialParameters(tau, scale, base)
+        self.tau, self.scale, self.base = self.define_parameters(recurrence, given)
+        (self.trace,) = self.define_traces()
 
     @property
     def decay(self) -> Float[Array, "..."]:

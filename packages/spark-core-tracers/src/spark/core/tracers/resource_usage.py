@@ -7,12 +7,10 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
-from flax import nnx
 from jaxtyping import Array, Float
 
 from ._coefficients import Decay, Parameter, Steps, decay
 from ._maps import Propagator, clip
-from ._module import TraceState
 from ._recurrence import Recurrence
 from ._state import Traces
 from .base import BaseTracer
@@ -155,12 +153,6 @@ class RUTracer(BaseTracer):
         Array([0.5..., 0.2561..., 0.1372...], dtype=float32)
     """
 
-    R_tau: nnx.Variable[Array]
-    U_tau: nnx.Variable[Array]
-    scale_U: nnx.Variable[Array]
-    trace_R: TraceState
-    trace_U: TraceState
-
     def __init__(
         self,
         shape: int | Sequence[int],
@@ -187,7 +179,10 @@ class RUTracer(BaseTracer):
                 the argument, its value and the remedy.
         """
         super().__init__(shape, **kwargs)
-        self._define(ResourceUsage(self.dt), ResourceUsageParameters(R_tau, U_tau, scale_U))
+        given = ResourceUsageParameters(R_tau, U_tau, scale_U)
+        variables = self.define_parameters(ResourceUsage(self.dt), given)
+        self.R_tau, self.U_tau, self.scale_U = variables
+        self.trace_U, self.trace_R = self.define_traces()
 
     @property
     def decay_R(self) -> Float[Array, "..."]:

@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 import jax
 import jax.numpy as jnp
 
-Parts: TypeAlias = Mapping[str, float]
+ByDtype: TypeAlias = Mapping[str, float]
 """A bound for each dtype; of one that is absent, nothing is promised."""
 
 RUN_ON = ("cpu", "gpu")
@@ -29,11 +29,11 @@ class Bounds:
     """How far apart two results may be on one backend.
 
     Attributes:
-        parts: Bounds, relative to the quantity that an agreement names.
+        by_dtype: Bounds, relative to the quantity that an agreement names.
         why: Where they come from.
     """
 
-    parts: Parts
+    by_dtype: ByDtype
     why: str
 
 
@@ -42,14 +42,14 @@ class Agreement:
     """Two results that are the same but for rounding.
 
     Attributes:
-        what: The comparison.
-        of: The quantity that the bounds are relative to.
+        compared: The two results.
+        relative_to: The quantity that the bounds are relative to.
         cpu: Bounds on a CPU.
         gpu: Bounds on an NVIDIA GPU.
     """
 
-    what: str
-    of: str
+    compared: str
+    relative_to: str
     cpu: Bounds
     gpu: Bounds
 
@@ -63,10 +63,10 @@ def tolerance(name: str, dtype: Any, backend: str | None = None) -> float:
         backend: `"cpu"` or `"gpu"`; None takes the one that JAX takes.
     """
     bounds: Bounds = getattr(AGREEMENTS[name], backend or jax.default_backend())
-    return bounds.parts[jnp.dtype(dtype).name]
+    return bounds.by_dtype[jnp.dtype(dtype).name]
 
 
-def _spacings(wide: float, half: float | None = None) -> Parts:
+def _spacings(wide: float, half: float | None = None) -> ByDtype:
     """Multiples of the spacing at 1: of a compute dtype, and of half precision in storage."""
     found = {dtype: wide * float(jnp.finfo(dtype).eps) for dtype in ("float64", "float32")}
     if half is not None:
@@ -75,6 +75,7 @@ def _spacings(wide: float, half: float | None = None) -> Parts:
 
 
 _PER_TERM = _spacings(0.5)
+_EXPONENTIALS = "exponentials off by a spacing more"
 _LAW = {"float32": 1e-5, "float16": 2e-3, "bfloat16": 1e-2}
 
 AGREEMENTS: Mapping[str, Agreement] = {
@@ -94,7 +95,7 @@ AGREEMENTS: Mapping[str, Agreement] = {
         cpu=Bounds(
             _spacings(16, 4), "some roundings a step; a half is rounded at each step, or once"
         ),
-        gpu=Bounds(_spacings(32, 4), "exponentials off by a spacing more"),
+        gpu=Bounds(_spacings(32, 4), _EXPONENTIALS),
     ),
     "jump": Agreement(
         "`jump`, and `scan`",
@@ -102,13 +103,13 @@ AGREEMENTS: Mapping[str, Agreement] = {
         cpu=Bounds(
             _spacings(40, 4), "one exponential for a gap, against as many rounded steps, some tens"
         ),
-        gpu=Bounds(_spacings(80, 4), "exponentials off by a spacing more"),
+        gpu=Bounds(_spacings(80, 4), _EXPONENTIALS),
     ),
     "solution": Agreement(
         "A trace, and the solution of its equation",
         "the largest value",
         cpu=Bounds(_spacings(25), "half a spacing a step, over the memory of a trace of 50 steps"),
-        gpu=Bounds(_spacings(50), "exponentials off by a spacing more, at each step"),
+        gpu=Bounds(_spacings(50), f"{_EXPONENTIALS}, at each step"),
     ),
     "mean": Agreement(
         "The mean of a trace over time and 256 elements, and that of the solution",
@@ -128,7 +129,7 @@ AGREEMENTS: Mapping[str, Agreement] = {
         "Currents in every layout of traces, and one filter for each synapse",
         "each current, and 1",
         cpu=Bounds(_spacings(64), "sums of a few terms, and traces that remember some ten steps"),
-        gpu=Bounds(_spacings(128), "exponentials off by a spacing more, at each step"),
+        gpu=Bounds(_spacings(128), f"{_EXPONENTIALS}, at each step"),
     ),
     "devices": Agreement(
         "Cut over devices by targets or batch, and whole; weights are added up row by row",
@@ -149,7 +150,7 @@ AGREEMENTS: Mapping[str, Agreement] = {
         "Gradients of one way, layout or number of devices, and of another",
         "the largest derivative",
         cpu=Bounds(_spacings(100, 4), "some tens of roundings on the way there, and back"),
-        gpu=Bounds(_spacings(200, 4), "exponentials off by a spacing more"),
+        gpu=Bounds(_spacings(200, 4), _EXPONENTIALS),
     ),
 }
 """All tolerances, by name."""

@@ -38,7 +38,7 @@ def from_nwb(
         second: One second in the unit of `dt`.
         inhibition_mask: True where a neuron inhibits; of shape `(neurons,)`.
         graded: Count the spikes of a neuron in a step, in float32. Otherwise two are refused.
-        tolerance: A time this close to a multiple of `dt`, as a part of `dt` and counted from
+        tolerance: A time this close to a multiple of `dt`, as a fraction of `dt` and counted from
             the start, counts as that multiple: 0.01, say, for times that a clock has added up.
             Rounding to the digits of the times is allowed for in any case.
         closed: Which end of a step belongs to it. `"left"` is for sampled data: steps are

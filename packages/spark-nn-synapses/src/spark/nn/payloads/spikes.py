@@ -158,8 +158,8 @@ class SpikeArray(ArrayPayload):
             inhibition_mask: As in the constructor.
             graded: Count the spikes of a neuron in a step, in float32. Otherwise spikes are
                 booleans, which cannot count, and two in one step are refused.
-            tolerance: A time this close to a multiple of `dt`, as a part of `dt`, counts as that
-                multiple: 0.01, say, for times that a clock has added up.
+            tolerance: A time this close to a multiple of `dt`, as a fraction of `dt`, counts as
+                that multiple: 0.01, say, for times that a clock has added up.
             closed: Which end of a step belongs to it. `"left"` is for sampled data: steps are
                 `[t, t + dt)`, so that a spike at 0 falls in step 0 and one at `dt` in step 1.
 

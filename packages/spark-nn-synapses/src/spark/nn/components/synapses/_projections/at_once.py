@@ -113,6 +113,13 @@ def _drawn(
     return start
 
 
+def _released(values: Array, spikes: Array, inputs: Array) -> Array:
+    """The value of each connection times the spike of its input; 0 where there is no spike."""
+    if spikes.dtype != bool:
+        values = values * spikes[inputs]
+    return jnp.where(active(spikes)[inputs], values, 0)
+
+
 def _add_to_targets(
     inputs: Array, places: Array, wide: jnp.dtype, two: list[Array], start: Array
 ) -> Array:
@@ -120,10 +127,7 @@ def _add_to_targets(
 
     def one(both: tuple[Array, Array]) -> Array:
         spikes, start = both
-        values = weights.astype(wide)
-        if spikes.dtype != bool:
-            values = values * spikes[inputs]
-        return start.at[places].add(jnp.where(active(spikes)[inputs], values, 0))
+        return start.at[places].add(_released(weights.astype(wide), spikes, inputs))
 
     return map_leading(one, (spikes, start))
 
@@ -133,10 +137,7 @@ def _add_to_weights(
 ) -> Array:
     def one(gains: Array, both: tuple[Array, Array]) -> tuple[Array, None]:
         spikes, sums = both
-        each = sums[places]
-        if spikes.dtype != bool:
-            each = each * spikes[inputs]
-        return gains + jnp.where(active(spikes)[inputs], each, 0), None
+        return gains + _released(sums[places], spikes, inputs), None
 
     if not len(two[0]):  # no loop, which jax.disable_jit refuses over nothing
         return start
