@@ -6,7 +6,7 @@ from spark.nn.payloads import CurrentArray, FloatArray, SpikeArray
 from .__about__ import __version__
 from ._arguments import InputSpec
 from ._connect import Connections, stored_rows
-from ._projections.base import Way
+from ._projections.base import Projection, Way
 from ._projections.dense import project
 from ._projections.rows import Rows
 from ._stages.delay import DelayState
@@ -70,6 +70,7 @@ __all__ = [
     "KernelInitializerConfig",
     "Partition",
     "project",
+    "Projection",
     "Way",
     "__version__",
 ]

@@ -20,7 +20,6 @@ from ._connect import Connections, along_rows, connect
 from ._layout import Layout, lay_out
 from ._matrix import Matrix
 from ._projections.base import Projection
-from ._projections.dense import Dense
 from ._projections.grouped import Grouped
 from ._projections.per_synapse import PerSynapse
 from ._projections.rows import StoredRows
@@ -162,7 +161,7 @@ def _projection(
     elif found is not None:
         each = Sparse(**shared, rows=found.rows)
     else:
-        each = Dense(**shared)
+        each = config.projection_class(**shared)
     stage = Grouped(each) if sharing == "group" else each
     if partition is None or isinstance(each, PerSynapse):  # the compiler shards an elementwise one
         return stage

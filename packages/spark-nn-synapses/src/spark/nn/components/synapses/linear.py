@@ -12,7 +12,8 @@ from spark.nn.configs import Config, DelayTimes, Dtype, Seed, TimeStep, Units
 from spark.nn.configs.fields import Flag
 from spark.nn.initializers import KernelInitializer, KernelInitializerConfig
 
-from ._projections.base import Way
+from ._projections.base import Projection, Way
+from ._projections.dense import Dense
 from .base import Synapses
 from .connectivity import Connected
 from .delays import as_steps
@@ -53,6 +54,9 @@ class LinearSynapsesConfig(Config):
     connectivity: Connected = "dense"
     delays: DelayTimes = None
     seed: Seed = None
+
+    projection_class: ClassVar[type[Projection]] = Dense
+    """The projection through a dense kernel whose inputs share their traces."""
 
     @property
     def dtype_of_kernel(self) -> str:

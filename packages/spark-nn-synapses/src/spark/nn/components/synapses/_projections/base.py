@@ -43,7 +43,9 @@ class Kernel(NamedTuple):
 class Projection(Function):
     """A stage from spikes, of shape `(*front, *spikes_shape)`, to what drives each trace.
 
-    Its output is in the wider one of the arithmetic dtypes of kernel and currents.
+    Its output is of shape `(*front, *units)`, in the wider one of the arithmetic dtypes of kernel
+    and currents. A projection of your own is the `projection_class` of a configuration; it has
+    `apply`.
 
     Attributes:
         units: Shape of the targets.
@@ -68,7 +70,16 @@ class Projection(Function):
 
     @abc.abstractmethod
     def apply(self, parameters: Kernel, carry: Any, x: Array) -> tuple[Any, Array]:
-        """Project the spikes of one step; of several, if nothing is carried."""
+        """Project the spikes of one step; of several, if nothing is carried.
+
+        Args:
+            parameters: The kernel: `weights` are the factors of each weight, inputs first.
+            carry: None, unless sums are on their way.
+            x: Signed spikes, of shape `(*front, *spikes_shape)`.
+
+        Returns:
+            The carry, and the drive.
+        """
 
     def shard(self, partition: Any) -> Self:
         return dataclasses.replace(
