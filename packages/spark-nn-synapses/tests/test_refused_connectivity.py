@@ -133,7 +133,7 @@ MISFITS = [
     ),
     (
         {"connectivity": ProceduralConnectivity(fan_out=1), "delays": np.ones((3, 5))},
-        "delays of connections need these to be stored",
+        "delays of connections that are not stored are drawn",
     ),
     (
         {"connectivity": FixedFanOut(fan_out=1), "tau": np.ones((3, 4))},

@@ -47,7 +47,12 @@ def network(even, ordered=True, steps=STEPS):
     shape = INPUTS, steps * TARGETS
     matrix = scipy.sparse.coo_array((weights, (pre, indices)), shape).toarray()
     adjacency = jnp.asarray(starts[:1] if even else starts, jnp.int32), jnp.asarray(indices)
-    return StoredRows(INPUTS, TARGETS, len(weights), steps), adjacency, jnp.asarray(weights), matrix
+    return (
+        StoredRows(INPUTS, TARGETS, len(weights), steps=steps),
+        adjacency,
+        jnp.asarray(weights),
+        matrix,
+    )
 
 
 def spikes(batch=()):

@@ -22,7 +22,6 @@ from ._matrix import Matrix
 from ._projections.base import Projection
 from ._projections.grouped import Grouped
 from ._projections.per_synapse import PerSynapse
-from ._projections.rows import StoredRows
 from ._projections.sparse import Sparse
 from ._stages.delay import Delay, DelayLine
 from ._stages.release import Release
@@ -103,7 +102,7 @@ def build(
     total = _total(config, layout, tracer)
     if total is not None:
         stages.append(total.stage)
-    if isinstance(matrix.rows, StoredRows) and matrix.rows.steps > 1:
+    if matrix.rows is not None and matrix.rows.steps > 1:
         lead = () if layout is None else layout.lead
         dtypes = [as_storage_dtype(each) for each in (config.dtype, config.dtype_of_kernel)]
         widest = max(map(compute_dtype, dtypes), key=lambda dtype: dtype.itemsize)

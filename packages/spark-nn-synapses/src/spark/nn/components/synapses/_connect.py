@@ -74,7 +74,7 @@ def stored_rows(
         jnp.asarray(starts.astype(np.int32)),
         jnp.asarray(post.astype(np.uint16 if places <= 1 << 16 else np.int32)),
     )
-    return StoredRows(inputs, targets, count, steps), adjacency
+    return StoredRows(inputs, targets, count, steps=steps), adjacency
 
 
 def connect(
@@ -113,15 +113,14 @@ def _connect(
         return Connections(rows, adjacency), None
     found = config.connectivity.lay_out(count, targets, key, config.dt, config.dtype_of_kernel)
     given = None
-    in_rows = isinstance(found.rows, StoredRows) and found.rows.steps > 1
-    if config.delays is not None and (in_rows or found.delays is not None):
+    if config.delays is not None and (found.rows.steps > 1 or found.delays is not None):
         raise ValueError("delays are given twice: by the connectivity, and by delays.")
     if found.delays is not None:
         given = as_steps("delays of the connectivity", found.delays, config.dt).reshape(-1)
     if of_connections is not None and not isinstance(found.rows, StoredRows):
         raise ValueError(
-            "delays of connections need these to be stored: ProceduralConnectivity takes a delay "
-            f"for all, or of shape {inputs}, one for each input."
+            "delays of connections that are not stored are drawn: give ProceduralConnectivity a "
+            f"distribution of delays; or delays for all, or of shape {inputs}, for each input."
         )
     if of_connections is None and given is None:
         return found, of_inputs

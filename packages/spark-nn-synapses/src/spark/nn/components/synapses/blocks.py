@@ -10,12 +10,11 @@ from pydantic import PlainValidator, model_validator
 
 from spark.core.internal import show
 from spark.nn.configs import Config
-from spark.nn.initializers import Distribution
 from spark.nn.initializers.distributions import Distributed
 
 from ._connect import Connections
 from ._drawing.assemble import Part, assemble
-from .connectivity import Connectivity, as_connectivity
+from .connectivity import Connectivity, as_connectivity, require_delays
 from .rules import Rule
 
 
@@ -68,11 +67,7 @@ class Block(Config):
 
     @model_validator(mode="after")
     def _require_delays(self) -> Self:
-        low = self.delays.support[0] if isinstance(self.delays, Distribution) else self.delays
-        if low is not None and low < 0:
-            raise ValueError(
-                f"delays must be 0 or more, got {self.delays!r}; low=0 is a bound of a distribution"
-            )
+        require_delays(self.delays)
         return self
 
 

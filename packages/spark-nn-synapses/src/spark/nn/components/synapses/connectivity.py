@@ -17,9 +17,13 @@ from pydantic import PlainValidator, model_validator
 from spark.nn.configs import Config
 from spark.nn.configs.errors import show
 from spark.nn.configs.fields import Count, Indices, Numbers
+from spark.nn.initializers import Distribution
+from spark.nn.initializers.distributions import Distributed
 
 from ._connect import Connections, stored_rows
+from ._drawing.steps import step_limits
 from ._projections.rows import LAWS, DrawnRows, Law
+from .delays import as_steps
 
 
 class Connectivity(Config, abc.ABC):
@@ -182,6 +186,9 @@ class ProceduralConnectivity(Connectivity):
         law: `"constant"`, of which the kernel is one value; `"uniform"`, of which it is low and
             high; or `"normal"`, of which it is mean and standard deviation. Without an initializer,
             1; 0 and 1; 0 and 1.
+        delays: Delay of each connection, in the unit of the time step: a number, which is a whole
+            multiple of it, or a distribution of numbers >= 0, drawn with the target and rounded to
+            the nearest step, and half a step upwards. None is no delay.
 
     References:
         Knight and Nowotny (2021), Nature Computational Science 1:136-142.
@@ -199,15 +206,53 @@ class ProceduralConnectivity(Connectivity):
     kind: Literal["procedural"] = "procedural"
     fan_out: Count
     law: Law = "uniform"
+    delays: Distributed | None = None
+
+    @model_validator(mode="after")
+    def _require_delays(self) -> Self:
+        require_delays(self.delays)
+        return self
 
     def connect(self, inputs: int, targets: int, key: Array) -> Connections:
+        """Lay out the connections, with a time step of 1; see `Connectivity`."""
+        return self.lay_out(inputs, targets, key, 1.0, "float32")
+
+    def lay_out(self, inputs: int, targets: int, key: Array, dt: float, dtype: str) -> Connections:
         """Lay out the connections; see `Connectivity`."""
+        first, limits = 0, np.empty(0, np.uint32)
+        if isinstance(self.delays, Distribution):
+            first, limits = step_limits("delays of the connectivity", self.delays, dt)
+        elif self.delays is not None:
+            first = int(as_steps("delays of the connectivity", self.delays, dt))
+        steps = first + len(limits) + 1
+        if steps * targets >= 2**31:
+            raise ValueError(
+                f"steps of the longest delay times targets must be below 2^31, got {steps} x "
+                f"{targets}."
+            )
         size = 1 if self.law == "constant" else 2
         words = jax.random.key_data(key).reshape(-1)[-2:].astype(jnp.uint32)
-        rows = DrawnRows(inputs, targets, size, self.fan_out, self.law)
+        rows = DrawnRows(inputs, targets, size, self.fan_out, self.law, steps=steps)
         start = np.ones(1) if self.law == "constant" else np.array([0.0, 1.0])
-        sizes = jnp.asarray([self.fan_out, LAWS.index(self.law)], jnp.int32)
-        return Connections(rows, (words, sizes), start)
+        sizes = np.array([self.fan_out, LAWS.index(self.law)], np.int32)
+        if steps > 1:
+            sizes = np.concatenate(
+                [sizes, np.array([steps, first], np.int32), limits.view(np.int32)]
+            )
+        return Connections(rows, (words, jnp.asarray(sizes)), start)
+
+
+def require_delays(delays: Distribution | float | None) -> None:
+    """Refuse delays that may be negative.
+
+    Raises:
+        ValueError: If they may.
+    """
+    low = delays.support[0] if isinstance(delays, Distribution) else delays
+    if low is not None and low < 0:
+        raise ValueError(
+            f"delays must be 0 or more, got {delays!r}; low=0 is a bound of a distribution"
+        )
 
 
 def as_connectivity(value: Any) -> Connectivity | Literal["dense"]:

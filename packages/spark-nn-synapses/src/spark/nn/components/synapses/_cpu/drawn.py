@@ -1,7 +1,7 @@
 """Sums along connections that are drawn anew, and their transposes.
 
 The draws are those of `DrawnRows`: a hash of key, input and place in the row. Arguments are as in
-`stored`; there is no ring, so that `origin` is 0 and the places are the targets.
+`stored`.
 """
 
 # mypy: ignore-errors
@@ -25,10 +25,14 @@ def _mix(x, salt):
 
 
 @njit
-def _stream(words, i, stream):
-    """Where the random bits of the connections of an input begin."""
+def _streams(words, i):
+    """Where the random bits of an input begin: for its targets, its weights and its delays."""
     row = _mix(np.uint32(np.uint32(i) ^ words[0]), np.uint32(0))
-    return _mix(np.uint32(row + np.uint32(stream)), np.uint32(0))
+    return (
+        _mix(row, np.uint32(0)),
+        _mix(np.uint32(row + np.uint32(1)), np.uint32(0)),
+        _mix(np.uint32(row + np.uint32(2)), np.uint32(0)),
+    )
 
 
 @njit
@@ -39,6 +43,29 @@ def _bits(words, stream, c):
 @njit
 def _target(bits, targets):
     return np.int64((np.uint64(bits) * np.uint64(targets)) >> np.uint64(32))
+
+
+@njit
+def _targets(sizes, places):
+    """How many targets there are in each step of a ring."""
+    return places if sizes.size == 2 else places // np.int64(sizes[2])
+
+
+@njit
+def _place(words, sizes, to, late, c, targets, origin, places):
+    """Where a connection leads, as seen from the current step of a ring."""
+    place = _target(_bits(words, to, c), targets)
+    if sizes.size == 2:
+        return place
+    bits, low, high = _bits(words, late, c), np.int64(4), np.int64(sizes.size)
+    while low < high:
+        middle = (low + high) >> 1
+        if bits >= sizes[middle]:
+            low = middle + 1
+        else:
+            high = middle
+    place += (np.int64(sizes[3]) + low - 4) * targets + origin
+    return place - places if place >= places else place
 
 
 @njit
@@ -58,34 +85,36 @@ def _second(parameters):
 
 
 @njit
-def to_targets(frame, words, sizes, parameters, spikes, inputs, origin, sums, targets):
-    """As `stored.to_targets`, of drawn connections: `sizes` are how many, and their law."""
-    found = np.empty(inputs, np.int32)
+def to_targets(frame, words, sizes, parameters, spikes, inputs, origin, sums, places):
+    """As `stored.to_targets`, of drawn connections: `sizes` are as in `DrawnRows`."""
+    found, targets = np.empty(inputs, np.int32), _targets(sizes, places)
     one, other = number(parameters[0]), _second(parameters)
-    for b in range(sums.size // max(targets, 1)):
+    for b in range(sums.size // max(places, 1)):
+        own = sums[b * places : (b + 1) * places]
         for k in range(find_spikes(spikes, b * inputs, inputs, found)):
             i = found[k]
             spike = sums.dtype.type(size_of(spikes[b * inputs + i]))
-            to, of = _stream(words, i, 0), _stream(words, i, 1)
+            to, of, late = _streams(words, i)
             for c in range(sizes[0]):
                 first, second = _basis(sizes[1], _bits(words, of, c))
                 weight = sums.dtype.type(one * first + other * second)
-                sums[b * targets + _target(_bits(words, to, c), targets)] += weight * spike
+                own[_place(words, sizes, to, late, c, targets, origin, places)] += weight * spike
     return True
 
 
 @njit
-def to_weights(frame, words, sizes, spikes, sums, inputs, origin, gains, targets):
-    """As `stored.to_weights`, of the parameters of a law."""
-    found = np.empty(inputs, np.int32)
+def to_weights(frame, words, sizes, spikes, sums, inputs, origin, gains, places):
+    """As `stored_transposes.to_weights`, of the parameters of a law."""
+    found, targets = np.empty(inputs, np.int32), _targets(sizes, places)
     one, other = 0.0, 0.0
-    for b in range(sums.size // max(targets, 1)):
+    for b in range(sums.size // max(places, 1)):
+        own = sums[b * places : (b + 1) * places]
         for k in range(find_spikes(spikes, b * inputs, inputs, found)):
             i = found[k]
-            to, of = _stream(words, i, 0), _stream(words, i, 1)
+            to, of, late = _streams(words, i)
             for c in range(sizes[0]):
                 first, second = _basis(sizes[1], _bits(words, of, c))
-                sum_ = sums[b * targets + _target(_bits(words, to, c), targets)]
+                sum_ = own[_place(words, sizes, to, late, c, targets, origin, places)]
                 gain = np.float64(sum_) * np.float64(size_of(spikes[b * inputs + i]))
                 one += first * gain
                 if gains.size > 1:
@@ -97,16 +126,16 @@ def to_weights(frame, words, sizes, spikes, sums, inputs, origin, gains, targets
 
 
 @njit
-def to_inputs(frame, words, sizes, parameters, sums, inputs, origin, gains, targets):
-    """As `stored.to_inputs`, of connections that are drawn."""
+def to_inputs(frame, words, sizes, parameters, sums, inputs, origin, gains, places):
+    """As `stored_transposes.to_inputs`, of connections that are drawn."""
     one, other = number(parameters[0]), _second(parameters)
-    batch = sums.size // max(targets, 1)
+    batch, targets = sums.size // max(places, 1), _targets(sizes, places)
     for i in range(inputs):
-        to, of = _stream(words, i, 0), _stream(words, i, 1)
+        to, of, late = _streams(words, i)
         for c in range(sizes[0]):
             first, second = _basis(sizes[1], _bits(words, of, c))
             weight = sums.dtype.type(one * first + other * second)
-            target = _target(_bits(words, to, c), targets)
+            place = _place(words, sizes, to, late, c, targets, origin, places)
             for b in range(batch):
-                gains[b * inputs + i] += weight * sums[b * targets + target]
+                gains[b * inputs + i] += weight * sums[b * places + place]
     return True

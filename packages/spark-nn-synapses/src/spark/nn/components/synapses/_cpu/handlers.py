@@ -86,7 +86,9 @@ def targets_handler(
     return handle
 
 
-def ring_handler(dtypes: tuple[Any, ...], version: tuple[int, int], revision: str) -> Handler:
+def ring_handler(
+    dtypes: tuple[Any, ...], are_drawn: bool, version: tuple[int, int], revision: str
+) -> Handler:
     """`(*adjacency, weights, spikes, now, ring) -> (ring, drive)`."""
     first_in, second_in, weights_in, spikes_in, now_in, _, out, _ = dtypes
 
@@ -102,9 +104,14 @@ def ring_handler(dtypes: tuple[Any, ...], version: tuple[int, int], revision: st
             spikes = array(frame, OPERANDS, 3, spikes_in)
             ring, drive = array(frame, RESULTS, 0, out), array(frame, RESULTS, 1, out)
             copy(array(frame, OPERANDS, 5, out), ring)
-            inside = stored.to_targets(
-                frame, first, second, weights, spikes, inputs, origin, ring, places
-            )
+            if are_drawn:
+                inside = drawn.to_targets(
+                    frame, first, second, weights, spikes, inputs, origin, ring, places
+                )
+            else:
+                inside = stored.to_targets(
+                    frame, first, second, weights, spikes, inputs, origin, ring, places
+                )
             stored.leave(ring, drive, places, length(frame, RESULTS, 0, -1, 0), origin)
             return 0 if inside else _outside(frame)
         except Exception:

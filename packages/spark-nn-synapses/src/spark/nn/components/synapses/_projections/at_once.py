@@ -56,7 +56,7 @@ def all_at_once(
     ]
     start = onto[0].reshape(shapes[of]) if onto else jnp.zeros(shapes[of], dtype)
     if isinstance(rows, DrawnRows):
-        return _drawn(rows, dtype, adjacency, of, two, start, most).reshape(shape)
+        return _drawn(rows, dtype, adjacency, now, of, two, start, most).reshape(shape)
     return _stored(rows, dtype, adjacency, now, of, two, start).reshape(shape)
 
 
@@ -70,17 +70,22 @@ def _stored(
     start: Array,
 ) -> Array:
     inputs, places = rows.all(adjacency)
+    return _SUMS[of](inputs, _from_now(rows, places, now), wide, two, start)
+
+
+def _from_now(rows: Rows, places: Array, now: Array) -> Array:
+    """Places of a ring, as seen from its current step."""
     count = math.prod(rows.shape)
     # Counted from the end, which 32 bits hold where the sum of both may be too much for them.
     later = places - (count - now * rows.targets)
-    places = jnp.where(later < 0, later + count, later)
-    return _SUMS[of](inputs, places, wide, two, start)
+    return jnp.where(later < 0, later + count, later)
 
 
 def _drawn(
     rows: DrawnRows,
     wide: jnp.dtype,
     adjacency: Adjacency,
+    now: Array,
     of: Of,
     two: list[Array],
     start: Array,
@@ -90,7 +95,7 @@ def _drawn(
     given = dict(zip([kind for kind in KINDS if kind != of], two, strict=True))
 
     def block(total: Array, inputs: Array) -> tuple[Array, None]:
-        places = rows.reached(adjacency, inputs).reshape(-1)
+        places = _from_now(rows, rows.places(adjacency, inputs).reshape(-1), now)
         basis = rows.basis(adjacency, inputs, wide).reshape(rows.weights, -1)
         every = jnp.repeat(inputs, rows.width)
         if of == "weights":

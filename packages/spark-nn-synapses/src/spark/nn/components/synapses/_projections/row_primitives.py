@@ -44,7 +44,7 @@ def _shape(*arrays: Any, of: Of, rows: Rows, dtype: jnp.dtype, dense: bool) -> S
     return ShapedArray(shapes[of], dtype)
 
 
-def _shapes_later(*arrays: Any, rows: StoredRows, **static: Any) -> list[ShapedArray]:
+def _shapes_later(*arrays: Any, rows: Rows, **static: Any) -> list[ShapedArray]:
     _require_untracked(arrays)
     *adjacency, _, weights, spikes, ring = arrays
     lead = spikes.shape[:-1]
@@ -96,13 +96,12 @@ def _of_engine(*arrays: Array, of: Of, rows: Rows, dtype: jnp.dtype, dense: bool
     return found
 
 
-def _of_engine_later(*arrays: Array, **static: Any) -> Any:
+def _of_engine_later(*arrays: Array, rows: Rows, **static: Any) -> Any:
     starts, indices, now, weights, spikes, ring = arrays
     operands = (starts, indices, weights, spikes, now, ring)
-    results = [
-        jax.ShapeDtypeStruct(each.shape, each.dtype) for each in _shapes_later(*arrays, **static)
-    ]
-    return _cpu.call("ring", operands, results, {5: 0})
+    shapes = _shapes_later(*arrays, rows=rows, **static)
+    results = [jax.ShapeDtypeStruct(each.shape, each.dtype) for each in shapes]
+    return _cpu.call("ring", operands, results, {5: 0}, are_drawn=isinstance(rows, DrawnRows))
 
 
 def _at_once(*arrays: Array, of: Of, rows: Rows, dtype: jnp.dtype, dense: bool) -> Array:
@@ -111,7 +110,7 @@ def _at_once(*arrays: Array, of: Of, rows: Rows, dtype: jnp.dtype, dense: bool) 
     return all_at_once(rows, (first, second), now, of, others, dtype, shape)
 
 
-def _at_once_later(*arrays: Array, rows: StoredRows, dtype: jnp.dtype, dense: bool) -> Any:
+def _at_once_later(*arrays: Array, rows: Rows, dtype: jnp.dtype, dense: bool) -> Any:
     _, _, now, _, _, ring = arrays
     places = _at_once(*arrays, of="targets", rows=rows, dtype=dtype, dense=dense)
     axis = ring.ndim - 2

@@ -23,7 +23,7 @@ from .. import _cpu
 from .at_once import KINDS, Of
 from .map_leading import map_leading
 from .row_primitives import later, sums
-from .rows import Adjacency, Rows, StoredRows
+from .rows import Adjacency, Rows
 
 
 def project_rows(
@@ -64,7 +64,7 @@ def project_rows(
 
 
 def project_later(
-    rows: StoredRows,
+    rows: Rows,
     adjacency: Adjacency,
     weights: Float[Array, " weights"],
     spikes: Array,

@@ -8,6 +8,7 @@ from typing import Literal, TypeAlias, get_args
 
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 from jax.scipy.special import ndtri
 from jaxtyping import Array, Float, Int
 
@@ -31,16 +32,19 @@ class Rows(abc.ABC):
         inputs: Number of inputs.
         targets: Number of targets.
         weights: Number of weights that are stored, or of the parameters of those that are drawn.
+        steps: How many steps there are; 1 if all connections arrive at once.
     """
 
     inputs: int
     targets: int
     weights: int
 
+    steps: int = dataclasses.field(default=1, kw_only=True)
+
     @property
-    @abc.abstractmethod
     def shape(self) -> tuple[int, ...]:
         """Of the sums over inputs: targets, or a ring of steps, each with all targets."""
+        return (self.targets,) if self.steps == 1 else (self.steps, self.targets)
 
     @abc.abstractmethod
     def all(
@@ -56,17 +60,7 @@ class StoredRows(Rows):
     They are those of a CSR matrix (inputs, steps * targets): a connection leads to a target, or to
     one of those of a later step, counted step by step. Rows of one length keep of `indptr` the
     first entry alone.
-
-    Attributes:
-        steps: How many steps there are; 1 if all connections arrive at once.
     """
-
-    steps: int = 1
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Of the sums over inputs."""
-        return (self.targets,) if self.steps == 1 else (self.steps, self.targets)
 
     def all(
         self, adjacency: Adjacency
@@ -83,10 +77,11 @@ class StoredRows(Rows):
 class DrawnRows(Rows):
     """Rows of one length that are never stored.
 
-    Their adjacency is two words of a key, and their width with the number of their law. Targets are
-    uniform and independent of each other, so that an input may reach one twice. Target and weight
-    of a connection are a hash of key, input and place in the row: the same whenever they are drawn,
-    on every backend.
+    Their adjacency is two words of a key, and their width with the number of their law. With delays
+    there follow the number of steps, the shortest delay, and the limits of each in the random words
+    of 32 bits. Targets are uniform and independent of each other, so that an input may reach one
+    twice. Target, weight and delay of a connection are a hash of key, input and place in the row:
+    the same whenever they are drawn, on every backend.
 
     Attributes:
         width: Connections of an input.
@@ -101,21 +96,22 @@ class DrawnRows(Rows):
     width: int
     law: Law = "uniform"
 
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Of the sums over inputs."""
-        return (self.targets,)
-
     def all(
         self, adjacency: Adjacency
     ) -> tuple[Int[Array, " connections"], Int[Array, " connections"]]:
-        """Input and target of every connection, drawn."""
+        """Input and place of every connection, drawn."""
         inputs = jnp.arange(self.inputs, dtype=jnp.int32)
-        return jnp.repeat(inputs, self.width), self.reached(adjacency, inputs).reshape(-1)
+        return jnp.repeat(inputs, self.width), self.places(adjacency, inputs).reshape(-1)
 
-    def reached(self, adjacency: Adjacency, inputs: Int[Array, " n"]) -> Int[Array, "n width"]:
-        """The targets of some inputs."""
-        return _below(self._bits(adjacency, inputs, 0), self.targets)
+    def places(self, adjacency: Adjacency, inputs: Int[Array, " n"]) -> Int[Array, "n width"]:
+        """Where the connections of some inputs lead."""
+        targets = _below(self._bits(adjacency, inputs, 0), self.targets)
+        if self.steps == 1:
+            return targets
+        _, sizes = adjacency
+        limits = lax.bitcast_convert_type(sizes[4:], jnp.uint32)
+        later = jnp.searchsorted(limits, self._bits(adjacency, inputs, 2), side="right")
+        return targets + (sizes[3] + later.astype(jnp.int32)) * self.targets
 
     def basis(
         self, adjacency: Adjacency, inputs: Int[Array, " n"], wide: jnp.dtype

@@ -11,7 +11,7 @@ from jaxtyping import Array
 from .._stages.ring import RingBuffer
 from .base import Kernel, Projection
 from .row_sums import project_later, project_rows
-from .rows import Rows, StoredRows
+from .rows import Rows
 from .spiking import active
 
 
@@ -35,7 +35,6 @@ class Sparse(Projection):
         if carry is None:
             sums = project_rows(self.rows, adjacency, weights, spikes, wide, self.way)
         else:
-            assert isinstance(self.rows, StoredRows)
             slots, cursor = carry
             slots, sums = project_later(
                 self.rows, adjacency, weights, spikes, slots, cursor, self.way
