@@ -225,12 +225,32 @@ def require_weight_at_emission(connectivity, delays, scanned):
     np.testing.assert_array_equal([np.asarray(each) for each in found], [[0, 0], [0, 0], [2, 2]])
 
 
-@pytest.mark.parametrize("delays", [3.0, [3.0, 3.0]])
-def test_with_delays_of_inputs_the_weight_at_arrival_counts(delays):
-    synapses = LINEAR.make(np.ones((2, 2)), 2, delays=delays)
-    synapses(np.array([True, True]))
-    synapses.kernel = np.full((2, 2), 10.0)
-    np.testing.assert_array_equal(synapses.scan(np.zeros((3, 2), bool))[-1], [20, 20])
+# With them spikes wait, before the weights are read.
+@pytest.mark.parametrize("scanned", [False, True], ids=["call", "scan"])
+@pytest.mark.parametrize("connectivity", ["dense", RandomConnectivity(probability=1.0)])
+def test_with_delays_of_inputs_the_weight_at_arrival_counts(connectivity, scanned):
+    for delays in (3.0, [3.0, 3.0]):
+        require_weight_at_arrival(connectivity, {"delays": delays}, scanned)
+
+
+@pytest.mark.parametrize("scanned", [False, True], ids=["call", "scan"])
+def test_after_delays_as_a_module_the_weight_at_arrival_counts(scanned):
+    late = Delays(2, np.full((2, 2), 3.0), units=2)
+    require_weight_at_arrival("dense", {"async_spikes": True}, scanned, late)
+
+
+def require_weight_at_arrival(connectivity, arguments, scanned, before=lambda spikes: spikes):
+    ones = np.ones((2, 2) if connectivity == "dense" else 4)
+    synapses = LINEAR.make(ones, 2, connectivity=connectivity, **arguments)
+    nothing = np.zeros((3, 2), bool)
+    synapses(before(np.array([True, True])))
+    synapses.kernel = 10 * ones
+    if scanned:
+        scan = before.scan if isinstance(before, Delays) else before
+        found = synapses.scan(scan(nothing))
+    else:
+        found = [synapses(before(each)) for each in nothing]
+    np.testing.assert_array_equal([np.asarray(each) for each in found], [[0, 0], [0, 0], [20, 20]])
 
 
 def test_many_steps_times_targets_are_counted_from_now():
