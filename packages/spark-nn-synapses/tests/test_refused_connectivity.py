@@ -56,8 +56,8 @@ REFUSED = [
         "LinearSynapsesConfig: connectivity.fan_out must be an integer >= 1",
     ),
     (
-        lambda: LinearSynapses(units=2, connectivity=FixedFanOut(fan_out=1), async_spikes=True),
-        "LinearSynapsesConfig: async_spikes, spikes of each connection, go with connectivity='dens",
+        lambda: LinearSynapses(units=2, delays=1.0, async_spikes=True),
+        "LinearSynapsesConfig: async_spikes, spikes of each connection, go with no delays",
     ),
     (lambda: SparseConnectivity.from_scipy("matrix"), "matrix must be one of real numbers"),
     (lambda: SparseConnectivity.from_scipy(np.ones(3)), "matrix must have two axes"),
@@ -124,8 +124,12 @@ MISFITS = [
         "kernel_initializer 'sparse_normalized' is about the rows of a whole matrix",
     ),
     (
-        {"connectivity": FixedFanOut(fan_out=1), "tau": np.ones((1, 5)), "trainable": "tau"},
-        "tau must not differ over inputs and be trained",
+        {
+            "connectivity": ProceduralConnectivity(fan_out=1),
+            "tau": np.ones((1, 5)),
+            "trainable": "tau",
+        },
+        "procedural connections are not stored, and have no traces or spikes of their own",
     ),
     (
         {"connectivity": ProceduralConnectivity(fan_out=1), "scale": np.ones((3, 5))},

@@ -21,7 +21,7 @@ class InputSpec(NamedTuple):
 
     Attributes:
         shape: Shape of the spikes of one step, without batch axes; with `async_spikes`, that of the
-            targets followed by that of the inputs.
+            targets followed by that of the inputs, or along stored connections that of the inputs.
         async_spikes: Whether each connection has its own spike.
         batch: Leading axes that the state gets, one entry per sequence run side by side.
     """
@@ -29,6 +29,11 @@ class InputSpec(NamedTuple):
     shape: tuple[int, ...]
     async_spikes: bool = False
     batch: tuple[int, ...] = ()
+
+    def inputs(self, config: Any) -> tuple[int, ...]:
+        """Shape of the inputs of synapses with a configuration."""
+        of_synapses = self.async_spikes and config.connectivity == "dense"
+        return self.shape[len(config.units) :] if of_synapses else self.shape
 
 
 def as_spec(input_specs: Any, config: Any) -> InputSpec:
@@ -55,9 +60,10 @@ def as_spec(input_specs: Any, config: Any) -> InputSpec:
             f"async_spikes={config.async_spikes}; they must agree."
         )
     units = config.units
-    least = len(units) + 1 if async_spikes else 1
-    if len(shape) < least or (async_spikes and shape[: len(units)] != units):
-        wanted = f"units {units} followed by the input shape" if async_spikes else "an axis or more"
+    of_synapses = async_spikes and config.connectivity == "dense"
+    least = len(units) + 1 if of_synapses else 1
+    if len(shape) < least or (of_synapses and shape[: len(units)] != units):
+        wanted = f"units {units} followed by the input shape" if of_synapses else "an axis or more"
         raise ValueError(f"the shape of the spikes must be {wanted}, got {shape}.")
     return InputSpec(shape, async_spikes, batch)
 

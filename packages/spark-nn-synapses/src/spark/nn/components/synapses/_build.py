@@ -19,6 +19,7 @@ from ._chain import Chain
 from ._connect import Connections, along_rows, connect
 from ._layout import Layout, lay_out
 from ._matrix import Matrix
+from ._own import Read, read, with_traces
 from ._projections.base import Projection
 from ._projections.grouped import Grouped
 from ._projections.per_synapse import PerSynapse
@@ -26,7 +27,7 @@ from ._projections.sparse import Sparse
 from ._stages.delay import Delay, DelayLine
 from ._stages.release import Release
 from ._stages.sharded import Placed, Sharded
-from ._stages.total import Base, Total
+from ._stages.total import Base, Total, TotalOfConnections
 from ._weights import dense_weights, warn_of_faint_currents, weights_along_rows
 from .partition import Partition
 
@@ -66,7 +67,7 @@ def build(
         ValueError: If something does not fit something else; the message names both.
     """
     units, batch = config.units, spec.batch
-    inputs = spec.shape[len(units) :] if spec.async_spikes else spec.shape
+    inputs = spec.inputs(config)
     if partition is not None:
         _require_shardable(config, spec, inputs, release_class, partition)
     connected = key
@@ -78,7 +79,9 @@ def build(
     else:
         assert found is not None
         weights = weights_along_rows(config, found, key)
-    matrix = Matrix(units, inputs, weights, found, partition)
+    layout = None if tracer_class is None else _laid_out(config, inputs, found)
+    read_as = read(found, layout is not None and layout.sharing == "synapse", spec.async_spikes)
+    matrix = Matrix(units, inputs, weights, read_as, spec.async_spikes, partition)
 
     stages: list[Any] = []
     release = line = tracer = None
@@ -89,21 +92,24 @@ def build(
         stages.append(Delay(inputs))
         slots = (int(delays.max()) + 1, *batch, math.prod(inputs))
         line = DelayLine(slots, compute_dtype(as_storage_dtype(config.dtype)), delays)
-    layout = None
-    if tracer_class is not None:
-        layout = _laid_out(config, inputs, found)
-        tracer = _trace(config, tracer_class, layout, batch, seed)
-        _keep_gains(matrix, config, layout, found)
-    stages.append(_projection(config, spec, inputs, found, layout, partition))
+    if layout is not None and tracer_class is not None:
+        if read_as.traces is not None:
+            layout = with_traces(
+                layout, config.recurrence_class, read_as.traces, units, inputs, config.trainable
+            )
+        traced = units if read_as.traces is None else read_as.traces.shape[1:]
+        tracer = _trace(config, tracer_class, layout, (*batch, *layout.lead, *traced), seed)
+        _keep_gains(matrix, config, layout, found, read_as)
+    stages.append(_projection(config, spec, inputs, read_as, layout, partition))
     if tracer is not None:
         traces = () if partition is None else _cut(partition, layout, batch, units)
         placed = partition and Placed(tracer.recurrence, partition, traces)
         stages.append(placed or tracer.recurrence)
-    total = _total(config, layout, tracer)
+    total = _total(config, layout, tracer, read_as.traces)
     if total is not None:
         stages.append(total.stage)
     if matrix.rows is not None and matrix.rows.steps > 1:
-        lead = () if layout is None else layout.lead
+        lead = () if layout is None or layout.sharing == "synapse" else layout.lead
         dtypes = [as_storage_dtype(each) for each in (config.dtype, config.dtype_of_kernel)]
         widest = max(map(compute_dtype, dtypes), key=lambda dtype: dtype.itemsize)
         matrix.pending = nnx.data(DelayLine((*batch, *lead, *matrix.rows.shape), widest))
@@ -139,7 +145,7 @@ def _projection(
     config: Any,
     spec: InputSpec,
     inputs: tuple[int, ...],
-    found: Connections | None,
+    read_as: Read,
     layout: Layout | None,
     partition: Partition | None,
 ) -> Any:
@@ -154,11 +160,16 @@ def _projection(
         "way": config.projection,
     }
     each: Projection
-    if sharing == "synapse" or spec.async_spikes:
+    if read_as.connections is not None:
+        rows = read_as.connections.rows
+        if read_as.traces is not None:
+            shared["units"] = (*inputs, *read_as.traces.shape[1:])
+        if spec.async_spikes:
+            shared["inputs"] = (rows.inputs,)
+        each = Sparse(**shared, rows=rows)
+    elif sharing == "synapse" or spec.async_spikes:
         summed = sharing != "synapse"
         each = PerSynapse(**shared, async_spikes=spec.async_spikes, summed=summed)
-    elif found is not None:
-        each = Sparse(**shared, rows=found.rows)
     else:
         each = config.projection_class(**shared)
     stage = Grouped(each) if sharing == "group" else each
@@ -184,24 +195,17 @@ def _release(config: Any, kind: type[Any], shape: tuple[int, ...], seed: Array) 
 def _laid_out(config: Any, inputs: tuple[int, ...], found: Connections | None) -> Layout:
     """The layout of the traces, as few as the parameters allow."""
     kind = config.recurrence_class
-    layout = lay_out(
+    return lay_out(
         kind, config.parameters, config.units, inputs, config.trainable, found is not None
     )
-    if found is not None and layout.sharing == "synapse":
-        trained = [name for name in config.trainable if name in kind.time_constants]
-        raise ValueError(
-            f"{', '.join(trained)} must not differ over inputs and be trained: each synapse "
-            "then has a trace, which needs connectivity='dense' and no delays of connections."
-        )
-    return layout
 
 
 def _trace(
-    config: Any, kind: type[Any], layout: Layout, batch: tuple[int, ...], seed: Array
+    config: Any, kind: type[Any], layout: Layout, shape: tuple[int, ...], seed: Array
 ) -> Any:
     """The tracer after the projection."""
     return kind(
-        (*batch, *layout.lead, *config.units),
+        shape,
         **layout.tracer,
         seed=seed,
         dtype=config.dtype,
@@ -220,7 +224,9 @@ def _kind(config: Any, name: str) -> Any:
     return nnx.Param if name in config.trainable else Constant
 
 
-def _keep_gains(matrix: Matrix, config: Any, layout: Layout, found: Connections | None) -> None:
+def _keep_gains(
+    matrix: Matrix, config: Any, layout: Layout, found: Connections | None, read_as: Read
+) -> None:
     """Keep what multiplies the kernel: scales that vary over inputs, and groups of these."""
     for name in layout.gains:
         value = layout.kept[name]
@@ -229,20 +235,28 @@ def _keep_gains(matrix: Matrix, config: Any, layout: Layout, found: Connections 
         checked = as_parameter(name, value, np.shape(value), as_storage_dtype(config.dtype))
         matrix.gains[name] = _kind(config, name)(jnp.asarray(checked.kept))
     if layout.groups is not None:
-        matrix.groups = nnx.data(Constant(jnp.asarray(layout.groups)))
+        groups = layout.groups
+        if matrix.async_spikes and read_as.ends is not None:
+            groups = groups[read_as.ends[0]]
+        matrix.groups = nnx.data(Constant(jnp.asarray(groups)))
 
 
-def _total(config: Any, layout: Layout | None, tracer: Any) -> Base | None:
+def _total(
+    config: Any, layout: Layout | None, tracer: Any, traces: np.ndarray[Any, Any] | None
+) -> Base | None:
     """What adds up the traces of a target, or casts sums that no tracer has; None without need."""
     if layout is not None and layout.sharing == "target":
         return None
     dtype = as_storage_dtype(config.dtype)
-    stage = Total(0 if layout is None else len(layout.lead), config.units, dtype)
+    several = 0 if layout is None else len(layout.lead)
+    stage = Total(several, config.units, dtype)
+    if traces is not None:
+        stage = TotalOfConnections(several + 1, config.units, dtype)
     if layout is None or layout.base is None:
         return Base(stage)
     name = layout.base
     limits = tracer.recurrence.range(dtype)
-    return Base(stage, layout.kept[name], limits, _kind(config, name), name)
+    return Base(stage, layout.kept[name], limits, _kind(config, name), name, traces)
 
 
 def _cut(

@@ -115,6 +115,11 @@ def _connect(
     given = None
     if config.delays is not None and (found.rows.steps > 1 or found.delays is not None):
         raise ValueError("delays are given twice: by the connectivity, and by delays.")
+    if config.async_spikes and (found.rows.steps > 1 or found.delays is not None):
+        raise ValueError(
+            "async_spikes, spikes of each connection, go with no delays of the connectivity: they "
+            "have come with their delays already."
+        )
     if found.delays is not None:
         given = as_steps("delays of the connectivity", found.delays, config.dt).reshape(-1)
     if of_connections is not None and not isinstance(found.rows, StoredRows):

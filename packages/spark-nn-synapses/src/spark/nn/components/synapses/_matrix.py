@@ -15,8 +15,9 @@ from spark.core.internal import CheckedModule
 from spark.core.tracers import Constant
 from spark.nn.payloads import FloatArray
 
-from ._connect import Connections, pairs
+from ._connect import pairs
 from ._kernel import as_kernel, inputs_first
+from ._own import Read
 from ._projections.base import Kernel
 from ._projections.rows import Rows
 from ._stages.delay import DelayLine
@@ -35,9 +36,12 @@ class Matrix(CheckedModule):
             tracer.
         groups: Which group of inputs with one time constant each input belongs to, if any.
         adjacency: What rows of connections are read from; none if every input reaches every target.
+        ends: Input and target of each connection, where connections have traces or spikes of their
+            own and rows do not tell; none otherwise.
         pending: Sums on their way, where each connection has its delay, or None.
         units: Shape of the targets; static.
         inputs: Shape of the inputs; static.
+        async_spikes: Whether each connection has its own spike; static.
         rows: Which connections there are; None if every input reaches every target; static.
         partition: How the weights are sharded; None keeps them whole; static.
     """
@@ -49,6 +53,7 @@ class Matrix(CheckedModule):
     gains: dict[str, nnx.Variable[Array]]
     groups: Constant | None
     adjacency: list[Constant]
+    ends: list[Constant]
     rows: Rows | None
     pending: DelayLine | None
 
@@ -57,15 +62,18 @@ class Matrix(CheckedModule):
         units: tuple[int, ...],
         inputs: tuple[int, ...],
         weights: Any,
-        found: Connections | None,
+        read_as: Read,
+        async_spikes: bool,
         partition: Partition | None,
     ) -> None:
         """Keep weights and connections; what a tracer asks for is added by `build`."""
         self.units, self.inputs, self.partition = units, inputs, partition
+        self.async_spikes, found = async_spikes, read_as.connections
         self.rows = None if found is None else found.rows
         self.adjacency = nnx.data(
             [Constant(each) for each in (() if found is None else found.adjacency)]
         )
+        self.ends = nnx.data([Constant(jnp.asarray(each)) for each in read_as.ends or ()])
         self.gains, self.groups, self.pending = nnx.data({}), nnx.data(None), nnx.data(None)
         self.weights = nnx.Param(weights)
 
@@ -94,12 +102,22 @@ class Matrix(CheckedModule):
     @property
     def connections(self) -> tuple[Int[Array, " connections"], Int[Array, " connections"]]:
         """Input and target of each connection."""
+        if self.ends:
+            pre, post = self.ends
+            return pre.get_value(), post.get_value()
         if self.rows is not None:
             first, second = self.adjacency
             return pairs(self.rows, (first.get_value(), second.get_value()))
         shape = math.prod(self.inputs), math.prod(self.units)
         pre, post = jnp.indices(shape, dtype=jnp.int32)
         return pre.reshape(-1), post.reshape(-1)
+
+    @property
+    def spikes_shape(self) -> tuple[int, ...]:
+        """Shape of the spikes of one step, without batch axes."""
+        if not self.async_spikes:
+            return self.inputs
+        return self.units + self.inputs if self.rows is None else (self.rows.inputs,)
 
     def _checked_value(self, name: str, value: Any) -> Array | None:
         if name != "weights":
@@ -115,7 +133,8 @@ class Matrix(CheckedModule):
         gains = [_read(gain) for gain in self.gains.values()]
         groups = None if self.groups is None else _read(self.groups)
         adjacency: Any = tuple([_read(each) for each in self.adjacency]) or None
-        return Kernel((_read(self.weights), *gains), groups, adjacency)
+        pre = _read(self.ends[0]) if self.ends and self.async_spikes else None
+        return Kernel((_read(self.weights), *gains), groups, adjacency, pre)
 
     @property
     def state(self) -> RingBuffer | None:

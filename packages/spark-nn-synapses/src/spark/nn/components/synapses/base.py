@@ -158,8 +158,8 @@ class Synapses(LinkedModule, abc.ABC):
 
         Args:
             spikes: Spikes that arrive at the end of the step, of shape `(*batch, *input_shape)`;
-                with `async_spikes`, `(*batch, *units, *input_shape)`. Booleans, or numbers for
-                graded spikes.
+                with `async_spikes`, `(*batch, *units, *input_shape)`, or along stored connections
+                `(*batch, connections)`. Booleans, or numbers for graded spikes.
 
         Returns:
             The currents after the step, of shape `(*batch, *units)`.
@@ -221,10 +221,14 @@ class Synapses(LinkedModule, abc.ABC):
                     f"{type(self).__name__} is not built, and a call inside a JAX transform cannot "
                     "build it: call build({'spikes': InputSpec(shape)}) first."
                 )
+            if given.async_spikes and self.config.connectivity != "dense":
+                raise RuntimeError(
+                    f"{type(self).__name__} is not built, and spikes of connections do not tell "
+                    "the shape of the inputs: call build({'spikes': InputSpec(input_shape, "
+                    "async_spikes=True)}) first."
+                )
             self.build({"spikes": InputSpec(given.spikes.shape[time:], given.async_spikes)})
-        matrix = self._built()
-        targets = matrix.units if given.async_spikes else ()
-        require_shape(given, self.batch + targets + matrix.inputs, time)
+        require_shape(given, self.batch + self._built().spikes_shape, time)
         return given
 
 

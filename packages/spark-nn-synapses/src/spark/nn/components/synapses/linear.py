@@ -25,7 +25,8 @@ class LinearSynapsesConfig(Config):
     Attributes:
         units: Shape of the targets; an integer stands for one axis.
         async_spikes: Whether each connection has its own spike; spikes then have shape
-            `units + input_shape`.
+            `units + input_shape`, or along stored connections `(connections,)`, in the order of
+            `connections`.
         kernel_initializer: A `KernelInitializerConfig`, a function `(key, shape, dtype)`, or an
             array of shape `units + input_shape`; with another connectivity than `"dense"`, of
             shape `(connections,)`, in the order of `connections`. In pA by convention.
@@ -72,10 +73,10 @@ class LinearSynapsesConfig(Config):
     def _fit_together(self) -> Self:
         if self.delays is not None:
             as_steps("delays", self.delays, self.dt)
-        if self.async_spikes and (self.connectivity != "dense" or self.delays is not None):
+        if self.async_spikes and self.delays is not None:
             raise ValueError(
-                "async_spikes, spikes of each connection, go with connectivity='dense' and no "
-                "delays: they have come with their delays already"
+                "async_spikes, spikes of each connection, go with no delays: they have come with "
+                "their delays already"
             )
         return self
 

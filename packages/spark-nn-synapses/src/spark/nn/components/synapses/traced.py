@@ -143,8 +143,10 @@ class TracedSynapses(LinearSynapses):
             several values over the inputs, of shape `(*batch, groups, *units)`: a group for each
             value, in ascending order, so that `value[0]` is the current of the shortest time
             constant. Where each synapse has a trace, as where all inputs of a dense kernel differ,
-            the axes of the inputs take the place of the groups, in the order of the inputs. Traces
-            of groups and synapses rest at 0, and `base` is added to their sum.
+            the axes of the inputs take the place of the groups, in the order of the inputs; along
+            stored connections the shape is `(*batch, *input_shape, width)`, with the connections of
+            an input one after the other, and `width` those of the longest row. Traces of groups and
+            synapses rest at 0, and `base` is added to their sum.
 
     References:
         Roth and van Rossum (2009), in De Schutter (ed.), Computational Modeling Methods for

@@ -32,11 +32,13 @@ class Kernel(NamedTuple):
             kernel has one axis, and a scale one for the connections, or two as (inputs, 1).
         groups: Which group each input belongs to; None without groups.
         adjacency: What rows are read from; None without rows.
+        pre: Input of each spike, where connections along rows have spikes of their own.
     """
 
     weights: Weights
     groups: Array | None = None
     adjacency: Adjacency | None = None
+    pre: Array | None = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -53,7 +53,8 @@ def _scaled(kernel: Kernel, spikes: Array, wide: jnp.dtype) -> tuple[Array, Arra
     weights = stored.reshape(-1)
     for gain in gains:
         if gain.ndim == 2:
-            each = jnp.expand_dims(gain[:, 0].astype(wide), tuple(range(spikes.ndim - 1)))
+            of_spikes = gain[:, 0] if kernel.pre is None else gain[kernel.pre, 0]
+            each = jnp.expand_dims(of_spikes.astype(wide), tuple(range(spikes.ndim - 1)))
             # A silent input stays so, whatever its gain.
             each = jnp.where(active(spikes) | jnp.isfinite(each), each, 0)
             spikes = spikes.astype(wide) * each

@@ -11,6 +11,7 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from spark.core.internal import CheckedModule, as_parameter, compute_dtype, require_base
+from spark.core.tracers import Constant
 
 from .base import Function, saturated
 
@@ -41,15 +42,37 @@ class Total(Function):
         return None, saturated(traces, self.dtype)
 
 
+@dataclasses.dataclass(frozen=True)
+class TotalOfConnections(Total):
+    """The stage where each connection has a trace; its parameters are the base, and the targets.
+
+    `several` counts the axes of the traces, and the targets are those of the traces in row-major
+    order.
+    """
+
+    def apply(
+        self, parameters: Any, carry: None, traces: Float[Array, "*front *several"]
+    ) -> tuple[None, Float[Array, "*front *units"]]:
+        base, targets = parameters
+        front = traces.shape[: traces.ndim - self.several]
+        wide = compute_dtype(self.dtype)
+        flat = traces.astype(wide).reshape(*front, len(targets))
+        sums = jnp.zeros((*front, math.prod(self.units)), wide).at[..., targets].add(flat)
+        sums = sums.reshape(*front, *self.units)
+        return None, saturated(sums + jnp.broadcast_to(base.astype(wide), sums.shape), self.dtype)
+
+
 class Base(CheckedModule):
     """The holder: the base of targets that have several traces, added to their sum.
 
     Attributes:
         base: A scalar or of shape `units`; None without.
+        targets: Target of each trace, where connections have traces; None where targets have.
         state: None.
     """
 
     base: nnx.Variable[Array] | None
+    targets: Constant | None
     state: None = None
 
     def __init__(
@@ -59,6 +82,7 @@ class Base(CheckedModule):
         limits: tuple[float, float] = (-math.inf, math.inf),
         kind: type[nnx.Variable[Any]] = nnx.Variable,
         name: str = "base",
+        targets: Any = None,
     ) -> None:
         """Keep a base, once it is checked.
 
@@ -68,9 +92,12 @@ class Base(CheckedModule):
             limits: The range of a trace.
             kind: The Flax variable to keep it in.
             name: What an error calls it.
+            targets: Target of each trace, where connections have traces.
         """
         self.stage, self.limits = stage, limits
         self.base = nnx.data(None if base is None else kind(self._checked(name, base)))
+        flat = None if targets is None else Constant(jnp.asarray(targets.reshape(-1)))
+        self.targets = nnx.data(flat)
 
     def _checked_value(self, name: str, value: Any) -> Array | None:
         return self._checked(name, value) if name == "base" else None
@@ -82,9 +109,10 @@ class Base(CheckedModule):
         return jnp.asarray(checked.kept)
 
     @property
-    def parameters(self) -> Array | None:
-        """The base."""
-        return None if self.base is None else self.base.get_value()
+    def parameters(self) -> Any:
+        """The base; and the targets, if connections have traces."""
+        base = None if self.base is None else self.base.get_value()
+        return base if self.targets is None else (base, self.targets.get_value())
 
     def set_state(self, state: None) -> None:
         """There is none."""

@@ -1,0 +1,129 @@
+"""Connections that have a trace or a spike of their own: rows that lead to traces, or from spikes.
+
+A trace of one connection is a target that no other connection has, and its spike an input that has
+no other. So the rows of such connections are read as any others are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from spark.core.tracers import Recurrence
+
+from ._connect import Connections, pairs, stored_rows
+from ._layout import Layout, as_matrix
+from ._projections.rows import StoredRows
+
+NumPyArray = np.ndarray[Any, Any]
+
+
+class Read(NamedTuple):
+    """Connections as a projection reads them.
+
+    Attributes:
+        connections: The connections.
+        ends: Input and target of each connection; None if they are those of the rows.
+        traces: Target of each trace, of shape `(inputs, width)`, where the connections of an input
+            have traces one after the other; None if targets have them.
+    """
+
+    connections: Connections | None
+    ends: tuple[NumPyArray, NumPyArray] | None = None
+    traces: NumPyArray | None = None
+
+
+def read(found: Connections | None, traced: bool, spiking: bool) -> Read:
+    """Connections with traces or spikes of their own.
+
+    Args:
+        found: The connections; None if every input reaches every target at once.
+        traced: Whether each has a trace.
+        spiking: Whether each has a spike.
+
+    Raises:
+        ValueError: If they are not stored.
+    """
+    if found is None or not (traced or spiking):
+        return Read(found)
+    rows = found.rows
+    if not isinstance(rows, StoredRows):
+        raise ValueError(
+            "procedural connections are not stored, and have no traces or spikes of their own: "
+            "give trained time constants per target, and spikes of the inputs; or take a "
+            "connectivity that is stored."
+        )
+    # As they were laid out: also where the build is part of a compiled program.
+    with jax.ensure_compile_time_eval():
+        pre, post = map(np.asarray, pairs(rows, found.adjacency))
+        delays = np.asarray(rows.all(found.adjacency)[1]) // rows.targets
+        inputs, targets, places = rows.inputs, rows.targets, post
+        traces: NumPyArray | None = None
+        if traced:
+            lengths = np.bincount(pre, minlength=inputs)
+            width = max(1, int(lengths.max(initial=0)))
+            places = np.arange(len(pre)) + np.arange(inputs)[pre] * width
+            places -= (np.cumsum(lengths) - lengths)[pre]
+            targets = inputs * width
+            flat = np.zeros(targets, np.int32)  # beyond the end of a row, traces stay at 0
+            flat[places] = post
+            traces = flat.reshape(inputs, width)
+        start = pre
+        if spiking:
+            inputs, start = len(pre), np.arange(len(pre))
+        laid = stored_rows(start, places, inputs, targets, delays)
+    return Read(Connections(*laid), (pre.astype(np.int32), post.astype(np.int32)), traces)
+
+
+def with_traces(
+    layout: Layout,
+    kind: type[Recurrence[Any]],
+    traces: NumPyArray,
+    units: tuple[int, ...],
+    inputs: tuple[int, ...],
+    trainable: Sequence[str],
+) -> Layout:
+    """A layout with a trace per synapse as one with a trace per connection.
+
+    Args:
+        layout: The layout, whose parameters of the tracer broadcast to `(*inputs, *units)`.
+        kind: The recurrence that they are of.
+        traces: Target of each trace, of shape `(inputs, width)`.
+        units: Shape of the targets.
+        inputs: Shape of the inputs.
+        trainable: Names of parameters that will change.
+
+    Returns:
+        The same, with parameters that broadcast to `(*inputs, width)`.
+
+    Raises:
+        ValueError: If a trained parameter is one of several connections, and not of an input.
+    """
+    tracer: dict[str, Any] = {}
+    axes = tuple(range(len(inputs)))
+    for name, value in layout.tracer.items():
+        array = np.asarray(value)
+        if array.ndim == 0:
+            tracer[name] = value
+            continue
+        of_inputs = array.ndim > len(units)
+        # As `as_matrix` takes it, targets first.
+        array = np.moveaxis(array, axes, range(-len(inputs), 0)) if of_inputs else array
+        matrix = as_matrix(array, units, inputs)
+        if matrix.shape[1] == 1:
+            moved = np.moveaxis(array, range(-len(inputs), 0), axes)
+            tracer[name] = moved.reshape(*moved.shape[: len(inputs)], 1)
+            continue
+        # The value of a base before the last does not show.
+        shared = array.size < np.prod(units) * np.prod(inputs) and name not in kind.bases
+        if name in trainable and shared:
+            raise ValueError(
+                f"{name} must have a value for each input, or for each connection, where these "
+                f"have traces of their own and it is trained; got shape {array.shape}."
+            )
+        rows = np.arange(len(traces))[:, None] if matrix.shape[0] > 1 else 0
+        tracer[name] = matrix[rows, traces].reshape(*inputs, -1)
+    return layout._replace(tracer=tracer)
