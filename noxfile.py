@@ -45,6 +45,7 @@ DOCS = [
     "pynwb>=3",
     "pytest>=9",
     "ruff>=0.17,<0.18",  # lays out signatures
+    "scikit-learn>=1.7",
 ]
 KATEX = "katex@0.16"
 
