@@ -3,7 +3,7 @@ import json
 import pytest
 from typer.testing import CliRunner
 
-from spark.bench import __version__
+from spark.bench import __version__, registry
 from spark.bench.cli import ExitCode, app
 
 from .crafted import processes, write
@@ -38,6 +38,26 @@ def test_cases_are_listed_with_their_counts():
     assert found.exit_code == ExitCode.OK
     assert "call/Tracer/float32/1000/module" in found.output
     assert "2 cases" in found.output
+
+
+def test_kinds_of_cases_are_listed_in_place_of_all_cases():
+    found = invoke("list")
+    assert found.exit_code == ExitCode.OK
+    assert len(found.output.splitlines()) < 50
+    assert "scan/*" in found.output
+    every = invoke("list", "--no-count")
+    assert len(every.output.splitlines()) > len(registry.all_cases())
+    assert found.output.splitlines()[-1] == every.output.splitlines()[-1]
+    counted = invoke("list", "--count", "--case", "call/Tracer/float32/*")
+    assert "call/*" in counted.output
+    assert "2 cases" in counted.output
+
+
+def test_a_pattern_without_a_match_does_not_stop_the_others():
+    found = invoke("list", "--case", "nonsense", "--case", "call/Tracer/float32/*")
+    assert found.exit_code == ExitCode.INCOMPLETE
+    assert "call/Tracer/float32/1000/module" in found.output
+    assert "no case matches 'nonsense'" in found.output
 
 
 @pytest.mark.parametrize(

@@ -61,9 +61,12 @@ def test_cases_are_chosen_by_pattern_tag_and_dtype():
     assert quick < full
 
 
-def test_a_pattern_without_a_match_is_refused():
-    with pytest.raises(ValueError, match="no case matches 'nonsense'"):
-        registry.select(patterns=["nonsense"])
+def test_patterns_without_a_match_are_refused_and_one_of_several_is_told():
+    with pytest.raises(ValueError, match="no case matches 'nonsense' or 'more'"):
+        registry.select(patterns=["nonsense", "more"])
+    patterns = ["nonsense", "limits/dispatch"]
+    assert [case.name for case in registry.select(patterns=patterns)] == ["limits/dispatch"]
+    assert registry.unmatched(patterns) == ["nonsense"]
 
 
 def test_another_package_adds_cases_by_entry_point(installed):

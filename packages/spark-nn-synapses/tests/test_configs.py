@@ -10,7 +10,13 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from spark.nn.components.synapses import TracedSynapses, TracedSynapsesConfig
+from spark.nn.components.synapses import (
+    LinearSynapses,
+    LinearSynapsesConfig,
+    RandomConnectivity,
+    TracedSynapses,
+    TracedSynapsesConfig,
+)
 from spark.nn.configs import ConfigError
 from spark.nn.initializers import sparse_uniform
 
@@ -160,6 +166,18 @@ def test_every_problem_is_reported_at_once():
         Nested(plain={"units": 0})
     with pytest.raises(ConfigError, match="Nested: plain must be a valid dictionary or inst"):
         Nested(plain=3)
+
+
+def test_an_error_answers_the_name_of_another_library_and_a_value_without_a_name():
+    for name in ("kernel", "weights"):
+        with pytest.raises(ConfigError, match=f"{name!r}; did you mean 'kernel_initializer'"):
+            LinearSynapsesConfig(units=3, **{name: np.ones((3, 2))})
+    with pytest.raises(TypeError, match=r"takes its fields by name, as in probability=0\.02\."):
+        RandomConnectivity(0.02)
+    with pytest.raises(TypeError, match="or None, got 3; give fields by name: units=3"):
+        LinearSynapses(3)
+    with pytest.raises(TypeError, match=r"as in units=\(2, 3\)\."):
+        Plain((2, 3), "more")
 
 
 def test_an_error_can_be_sent_to_another_process():

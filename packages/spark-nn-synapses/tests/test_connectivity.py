@@ -102,7 +102,7 @@ def test_a_sparse_kernel_is_set_in_the_order_of_its_connections():
     np.testing.assert_array_equal(module.kernel, weights)
     pre, post = map(np.asarray, module.connections)
     for wrong in (weights[:-1], GIVEN.toarray()):
-        with pytest.raises(ValueError, match=r"kernel must have shape the connections = \(14,\)"):
+        with pytest.raises(ValueError, match=r"kernel must have shape \(connections,\) = \(14,\)"):
             module.kernel = wrong
     with pytest.raises(ValueError, match=r"kernel must be finite in float32, got nan at .* \(0,"):
         module.kernel = weights * np.nan

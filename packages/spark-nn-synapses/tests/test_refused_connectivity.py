@@ -41,7 +41,7 @@ REFUSED = [
     (lambda: RandomConnectivity(probability=0.0), r"probability must lie in \(0, 1\], got 0.0"),
     (lambda: RandomConnectivity(probability=1.5), r"probability must lie in \(0, 1\], got 1.5"),
     (lambda: RandomConnectivity(probability=[0.5]), r"probability must lie in \(0, 1\]"),
-    (lambda: RandomConnectivity(0.5), "positional"),
+    (lambda: RandomConnectivity(0.5), "takes its fields by name, as in probability=0.5"),
     (lambda: FixedFanOut(fan_out=0), "fan_out must be an integer >= 1, got 0"),
     (lambda: FixedFanOut(fan_out=2.0), "fan_out must be an integer, got 2.0"),
     (lambda: ProceduralConnectivity(fan_out=2, law="gamma"), "law must be 'constant', 'uniform'"),
@@ -69,7 +69,7 @@ REFUSED = [
 
 @pytest.mark.parametrize(("make", "message"), REFUSED)
 def test_invalid_connectivity_is_refused(make, message):
-    error = ConfigError if "matrix" not in message and message != "positional" else Exception
+    error = ConfigError if "matrix" not in message and "by name" not in message else Exception
     with pytest.raises(error, match=message):
         make()
 
@@ -100,7 +100,7 @@ MISFITS = [
     ({"connectivity": FixedFanOut(fan_out=4)}, "fan_out must be at most 3, .* got 4"),
     (
         {"connectivity": FixedFanOut(fan_out=1), "kernel_initializer": np.ones((3, 5))},
-        r"kernel_initializer must have shape the connections = \(5,\), got \(3, 5\)",
+        r"kernel_initializer must have shape \(connections,\) = \(5,\), got \(3, 5\)",
     ),
     (
         {

@@ -43,26 +43,29 @@ def select(
 
     Args:
         suite: `"quick"` or `"full"`.
-        patterns: Names with `*` and `?`, or tags.
+        patterns: Names with `*` and `?`, or tags; see `unmatched`.
         dtypes: Keep only cases with one of these dtypes among their tags, and those with none.
 
     Raises:
-        ValueError: If a pattern matches nothing.
+        ValueError: If no pattern matches a case.
     """
     cases = list(all_cases().values())
     if patterns:
-        chosen: dict[str, Case] = {}
-        for pattern in patterns:
-            matching = [case for case in cases if _matches(case, pattern)]
-            if not matching:
-                raise ValueError(f"no case matches {pattern!r}; `spark-bench list` shows them all.")
-            chosen |= {case.name: case for case in matching}
-        cases = [case for case in cases if case.name in chosen]
+        cases = [case for case in cases if any(_matches(case, each) for each in patterns)]
+        if not cases:
+            wanted = " or ".join(map(repr, patterns))
+            raise ValueError(f"no case matches {wanted}; `spark-bench list` shows what there is.")
     elif suite == "quick":
         cases = [case for case in cases if case.quick]
     if dtypes:
         cases = [case for case in cases if _has_dtype(case, dtypes)]
     return cases
+
+
+def unmatched(patterns: Iterable[str]) -> list[str]:
+    """The patterns that match no case."""
+    cases = all_cases().values()
+    return [each for each in patterns if not any(_matches(case, each) for case in cases)]
 
 
 def groups(cases: Iterable[Case]) -> dict[str, list[Case]]:

@@ -91,6 +91,18 @@ def cases(found: Iterable[Case]) -> Table:
     return Table("One call of each case counts", columns, rows)
 
 
+def kinds(found: Iterable[Case]) -> Table:
+    """How many cases there are of each kind of work, which their names begin with."""
+    members: dict[str, list[Case]] = {}
+    for case in found:
+        members.setdefault(case.name.split("/")[0], []).append(case)
+    rows = [
+        _row(f"{kind}/*", str(len(each)), str(sum(case.quick for case in each)), each[0].name)
+        for kind, each in members.items()
+    ]
+    return Table("Cases", ("kind", "cases", "quick", "such as"), rows)
+
+
 def _counted(counts: Counts) -> tuple[int, int, int, int]:
     return counts.element_updates, counts.synaptic_events, counts.bytes_moved, counts.flop
 

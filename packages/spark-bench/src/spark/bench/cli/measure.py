@@ -36,18 +36,24 @@ def list_cases(
     suite: Annotated[Suite, typer.Option(help="Which cases.")] = Suite.full,
     case: Patterns = None,
     dtype: Dtypes = None,
+    count: Annotated[
+        bool | None,
+        typer.Option(help="Count the cases of each kind; by default without --case and --dtype."),
+    ] = None,
 ) -> None:
-    """List cases, with the work of one call of each.
+    """List the kinds of work; or cases, with the work of one call of each.
 
-    Example: `spark-bench list --case 'scan/RUTracer/*'`
+    Example: `spark-bench list`, then `spark-bench list --case 'scan/RUTracer/*'`
     """
     from .. import summaries
     from ..registry import select
 
     with guarded():
         cases = select(suite.value, case or [], dtype or [])
-    show(summaries.cases(cases))
+    counted = not (case or dtype) if count is None else count
+    show(summaries.kinds(cases) if counted else summaries.cases(cases))
     out.print(f"{len(cases)} cases")
+    finish(patterns=case)
 
 
 @app.command()
@@ -88,7 +94,7 @@ def run(
     if limits:
         show(summaries.rates(outcome.records.values()))
     show(summaries.times(outcome.records.values()).without("peak bytes"))
-    finish(outcome)
+    finish(outcome, case)
 
 
 @app.command()
@@ -203,11 +209,22 @@ def measure(
         return run_cases(cases, plan, advance, until)
 
 
-def finish(outcome: Outcome) -> None:
-    """Report skipped and failed cases, and exit with 3 if one failed."""
-    for name, why in outcome.skipped.items():
+def finish(outcome: Outcome | None = None, patterns: list[str] | None = None) -> None:
+    """Report skipped and failed cases, and patterns without one; exit with 3 if something failed.
+
+    Args:
+        outcome: What was measured.
+        patterns: What cases were chosen by.
+    """
+    from .. import registry
+
+    skipped, failures = (outcome.skipped, outcome.failures) if outcome else ({}, {})
+    missing = registry.unmatched(patterns or [])
+    for name, why in skipped.items():
         err.print(f"[yellow]{name} is skipped:[/yellow] {why}", markup=True, highlight=False)
-    for group, why in outcome.failures.items():
+    for group, why in failures.items():
         err.print(f"[red]{group} could not be measured:[/red] {why}", markup=True, highlight=False)
-    if outcome.failures:
+    for pattern in missing:
+        err.print(f"[red]no case matches {pattern!r}.[/red]", markup=True, highlight=False)
+    if failures or missing:
         raise typer.Exit(ExitCode.INCOMPLETE)

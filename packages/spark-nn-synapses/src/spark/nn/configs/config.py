@@ -5,7 +5,7 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
@@ -57,12 +57,25 @@ class Config(BaseModel):
         ignored_types=(functools.cached_property,),
     )
 
+    synonyms: ClassVar[Mapping[str, str]] = {}
+    """Names of other libraries for a field, which an error answers with the name here."""
+
+    def __new__(cls, *given: Any, **values: Any) -> Self:
+        """Refuse values without a name; `__init__` reads the others."""
+        if given:
+            known = cls.model_fields
+            names = [name for name in known if known[name].is_required()] or list(known)
+            shown = ", ".join(
+                f"{name}={show(value)}" for name, value in zip(names, given, strict=False)
+            )
+            raise TypeError(f"{cls.__name__} takes its fields by name, as in {shown}.")
+        return super().__new__(cls)
+
     def __init__(self, /, **values: Any) -> None:
         try:
             super().__init__(**values)
         except ValidationError as error:
-            fields = list(type(self).model_fields)
-            raise ConfigError.read(type(self).__name__, error, fields) from None
+            raise ConfigError.read(type(self), error) from None
 
     @field_validator("*", mode="before")
     @classmethod

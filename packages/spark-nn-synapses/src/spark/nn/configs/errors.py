@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -35,13 +36,12 @@ class ConfigError(ValueError):
         return f"{self.title}: {len(self.problems)} problems.{listed}"
 
     @classmethod
-    def read(cls, title: str, error: ValidationError, fields: Sequence[str]) -> ConfigError:
+    def read(cls, kind: type[Any], error: ValidationError) -> ConfigError:
         """The errors of pydantic in plain words.
 
         Args:
-            title: Name of the configuration.
+            kind: Class of the configuration.
             error: The error that pydantic raised.
-            fields: Names that the configuration has.
         """
         problems: list[str] = []
         for each in error.errors(include_url=False):
@@ -53,24 +53,28 @@ class ConfigError(ValueError):
                 # Of the fields together, the sentence names those that it is about.
                 problems.append(f"{path} {cause}".lstrip())
             elif each["type"] == "extra_forbidden":
-                problems.append(unknown(path, "field", fields))
+                problems.append(unknown(path, "field", list(kind.model_fields), kind.synonyms))
             elif each["type"] == "missing":
                 problems.append(f"{path} is missing; it has no default.")
             else:
                 what = each["msg"].replace("Input should be", "must be", 1)
                 problems.append(f"{path} {what}, got {show(each['input'])}.")
-        return cls(title, problems)
+        return cls(kind.__name__, problems)
 
 
-def unknown(name: str, what: str, known: Sequence[str]) -> str:
+def unknown(
+    name: str, what: str, known: Sequence[str], synonyms: Mapping[str, str] | None = None
+) -> str:
     """A sentence on a name that does not exist, with the closest one that does.
 
     Args:
         name: The name asked for.
         what: Its kind, such as "field".
         known: Names that exist.
+        synonyms: Names that exist, by names that others have for them.
     """
-    close = difflib.get_close_matches(name, known, 1)
+    meant = (synonyms or {}).get(name)
+    close = [meant] if meant in known else difflib.get_close_matches(name, known, 1)
     hint = f"; did you mean {close[0]!r}?" if close else "."
     return f"unknown {what} {name!r}{hint} Known ones: {', '.join(known) or 'none'}."
 

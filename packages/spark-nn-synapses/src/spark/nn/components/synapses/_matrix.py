@@ -88,7 +88,7 @@ class Matrix(CheckedModule):
     def kernel(self, kernel: ArrayLike | FloatArray) -> None:
         value = self.weights.get_value()
         if value.ndim == 1:
-            checked = as_kernel("kernel", kernel, value.shape, value.dtype, "the connections")
+            checked = as_kernel("kernel", kernel, value.shape, value.dtype, "(connections,)")
             self.weights.set_value(jnp.asarray(checked))
             return
         checked = as_kernel("kernel", kernel, self.units + self.inputs, value.dtype)

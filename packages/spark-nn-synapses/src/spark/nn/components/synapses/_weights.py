@@ -85,7 +85,7 @@ def weights_along_rows(config: Any, found: Connections, key: Array) -> Array:
     dtype, given = as_storage_dtype(config.dtype_of_kernel), config.kernel_initializer
     shape = (found.rows.weights,)
     if isinstance(given, np.ndarray):
-        return jnp.asarray(as_kernel(_NAME, given, shape, dtype, "the connections"))
+        return jnp.asarray(as_kernel(_NAME, given, shape, dtype, "(connections,)"))
     default = type(config).model_fields[_NAME].default
     chosen = given is not default and given != default
     if found.weights is not None:

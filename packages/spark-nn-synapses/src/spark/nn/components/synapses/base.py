@@ -80,8 +80,9 @@ class Synapses(LinkedModule, abc.ABC):
         if config is None:
             config = self.config_class(**kwargs)
         elif not isinstance(config, self.config_class):
+            hint = f"; give fields by name: units={config!r}" if isinstance(config, int) else ""
             raise TypeError(
-                f"config must be a {self.config_class.__name__} or None, got {config!r}."
+                f"config must be a {self.config_class.__name__} or None, got {config!r}{hint}."
             )
         elif kwargs:
             config = config.replace(**kwargs)

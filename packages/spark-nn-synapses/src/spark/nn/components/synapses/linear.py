@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar, Self
 
 import jax.numpy as jnp
@@ -55,6 +56,11 @@ class LinearSynapsesConfig(Config):
     connectivity: Connected = "dense"
     delays: DelayTimes = None
     seed: Seed = None
+
+    synonyms: ClassVar[Mapping[str, str]] = {
+        **dict.fromkeys(("kernel", "weight", "weights"), "kernel_initializer"),
+        **dict.fromkeys(("shape", "size", "targets"), "units"),
+    }
 
     projection_class: ClassVar[type[Projection]] = Dense
     """The projection through a dense kernel whose inputs share their traces."""
