@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 from spark.bench import records
 from spark.bench.cli import ExitCode, app
-from spark.bench.conform.facts import largest_error
+from spark.bench.conform.references import largest_error
 from spark.bench.peers.contest import contest, start
 from spark.bench.peers.jobs import jobs, select_jobs
 from spark.bench.peers.peer import ALWAYS_THERE, PeerProcess, adapter_of, known

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from . import references
-from .references import Series
+from .references import Series, largest_error
 
 Compute: TypeAlias = Callable[[str, Mapping[str, Series], Mapping[str, Any]], Series]
 """An implementation: from kind of work, inputs and parameters to values after every step."""
@@ -76,14 +76,6 @@ _REFERENCES: Mapping[str, Callable[..., Series]] = {
     "double": references.double,
     "plasticity": references.plasticity,
 }
-
-
-def largest_error(found: Series, expected: Series) -> float:
-    """Largest difference, relative to the largest value; infinite where NaN or misshapen."""
-    if found.shape != expected.shape:
-        return float("inf")
-    largest = np.max(np.abs(found - expected)) / np.max(np.abs(expected))
-    return float(largest) if np.isfinite(largest) else float("inf")
 
 
 def _pulses(steps: int, *at: int) -> Series:

@@ -121,3 +121,11 @@ def plastic(
 def current(spikes: Series, kernel: Series, tau: float, dt: float = 1.0) -> Series:
     """The trace of the product of a kernel, `(post, pre)`, and spikes, `(time, ..., pre)`."""
     return exponential(spikes.astype(np.float64) @ kernel.astype(np.float64).T, tau, dt)
+
+
+def largest_error(found: Series, expected: Series) -> float:
+    """Largest difference, relative to the largest value; infinite where NaN or misshapen."""
+    if found.shape != expected.shape:
+        return float("inf")
+    largest = np.max(np.abs(found - expected)) / np.max(np.abs(expected))
+    return float(largest) if np.isfinite(largest) else float("inf")

@@ -11,7 +11,7 @@ import pyperf
 
 from .. import records
 from ..case import Description
-from ..conform.facts import largest_error
+from ..conform.references import largest_error
 from ..environment import Environment
 from ..pipe import ProcessError
 from ..timing import Timing
