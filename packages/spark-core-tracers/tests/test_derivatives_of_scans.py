@@ -151,7 +151,7 @@ def test_the_gradient_of_a_slow_trace_decays_as_it_does(method):
 
     (found,) = jax.jit(jax.grad(total))(tracer.state.traces)
     # A step rounds by up to 3e-8, and for one weight the same way each time: over 1000 steps by
-    # 2e-5 (one standard deviation), over 4096 weights in the mean by 4e-7.
+    # 2e-5 (one standard deviation), over 4096 weights on average by 4e-7.
     mean = (np.asarray(found, float) / weights).mean()
     assert mean == pytest.approx(np.exp(-1e-3), rel=2e-6)
 

@@ -170,7 +170,7 @@ def _read(folder: Any, step: int, about: Mapping[str, str], arrays: Any) -> Any:
         found = manager.restore(step, args=wanted)["state"]
     for name, checksum in _checksums(found).items():
         if written["checksums"].get(name, checksum) != checksum:
-            raise CheckpointError(f"step {step} is damaged: {name} is not what was saved.")
+            raise CheckpointError(f"step {step} is damaged: {name} differs from the saved one.")
     return found
 
 

@@ -32,7 +32,7 @@ class Noise(NamedTuple):
         steps: Steps taken so far; uint32, scalar. Each step has its own bits.
         element: Global index of each element, uint32, broadcastable to the state; None numbers the
             elements of the state in row-major order. Give it where a function sees a part of a
-            state, as under `jax.shard_map`, so that the part draws what the whole would have.
+            state, as under `jax.shard_map`, so that the part draws the bits of the whole.
     """
 
     key: Array | None

@@ -139,7 +139,7 @@ class BaseTracer(RecurrenceModule, abc.ABC):
         r"""The value at the end of the coming step, just before its input arrives.
 
         Named for the instant: the left limit $y(t^-)$, which pair-based learning rules read, so
-        that a spike does not see its own contribution. It is what a call with `x = 0` would return,
+        that a spike does not see its own contribution. It is the result of a call with `x = 0`,
         for every class; for `RUTracer`, usage decayed times resources recovered:
 
         $$ y(t^-) = \mathrm{base} + d\, u \ (\text{Tracer}), \qquad

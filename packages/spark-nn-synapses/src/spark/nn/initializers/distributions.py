@@ -117,7 +117,7 @@ class Uniform(Distribution):
 
 
 class _Bell(Distribution):
-    """What normal and log-normal distributions share: two parameters and bounds."""
+    """Base of normal and log-normal distributions: two parameters and bounds."""
 
     mean: _Real
     std: _Positive

@@ -20,7 +20,7 @@ from .times import events, raster
 class SpikeArray(ArrayPayload):
     """Spikes of a population, in one step or over time.
 
-    It is a pytree, and what JAX does to its leaves it does to the mask too, which has no time axis.
+    It is a pytree, and JAX treats the mask, which has no time axis, like its other leaves.
     So index `spikes[t]`; hand `spikes.spikes` to `lax.scan` and put the mask on inside; map over
     the spikes alone with `jax.vmap(f, in_axes=(spikes.axes(0),))`. `np.asarray(spikes)` and other
     functions of NumPy read `value`; give functions of `jax.numpy` `spikes.value`. `==` compares

@@ -20,10 +20,10 @@ _BUILT = (
 
 
 def require_assignable(module: Any, name: str, value: Any) -> None:
-    """Refuse what is fixed by the configuration or made by `build`.
+    """Refuse an attribute that the configuration fixes or `build` makes.
 
     Raises:
-        AttributeError: If it is; the message says what to do instead.
+        AttributeError: If it is such an attribute; the message gives the remedy.
     """
     kind = type(module).__name__
     if name in ("config", "rngs"):
@@ -40,7 +40,7 @@ def require_assignable(module: Any, name: str, value: Any) -> None:
 
 
 def _variable(module: Any, name: str) -> str | None:
-    """The variable that holds what a field of the configuration gave at first, if there is one."""
+    """The variable that a field of the configuration has initialized, if there is one."""
     if name in module.gains:
         return f"gains[{name!r}][...]"
     for owner in ("current_tracer", "release_tracer"):

@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 @dataclasses.dataclass(frozen=True)
 class Chain(Stage):
-    """Stages, each of which takes what the one before gives; itself a stage.
+    """Stages, each of which takes the output of the one before; itself a stage.
 
     Parameters, state and carry are tuples with an entry per stage.
 
@@ -144,7 +144,7 @@ class ChainRun(Run):
     def _fold(
         self, take: Callable[..., Any], carry: Carry, x: Array, active: Array | None = None
     ) -> tuple[Carry, Array]:
-        """Give each stage what the one before makes, which is 0 where an entry is not active."""
+        """Give each stage the output of the one before, 0 where an entry is not active."""
         after = []
         for run, each in zip(self.runs, carry, strict=True):
             each, x = take(run, each, silenced(x, active))
@@ -167,7 +167,7 @@ def silenced(x: Array, active: Bool[Array, " time *batch"] | None) -> Array:
 def accumulate_in_float32(loop: Callable[..., T], weights: Any, *rest: Any) -> T:
     """Run a loop, accumulating the cotangents of half-precision weights in float32.
 
-    JAX adds up what the turns of a loop say of an array in the dtype of the array, and in float16
+    JAX adds up the cotangents of the steps of a loop in the dtype of the array, and in float16
     2048 + 1 is 2048. Weights that are differentiated are therefore widened before the loop; all
     others are read as they are, for half the memory and time.
 

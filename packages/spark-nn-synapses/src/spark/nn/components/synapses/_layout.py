@@ -11,17 +11,17 @@ import numpy as np
 from spark.core.tracers import Recurrence
 
 Sharing = Literal["target", "group", "synapse"]
-"""What has a trace of its own: a target; the inputs of a target that decay alike; a synapse."""
+"""The owner of a trace: a target; the inputs of a target that decay alike; a synapse."""
 
 
 class Layout(NamedTuple):
     """Where the parameters of a synapse live.
 
-    A trace is linear in what drives it, so that inputs which decay alike can share one: what tells
-    them apart, the scale, goes with the drive.
+    A trace is linear in its drive, so that inputs which decay alike can share one: their scales,
+    which may differ, go with the drive.
 
     Attributes:
-        sharing: What has a trace of its own.
+        sharing: The owner of a trace.
         lead: Axes of the trace before those of the targets: none, the groups, or the inputs. Groups
             are in ascending order of their time constants.
         groups: Which group each input belongs to, of shape `(inputs,)`; None without groups.
@@ -30,7 +30,7 @@ class Layout(NamedTuple):
             (inputs, targets) with each axis whole or of size 1.
         base: Name of the base that the synapse adds to the sum of the traces; None where the tracer
             rests on it.
-        kept: What the synapse keeps instead of the tracer: gains and base, by name.
+        kept: Parameters that the synapse keeps instead of the tracer: gains and base, by name.
     """
 
     sharing: Sharing

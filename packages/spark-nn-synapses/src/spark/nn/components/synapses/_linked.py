@@ -53,7 +53,7 @@ class LinkedModule(CheckedModule):
 
     @property
     def base(self) -> nnx.Variable[Array] | None:
-        """What is added once per target that has several traces, a variable, or None."""
+        """The base that is added once per target with several traces, a variable; or None."""
         return None if self.total is None else self.total.base
 
     @base.setter
@@ -89,7 +89,7 @@ class LinkedModule(CheckedModule):
             link.set_state(each)
 
     def reset(self) -> None:
-        """Put every trace to rest, and forget what is on its way.
+        """Put every trace to rest, and forget pending spikes and sums.
 
         Kernel and random numbers stay as they are.
         """
@@ -97,7 +97,7 @@ class LinkedModule(CheckedModule):
             link.reset()
 
     def masked_reset(self, mask: ArrayLike) -> None:
-        """Put every trace to rest, and forget what is on its way, in some entries of a batch.
+        """Put every trace to rest, and forget pending spikes and sums, in some entries of a batch.
 
         Args:
             mask: Boolean, broadcastable to the batch axes given to `build`. Where it is false, no

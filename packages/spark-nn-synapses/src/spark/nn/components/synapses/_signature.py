@@ -1,4 +1,4 @@
-"""What the constructor of synapses takes, as `help` and notebooks show it."""
+"""The signature of the constructor of synapses, as `help` and notebooks show it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from spark.nn.configs import Config
 class ConstructorSignature:
     """Describes a class by the fields of its configuration; an instance has no such attribute.
 
-    So what is called like an instance does not show the parameters of the constructor.
+    So a call of an instance does not show the parameters of the constructor.
     """
 
     def __get__(self, instance: Any, owner: type[Any]) -> inspect.Signature:

@@ -56,7 +56,7 @@ def project(
         way: `"dense"` multiplies; `"events"` reads the rows of the inputs that spike on a CPU, and
             multiplies without the others elsewhere; `"auto"` takes the one that is faster on this
             device by shape and by how many spike. All are exact at every rate.
-        dtype: Dtype of what the sums are for; None takes that of the kernel.
+        dtype: Dtype of the currents; None takes that of the kernel.
 
     Returns:
         Sums in the arithmetic dtype of that, at least float32.
@@ -68,7 +68,7 @@ def project(
 
 
 def _chosen(way: Way) -> Way:
-    """`"auto"` as what to do on this device."""
+    """`"auto"` resolved for this device."""
     # XLA alone multiplies.
     if way == "auto" and (jax.default_backend() != "cpu" or not _cpu.available()):
         return "dense"
@@ -190,7 +190,7 @@ def _events(wide: jnp.dtype, weights: Weights, spikes: Array) -> Array:
         each if each.dtype.name in _cpu.FLOATS else each.astype(wide) for each in (kernel, gain)
     )
     if any(map(varying, map(jax.typeof, (kernel, gain, spikes)))):
-        # JAX keeps track of what differs between devices through its own operations alone.
+        # JAX tracks differences between devices through its own operations alone.
         return _masked(kernel, gain, spikes, dtype=wide)
     sums: Array = _rows.bind(kernel, gain, spikes, dtype=wide)
     return sums

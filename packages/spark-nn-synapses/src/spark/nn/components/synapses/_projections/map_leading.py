@@ -11,7 +11,7 @@ from jax import lax
 
 
 def map_leading(function: Callable[[Any], Any], xs: Any) -> Any:
-    """What a function makes of each leading entry of arrays.
+    """A function applied to each leading entry of arrays.
 
     Args:
         function: From entries, of the structure of `xs`, to arrays.

@@ -59,7 +59,7 @@ def contributions(
     Args:
         weights: Factors of the kernel, inputs first, as `Weights`.
         spikes: Booleans or signed numbers, broadcastable to `(*batch, inputs, targets)`.
-        dtype: Dtype of what the products are for; None takes that of the kernel.
+        dtype: Dtype of the currents; None takes that of the kernel.
 
     Returns:
         The products, in the arithmetic dtype of that.

@@ -1,4 +1,4 @@
-"""What every primitive of ours is given: a shape, and what each platform runs."""
+"""Definition of a primitive: its shape, and its implementation on each platform."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def define(
     Args:
         primitive: The primitive.
         shape: Shapes and dtypes of its results.
-        run: What it computes, in terms of JAX.
+        run: Its implementation in terms of JAX.
         run_on_cpu: The same, on a CPU.
     """
 
