@@ -67,6 +67,9 @@ def test_a_pattern_without_a_match_does_not_stop_the_others():
         ("run", "--case", "nonsense"),
         ("run", "--suite", "nonsense"),
         ("run", "--resume"),
+        ("network", "nonsense"),
+        ("network", "cuba", "--scale", "2"),
+        ("network", "cuba", "--external", "current"),
         ("run", "--json", "/no/such/folder/out.json"),
         ("compare", "/no/such/file.json", "/no/such/file.json"),
         ("nonsense",),
@@ -103,3 +106,16 @@ def test_compare_fails_above_a_bound(files):
 def test_environment_is_json():
     found = json.loads(invoke("environment", "--json").output)
     assert {"date", "device", "jax_version", "flax_version", "python_version"} <= set(found)
+
+
+def test_a_network_is_run_and_drawn(tmp_path):
+    json_file, picture = tmp_path / "cuba.json", tmp_path / "cuba.png"
+    options = ("--scale", "0.05", "--seconds", "0.2", "--json", json_file, "--figure", picture)
+    found = invoke("network", "cuba", *options)
+    assert found.exit_code == ExitCode.OK
+    assert "real-time factor" in found.output
+    (record,) = json.loads(json_file.read_text())
+    assert record["neurons"] == 200
+    assert [each["name"] for each in record["populations"]] == ["E", "I"]
+    assert record["real_time_factor"] == pytest.approx(record["run_s"] / 0.2)
+    assert picture.read_bytes().startswith(b"\x89PNG")

@@ -6,10 +6,19 @@ import pytest
 from scipy import stats
 from scipy.integrate import solve_ivp
 
-from spark.bench.networks import Block, Network, Neuron, Population, microcircuit, simulate
-from spark.bench.networks.connect import connectivity
+from spark.bench.networks import (
+    NETWORKS,
+    Block,
+    Network,
+    Neuron,
+    Population,
+    microcircuit,
+    named,
+    simulate,
+)
 from spark.bench.networks.external import Poisson, thresholds
 from spark.bench.networks.neurons import NEURONS, Membrane
+from spark.bench.networks.simulate import build
 from spark.bench.networks.spikes import Spikes, events
 
 NEURON = Neuron("iaf_psc_exp", 250.0, 10.0, -65.0, -50.0, -62.0, 2.0, 0.5, 5.0)
@@ -77,14 +86,18 @@ def test_wrong_arguments_of_the_microcircuit_are_refused(wrong):
 )
 def test_a_block_connects_its_populations(rule, number, expected):
     network = two(rule, number, weight=-50.0, weight_std=30.0, delay=0.2, delay_std=0.2)
-    found = connectivity(network, 0)
+    synapses = build(network, 0, "float32", None)
+    pre, post = map(np.asarray, synapses.connections)
     assert network.connections == expected
-    assert len(found.pre) == pytest.approx(expected, abs=6 * np.sqrt(0.25 * expected / 0.5))
-    assert found.pre.max() < 40 <= found.post.min()
-    assert (found.weights <= 0).all()
-    assert found.delays.min() >= 0.1
+    assert len(pre) == pytest.approx(expected, abs=6 * np.sqrt(0.25 * expected / 0.5))
+    assert pre.max() < 40 <= post.min()
+    assert (np.asarray(synapses.kernel) <= 0).all()
+    assert synapses.matrix.rows.steps > 3  # delays vary
+    spikes = np.zeros(70, bool)
+    assert not synapses(~spikes).value.any()  # no delay is below a step
+    assert synapses(spikes).value.any()
     if rule == "fixed_indegree":
-        assert set(np.bincount(found.post - 40)) == {5}
+        assert set(np.bincount(post - 40)) == {5}
 
 
 @pytest.mark.parametrize("mean", [0.01, 0.9, 2.32, 12.0])
@@ -175,7 +188,8 @@ def test_a_run_gives_spikes_and_what_it_cost():
     assert run.spikes.step.max() < run.spikes.steps == 500
     assert (np.diff(run.spikes.step) >= 0).all()
     assert run.connections == 150
-    sent = np.bincount(connectivity(two(), 0).pre, minlength=70)
+    pre, _ = build(two(), 0, "float32", None).connections
+    sent = np.bincount(pre, minlength=70)
     assert run.events == sent[run.spikes.neuron].sum()
     assert run.v.shape == (70,)
     assert stages[0] == ("build", 0.0)
@@ -187,3 +201,29 @@ def test_a_run_depends_on_its_seed_alone():
     assert first.step.tolist() == again.step.tolist()
     assert first.neuron.tolist() == again.neuron.tolist()
     assert first.step.tolist() != other.step.tolist()
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_network_is_found_by_its_name(name):
+    network = named(name, scale=0.05)
+    assert network.name == name
+    assert network.size == sum(map(len, network.ranges.values()))
+    # Excitatory populations excite, also where weights are conductances.
+    excitatory = {each.name: each.excitatory for each in network.populations}
+    assert all((each.weight > 0) == excitatory[each.source] for each in network.blocks)
+
+
+def test_brunels_external_spikes_alone_hold_the_potential_at_their_part_of_the_threshold():
+    for name, part in (("brunel-AI", 2.0), ("brunel-SI-slow", 0.9)):
+        for scale in (1.0, 0.1):
+            network = named(name, scale)
+            for each in network.populations:
+                mean = each.poisson_rate * each.poisson_weight * network.neuron.tau_m
+                assert mean == pytest.approx(part * network.neuron.V_th)
+
+
+def test_a_balanced_network_keeps_its_connections_when_it_is_smaller():
+    for name in ("cuba", "coba"):
+        full, small = named(name), named(name, 0.1)
+        assert full.size == 4000
+        assert full.connections / full.size == small.connections / small.size == 80

@@ -10,11 +10,14 @@ References:
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import numpy as np
 
 from .network import Block, Network, Neuron, Population
+
+External: TypeAlias = Literal["poisson", "current"]
+"""External input: spikes that are drawn, or their mean as a current."""
 
 NAMES = ("L2/3E", "L2/3I", "L4E", "L4I", "L5E", "L5I", "L6E", "L6I")
 SIZES = np.array([20683, 5834, 21915, 5479, 4850, 1065, 14395, 2948])
@@ -67,9 +70,7 @@ START = (
 running network, so that it starts without a burst."""
 
 
-def microcircuit(
-    scale: float = 1.0, external: Literal["poisson", "current"] = "poisson", dt: float = 0.1
-) -> Network:
+def microcircuit(scale: float = 1.0, external: External = "poisson", dt: float = 0.1) -> Network:
     """The network.
 
     Args:

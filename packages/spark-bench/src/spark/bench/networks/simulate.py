@@ -117,13 +117,12 @@ def simulate(
     step = np.concatenate([begin + each[0] for begin, each in found]).astype(np.int32)
     neuron = np.concatenate([each[1] for _, each in found])
     spikes = Spikes(step[step < steps], neuron[step < steps], steps, network.size, network.dt)
-    pre, _ = synapses.connections
-    out_degrees = np.bincount(pre, minlength=network.size)
+    of_neuron = out_degrees(synapses, network.size)
     return Run(
         spikes,
         v,
-        int(out_degrees[spikes.neuron].sum()),
-        len(pre),
+        int(of_neuron[spikes.neuron].sum()),
+        int(of_neuron.sum()),
         built,
         compiled_in,
         took,
@@ -141,9 +140,10 @@ def build(network: Network, seed: int, dtype: str, kernel_dtype: str | None) -> 
         kernel_dtype: Dtype of weights; by default that of synapses.
     """
     settings: dict[str, Any] = {
-        "connectivity": connectivity(network, seed),
+        "connectivity": connectivity(network),
         "dt": network.dt,
         "dtype": dtype,
+        "seed": seed,
     }
     if kernel_dtype is not None:
         settings["kernel_dtype"] = kernel_dtype
@@ -159,6 +159,20 @@ def build(network: Network, seed: int, dtype: str, kernel_dtype: str | None) -> 
         made = TracedSynapses(units=network.size, tau=tau[None], **settings)
     made.build({"spikes": InputSpec((network.size,))})
     return made
+
+
+def out_degrees(synapses: Synapses, inputs: int) -> np.ndarray:
+    """Number of connections of each input, without listing them.
+
+    Args:
+        synapses: Synapses with stored connections.
+        inputs: Number of inputs.
+    """
+    assert synapses.matrix is not None  # they are built
+    indptr = np.asarray(synapses.matrix.adjacency[0].get_value(), np.int64)
+    if len(indptr) > 1:
+        return np.diff(indptr)
+    return np.full(inputs, synapses.kernel.shape[0] // inputs)  # all the same
 
 
 def potentials(network: Network, seed: int) -> np.ndarray:

@@ -1,0 +1,78 @@
+"""A run as a record: statistics per population and costs, for JSON and tables."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from ..environment import environment
+from .beside import Beside
+from .catalog import published
+from .network import Network
+from .simulate import Run
+from .statistics import statistics
+
+Record: TypeAlias = dict[str, Any]
+"""What JSON holds of a run."""
+
+
+def record(network: Network, run: Run | Beside, seed: int, **settings: Any) -> Record:
+    """The record of a run.
+
+    Args:
+        network: What was run.
+        run: What it gave, and what it cost.
+        seed: Its seed.
+        **settings: What else was asked for.
+    """
+    known = published(network)
+    populations = []
+    for name, found in statistics(run.spikes, network.ranges).items():
+        numbers = {key: _number(value) for key, value in dataclasses.asdict(found).items()}
+        of = {"name": name, "neurons": len(network.ranges[name])}
+        populations.append({**of, **numbers, "published_rate": known.get(name)})
+    costs = {
+        "build_s": run.build,
+        "run_s": run.run,
+        "real_time_factor": run.real_time_factor,
+        "peak_bytes": run.peak_bytes,
+        "spikes": len(run.spikes),
+    }
+    if isinstance(run, Run):
+        costs |= {
+            "compile_s": run.compile,
+            "events": run.events,
+            "events_per_s": run.events / run.run,
+        }
+    return {
+        "network": network.name,
+        "source": network.source,
+        "simulator": run.version if isinstance(run, Beside) else "spark",
+        "neurons": network.size,
+        "connections": run.connections,
+        "seconds": run.spikes.steps * network.dt / 1000,
+        "dt_ms": network.dt,
+        "seed": seed,
+        **settings,
+        **costs,
+        "populations": populations,
+        "environment": environment(),
+    }
+
+
+def write(path: Path, records: list[Record]) -> None:
+    """Write records as JSON.
+
+    Args:
+        path: File to write.
+        records: What to write.
+    """
+    path.write_text(json.dumps(records, indent=1, allow_nan=False) + "\n")
+
+
+def _number(value: float) -> float | None:
+    """Six digits; JSON has no NaN."""
+    return None if math.isnan(value) else float(f"{value:.6g}")
