@@ -117,6 +117,12 @@ REFUSED = [
         "2 spikes of neuron 1 fall in step 2, which ends at 3; choose a dt shorter than 1, or "
         "graded=True",
     ),
+    (lambda: spikes().T, AttributeError, r"a SpikeArray has no attribute 'T'; .*: \.value\.T\."),
+    (
+        lambda: CurrentArray([0.5]).vlaue,
+        AttributeError,
+        "a CurrentArray has no attribute 'vlaue'.$",
+    ),
     (lambda: SpikeArray(True).to_times(), ValueError, "needs time as the leading axis"),
     (lambda: SpikeArray(np.array([0.5])).to_times(), ValueError, "booleans or counts.* got 0.5"),
     (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import abc
 import operator
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import jax
 import jax.numpy as jnp
@@ -101,6 +101,13 @@ class ArrayPayload(Payload):
     """
 
     value: Any
+
+    if not TYPE_CHECKING:  # to type checkers, any name would be an attribute
+
+        def __getattr__(self, name: str) -> Any:
+            kind = type(self).__name__
+            hint = f"; its value has: .value.{name}" if hasattr(jax.Array, name) else ""
+            raise AttributeError(f"a {kind} has no attribute {name!r}{hint}.")
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
         return np.array(self.value, dtype=dtype, copy=copy)
