@@ -30,7 +30,7 @@ class Events(NamedTuple):
 
 
 def jump(
-    recurrence: Recurrence[Any], parameters: Any, state: State, events: Events, duration: Array
+    recurrence: Recurrence[Any], parameters: Any, state: State, duration: Any, *given: Array
 ) -> tuple[State, Float[Array, " events"]]:
     """See `Recurrence.jump`."""
     if recurrence.bounds is not None and len(recurrence.traces) > 1:
@@ -38,7 +38,7 @@ def jump(
             "a saturating double trace cannot jump from event to event: between events its "
             "second stage meets the bounds at times that have no closed form; use scan."
         )
-    duration = jnp.asarray(duration)
+    events, duration = Events(*given), jnp.asarray(duration)
     dtype, shape = state.traces[0].dtype, state.traces[0].shape
     fitted = prepare_parameters(recurrence, parameters, shape, dtype)
     flat = {name: _flat(value, shape) for name, value in fitted.items()}

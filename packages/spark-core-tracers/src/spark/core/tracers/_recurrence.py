@@ -293,8 +293,7 @@ class Recurrence(abc.ABC, Generic[P]):
             TypeError: If there are bounds and more than one stage: a second stage that saturates
                 has no closed form.
         """
-        events = _jump.Events(*own((steps, elements, x)))
-        return _jump.jump(self, parameters, state, events, duration)
+        return _jump.jump(self, parameters, state, duration, *own((steps, elements, x)))
 
 
 Law = Recurrence
