@@ -48,27 +48,37 @@ def source(found: dict[str, Record]) -> str:
     )
 
 
-def peers(found: dict[str, Record]) -> str:
-    """The work by peers, ms for 1000 steps, ours first; in brackets where outputs differ."""
+def peers(found: dict[str, Record], *kinds: str) -> str:
+    """Kinds of work by peers, ms for 1000 steps, ours first; in brackets where outputs differ."""
     table = summaries.peers(found.values())
     jobs: dict[str, dict[str, str]] = {}
     for row in table.rows:
         job, peer, time = (
             row[table.columns.index(name)] for name in ("work", "library", "ms / 1000 steps")
         )
+        if job.text.split("/")[0] not in kinds:
+            continue
         shown = f"({time.text})" if time.mark else time.text
         jobs.setdefault(job.text, {})[peer.text] = shown
     titles = dict.fromkeys(title for job in jobs.values() for title in job)
     rows = [
         [summaries.Cell(t), *[summaries.Cell(j.get(t, "")) for j in jobs.values()]] for t in titles
     ]
-    columns = ("ms per 1000 steps", *[job.replace("/batch=1", "") for job in jobs])
+    columns = ("ms per 1000 steps", *[_heading(job) for job in jobs])
     return summaries.Table("Peers", columns, rows).markdown()
 
 
+def _heading(job: str) -> str:
+    """What a job is, in words that break over lines."""
+    return job.removesuffix("/batch=1").replace("/", " ").replace("_", " ")
+
+
 def facts(found: Conformance) -> str:
-    """Facts by implementation: the largest error, and whether it is small enough."""
-    return summaries.conformance(shown(found)).markdown()
+    """Facts by implementation: the largest error, and whether it is small enough; two tables."""
+    every = shown(found)
+    half = (len(every) + 1) // 2
+    parts = (summaries.conformance(part).markdown() for part in (every[:half], every[half:]))
+    return "\n\n".join(parts)
 
 
 def about(found: Conformance) -> str:

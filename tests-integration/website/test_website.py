@@ -1,4 +1,4 @@
-"""The built site in a browser: pages without errors, mathematics, search, dark and light."""
+"""The built site in a browser: pages without errors, mathematics, widths, search, dark, light."""
 
 import shutil
 from pathlib import Path
@@ -65,6 +65,26 @@ def test_a_page_renders(page, path):
     assert formulas.count() == page.locator(".arithmatex:has(.katex)").count()
     assert page.locator(".katex-error").count() == 0
     assert not page.wrong
+
+
+# What is wider than its frame, of the elements that a selector finds.
+TOO_WIDE = """selector => [...document.querySelectorAll(selector)]
+  .filter(e => e.scrollWidth > e.clientWidth + 1)
+  .map(e => e.innerText.replace(/\\s+/g, " ").slice(0, 60))"""
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_nothing_is_wider_than_its_frame(page, path):
+    try:
+        for width, frames in (
+            (1300, "html, .md-typeset__scrollwrap, article pre > code"),
+            (400, "html"),  # tables and code scroll by themselves there
+        ):
+            page.set_viewport_size({"width": width, "height": 900})
+            visit(page, path)
+            assert page.evaluate(TOO_WIDE, frames) == [], f"{width} px"
+    finally:
+        page.set_viewport_size({"width": 1280, "height": 720})
 
 
 def test_search_finds_a_class(page):

@@ -284,9 +284,10 @@ def ways(grid: Sequence[Point]) -> Table:
         (point.cls, point.steps, point.elements): f"{point.parallel / point.sequential:.2f}"
         for point in grid
     }
+    classes = list(dict.fromkeys(point.cls for point in grid))
     rows = [
-        _row(cls, *[measured.get((cls, *size), "-") for size in sizes])
-        for cls in dict.fromkeys(point.cls for point in grid)
+        _row(f"{size[0]} x {size[1]:,}", *[measured.get((cls, *size), "-") for cls in classes])
+        for size in sizes
     ]
-    columns = ("", *[f"{steps} x {elements:,}" for steps, elements in sizes])
+    columns = ("steps x elements", *classes)
     return Table("Parallel over sequential", columns, rows)
