@@ -43,16 +43,29 @@ def hold(value: Any) -> Any:
 
 
 def read_only(value: Any) -> np.ndarray[Any, Any]:
-    """A copy of an array in NumPy that cannot be written to, in row-major and native order."""
+    """An array in NumPy that cannot be written to, in row-major and native order.
+
+    It is a copy, unless nobody can write to `value` already.
+    """
     array = np.asarray(value)
+    if is_frozen(array) and array.flags.c_contiguous and array.dtype.isnative:
+        return array
     array = np.array(array, array.dtype.newbyteorder("="), order="C")
     array.setflags(write=False)
     return array
 
 
+def is_frozen(array: Any) -> bool:
+    """Whether neither an array of NumPy can be written to, nor the one that owns its memory."""
+    while isinstance(array, np.ndarray) and not array.flags.writeable:
+        array = array.base
+    return array is None
+
+
 def digest(array: np.ndarray[Any, Any]) -> tuple[str, tuple[int, ...], bytes]:
     """The identity of an array: dtype, shape, and a digest of the bytes."""
-    content = hashlib.blake2b(array.tobytes(), digest_size=32).digest()
+    data: Any = array.reshape(-1).view(np.uint8)  # not copied
+    content = hashlib.blake2b(data, digest_size=32).digest()
     return array.dtype.name, array.shape, content
 
 

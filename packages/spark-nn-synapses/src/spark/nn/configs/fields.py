@@ -103,10 +103,13 @@ def as_indices(value: Any) -> np.ndarray[Any, Any]:
         array = array.astype(np.int64)
     if array.ndim != 1 or not np.issubdtype(array.dtype, np.integer):
         raise ValueError(f"must be a sequence of integers >= 0, got {show(value)}.")
-    array = array.astype(np.int64)
-    if (array < 0).any():  # or too large
+    if array.size and array.max() >= 2**63:
+        array = array.astype(np.int64)
+    if array.size and array.min() < 0:  # or too large
         raise ValueError(f"must be integers >= 0, got {array.min()} at index {array.argmin()}.")
-    return read_only(array)
+    # One dtype whatever they came in, so that equal ones are equal.
+    large = array.size and array.max() >= 2**31
+    return read_only(array.astype(np.int64 if large else np.int32, copy=False))
 
 
 def as_numbers(value: Any) -> np.ndarray[Any, Any]:

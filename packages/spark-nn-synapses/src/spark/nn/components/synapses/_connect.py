@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
+from ._drawing import engine_for
 from ._projections.rows import Adjacency, Rows, StoredRows
 from .delays import as_steps
 
@@ -57,24 +58,91 @@ def stored_rows(
     Raises:
         ValueError: If there are more than an index of 32 bits can count.
     """
-    steps = 1
-    if delays is not None and delays.size and delays.max():
-        steps = int(delays.max()) + 1
-        post = delays.astype(np.int64) * targets + post
-    count, places = len(pre), steps * targets
-    if count >= 2**31 or places >= 2**31:
-        raise ValueError(
-            f"stored connections are counted in 32 bits, got {count} of them to {places} places; "
-            "ProceduralConnectivity stores none."
-        )
-    lengths = np.bincount(pre, minlength=inputs)
-    even = count > 0 and bool((lengths == lengths[0]).all())
-    starts = np.zeros(1) if even else np.concatenate([[0], np.cumsum(lengths)])
-    adjacency = (
-        jnp.asarray(starts.astype(np.int32)),
-        jnp.asarray(post.astype(np.uint16 if places <= 1 << 16 else np.int32)),
-    )
+    places = _places(post, delays, targets)
+    starts = np.concatenate([[0], np.cumsum(np.bincount(pre, minlength=inputs))])
+    return rows_of(starts, places, targets)
+
+
+def rows_of(starts: NumPyArray, places: NumPyArray, targets: int) -> tuple[StoredRows, Adjacency]:
+    """Rows from where they begin, and the last one ends; places are their own from here on."""
+    count, inputs = len(places), len(starts) - 1
+    steps = int(places.max(initial=0)) // max(targets, 1) + 1
+    require_countable(count, steps * targets)
+    lengths = np.diff(starts)
+    if count and (lengths == lengths[0]).all():
+        starts = starts[:1]
+    if steps * targets <= 1 << 16:
+        places = places.astype(np.uint16)
+    elif places.dtype == np.uint32:
+        places = places.view(np.int32)
+    else:
+        places = places.astype(np.int32)
+    adjacency = jnp.asarray(starts.astype(np.int32)), jnp.asarray(places)
     return StoredRows(inputs, targets, count, steps=steps), adjacency
+
+
+def require_countable(connections: int, places: int) -> None:
+    """Raise an error for more connections, or places, than 32 bits can count."""
+    if connections >= 2**31 or places >= 2**31:
+        raise ValueError(
+            f"stored connections are counted in 32 bits, got {connections} of them to {places} "
+            "places; ProceduralConnectivity stores none."
+        )
+
+
+def _places(post: NumPyArray, steps: NumPyArray | None, targets: int) -> NumPyArray:
+    if steps is None or not steps.any():
+        return post
+    require_countable(len(post), (int(steps.max()) + 1) * targets)
+    return steps.astype(np.int64) * targets + post
+
+
+class Laid(NamedTuple):
+    """Connections in the order of inputs, then of places; of equal ones, as they came.
+
+    Attributes:
+        starts: Where the row of each input begins, and where the last one ends.
+        places: Step times number of targets plus target, of each connection.
+        weights: Their weights; None without.
+    """
+
+    starts: NumPyArray
+    places: NumPyArray
+    weights: NumPyArray | None
+
+    def connections(self, targets: int, drawn: bool = False) -> Connections:
+        """Rows of these; the arrays are their own from here on."""
+        rows, adjacency = rows_of(self.starts, self.places, targets)
+        return Connections(rows, adjacency, self.weights, drawn=drawn)
+
+
+def laid_out(
+    pre: NumPyArray,
+    post: NumPyArray,
+    inputs: int,
+    targets: int,
+    steps: NumPyArray | None,
+    weights: NumPyArray | None,
+) -> Laid:
+    """Connections that come in any order.
+
+    Args:
+        pre: Input of each connection.
+        post: Target of each connection.
+        inputs: Number of inputs.
+        targets: Number of targets.
+        steps: Delay of each connection in steps; None if all arrive at once.
+        weights: Weight of each connection; None without.
+    """
+    require_countable(len(pre), targets * (1 if steps is None else int(steps.max(initial=0)) + 1))
+    engine = engine_for(len(pre))
+    if engine is not None:
+        found: Laid = engine.sort_rows(pre, post, inputs, targets, steps, weights)
+        return found
+    places = _places(post, steps, targets)
+    order = np.lexsort((places, pre))
+    starts = np.concatenate([[0], np.cumsum(np.bincount(pre, minlength=inputs))])
+    return Laid(starts, places[order], None if weights is None else weights[order])
 
 
 def connect(
@@ -108,14 +176,15 @@ def _connect(
     if config.connectivity == "dense":
         if of_connections is None or not of_connections.any():
             return None, of_inputs
+        # In the order of the kernel, whatever the delays.
         pre, post = np.divmod(np.arange(count * targets), targets)
-        rows, adjacency = stored_rows(pre, post, count, targets, of_connections)
-        return Connections(rows, adjacency), None
+        return Connections(*stored_rows(pre, post, count, targets, of_connections)), None
     found = config.connectivity.lay_out(count, targets, key, config.dt, config.dtype_of_kernel)
     given = None
-    if config.delays is not None and (found.rows.steps > 1 or found.delays is not None):
+    late = found.rows.steps > 1 or found.delays is not None or config.connectivity.delayed
+    if config.delays is not None and late:
         raise ValueError("delays are given twice: by the connectivity, and by delays.")
-    if config.async_spikes and (found.rows.steps > 1 or found.delays is not None):
+    if config.async_spikes and late:
         raise ValueError(
             "async_spikes, spikes of each connection, go with no delays of the connectivity: they "
             "have come with their delays already."
@@ -134,10 +203,8 @@ def _connect(
         given = of_connections.reshape(count, targets)[pre, post]
     assert given is not None
     # Slot by slot, a row leads through a ring buffer in one direction.
-    order = np.lexsort((post, given, pre))
-    rows, adjacency = stored_rows(pre[order], post[order], count, targets, given[order])
-    weights = None if found.weights is None else found.weights[order]
-    return Connections(rows, adjacency, weights, drawn=found.drawn), of_inputs
+    laid = laid_out(pre, post, count, targets, given, found.weights)
+    return laid.connections(targets, found.drawn), of_inputs
 
 
 def _delays(config: Any, inputs: tuple[int, ...]) -> tuple[NumPyArray | None, NumPyArray | None]:

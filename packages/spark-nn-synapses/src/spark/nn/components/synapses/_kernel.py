@@ -15,7 +15,11 @@ from jax import lax
 from jaxtyping import Array, Bool, Float, Int
 
 from spark.core.internal import compute_dtype, smallest
+from spark.nn.configs.arrays import is_frozen
 from spark.nn.payloads import FloatArray
+
+_MANY = 1 << 22
+"""Weights that are looked through at once."""
 
 AnyArray: TypeAlias = Array | np.ndarray[Any, Any]
 """An array on a device, or one that stays on the host: no device may have room for the whole."""
@@ -91,11 +95,22 @@ def stored(name: str, weights: AnyArray, dtype: jnp.dtype, drawn: bool = False) 
         ValueError: If a weight is not finite in the dtype, or counts as 0 and was not 0.
     """
     kernel = in_dtype(weights, dtype, drawn)
-    if not isinstance(kernel, jax.core.Tracer):
-        lost = is_lost(weights, kernel)
+    if isinstance(kernel, jax.core.Tracer):
+        return kernel
+    # Of many weights, a mask of all would take more memory than they do.
+    if isinstance(kernel, jax.Array) and kernel.size > _MANY:
+        require_no_fault(name, _first_fault(weights, kernel), dtype)
+        return kernel
+    rows = max(1, _MANY // max(math.prod(kernel.shape[1:]), 1)) if kernel.ndim else 1
+    for first in range(0, len(kernel) if kernel.ndim else 1, rows):
+        some = slice(first, first + rows) if kernel.size > _MANY else ...
+        lost = is_lost(weights[some], kernel[some])
         if bool(lost.any()):
             where = tuple(int(i) for i in np.argwhere(np.asarray(lost))[0])
+            where = (first + where[0], *where[1:]) if where else where
             raise _fault(name, dtype, float(weights[where]), where)
+        if some is ...:
+            break
     return kernel
 
 
@@ -108,7 +123,7 @@ def in_dtype(weights: AnyArray, dtype: jnp.dtype, drawn: bool) -> Any:
     """
     # NumPy would warn of what is found later.
     with np.errstate(over="ignore", under="ignore"):
-        kernel: Any = weights.astype(dtype)
+        kernel: Any = weights.astype(dtype, copy=not is_frozen(weights))
     if not (drawn and weights.size and isinstance(weights, jax.Array)) or weights.dtype == dtype:
         return kernel
     magnitude = jnp.abs(weights)
@@ -155,6 +170,9 @@ def first_fault(weights: AnyArray, kernel: Array) -> Fault:
         index.append(jnp.min(place, where=fault, initial=size))
         fault &= place == index[-1]
     return Fault(found, tuple(index), jnp.sum(weights, where=fault))
+
+
+_first_fault = jax.jit(first_fault)
 
 
 def require_no_fault(name: str, fault: Fault, dtype: jnp.dtype) -> None:

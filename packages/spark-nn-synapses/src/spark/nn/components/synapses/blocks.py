@@ -124,6 +124,11 @@ class BlockConnectivity(Connectivity):
             )
         return self
 
+    @property
+    def delayed(self) -> bool:
+        """Whether a block has delays."""
+        return any(each.delays is not None for each in self.blocks)
+
     def connect(self, inputs: int, targets: int, key: Array) -> Connections:
         """Lay out the connections, with a time step of 1; see `Connectivity`."""
         return self.lay_out(inputs, targets, key, 1.0, "float32")

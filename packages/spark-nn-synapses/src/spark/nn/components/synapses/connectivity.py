@@ -14,20 +14,27 @@ import numpy as np
 from jaxtyping import Array
 from pydantic import PlainValidator, model_validator
 
+from spark.core.internal import as_storage_dtype
 from spark.nn.configs import Config
 from spark.nn.configs.errors import show
 from spark.nn.configs.fields import Count, Indices, Numbers
 from spark.nn.initializers import Distribution
 from spark.nn.initializers.distributions import Distributed
 
-from ._connect import Connections, stored_rows
+from ._connect import Connections, laid_out, stored_rows
 from ._drawing.steps import step_limits
+from ._kernel import as_kernel
 from ._projections.rows import LAWS, DrawnRows, Law
 from .delays import as_steps
 
 
 class Connectivity(Config, abc.ABC):
     """Base of what `connectivity` of synapses can be, other than `"dense"`."""
+
+    @property
+    def delayed(self) -> bool:
+        """Whether connections have delays of their own."""
+        return getattr(self, "delays", None) is not None
 
     @abc.abstractmethod
     def connect(self, inputs: int, targets: int, key: Array) -> Connections:
@@ -156,6 +163,24 @@ class SparseConnectivity(Connectivity):
 
     def connect(self, inputs: int, targets: int, key: Array) -> Connections:
         """Lay out the connections; see `Connectivity`."""
+        self._require_fit(inputs, targets)
+        order = np.lexsort((self.post, self.pre))
+        found = Connections(*stored_rows(self.pre[order], self.post[order], inputs, targets))
+        given: Any = {"weights": self.weights, "delays": self.delays}
+        return found._replace(**{n: each[order] for n, each in given.items() if each is not None})
+
+    def lay_out(self, inputs: int, targets: int, key: Array, dt: float, dtype: str) -> Connections:
+        """Lay out the connections; see `Connectivity`."""
+        self._require_fit(inputs, targets)
+        steps, weights, storage = self.delays, self.weights, as_storage_dtype(dtype)
+        if steps is not None:
+            steps = as_steps("delays of the connectivity", steps, dt)
+        if weights is not None:
+            name, shape = "weights of the connectivity", self.pre.shape
+            weights = np.asarray(as_kernel(name, weights, shape, storage))
+        return laid_out(self.pre, self.post, inputs, targets, steps, weights).connections(targets)
+
+    def _require_fit(self, inputs: int, targets: int) -> None:
         if self.shape not in (None, (targets, inputs)):
             raise ValueError(
                 f"shape of a SparseConnectivity must be {(targets, inputs)}, the numbers of "
@@ -167,12 +192,6 @@ class SparseConnectivity(Connectivity):
                     f"{name} of a SparseConnectivity must be below {size}, the number of "
                     f"{'inputs' if name == 'pre' else 'targets'}; got {index.max()}."
                 )
-        order = np.lexsort((self.post, self.pre))
-        rows, adjacency = stored_rows(self.pre[order], self.post[order], inputs, targets)
-        weights, delays = (
-            None if each is None else each[order] for each in (self.weights, self.delays)
-        )
-        return Connections(rows, adjacency, weights, delays)
 
 
 class ProceduralConnectivity(Connectivity):

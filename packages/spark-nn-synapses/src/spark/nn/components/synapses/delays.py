@@ -23,6 +23,9 @@ from ._stages.base import saturated
 from ._stages.delay import Delay, DelayLine
 from ._stages.ring import RingBuffer
 
+_CHUNK = 1 << 16
+"""Delays that are looked through at once."""
+
 
 def as_steps(name: str, delays: Any, dt: float) -> np.ndarray[Any, Any]:
     """Delays in steps.
@@ -39,21 +42,27 @@ def as_steps(name: str, delays: Any, dt: float) -> np.ndarray[Any, Any]:
     given = np.asarray(delays)
     floating = jnp.issubdtype(given.dtype, jnp.floating)
     digits = float(jnp.finfo(given.dtype if floating else np.float64).eps)
-    steps = np.asarray(given, np.float64) / dt
-    whole = np.rint(steps)
-    with np.errstate(invalid="ignore"):  # of what is infinite
-        near = np.abs(steps - whole) <= 8 * digits * np.maximum(np.abs(steps), 1)
-        wrong = ~(near & (whole >= 0))
-    if wrong.any():
-        index = tuple(int(i) for i in np.argwhere(wrong)[0])
-        at = f" at index {index}" if index else ""
-        raise ValueError(
-            f"{name} must be whole multiples of dt = {dt:.15g}, 0 or more; "
-            f"got {float(given[index]):.15g}{at}."
-        )
-    if whole.size and whole.max() >= 2**31:
-        raise ValueError(f"{name} must be below 2^31 steps, got {float(given.max()):g}.")
-    return whole.astype(np.int32)
+    found = np.empty(given.size, np.int32)
+    flat = given.reshape(-1)
+    for first in range(0, given.size, _CHUNK):
+        some = flat[first : first + _CHUNK]
+        steps = some.astype(np.float64) / dt
+        whole = np.rint(steps)
+        with np.errstate(invalid="ignore"):  # of what is infinite
+            near = np.abs(steps - whole) <= 8 * digits * np.maximum(np.abs(steps), 1)
+            wrong = ~(near & (whole >= 0))
+        if wrong.any():
+            where = int(np.argmax(wrong))
+            index = tuple(int(i) for i in np.unravel_index(first + where, given.shape))
+            at = f" at index {index}" if index else ""
+            raise ValueError(
+                f"{name} must be whole multiples of dt = {dt:.15g}, 0 or more; "
+                f"got {float(some[where]):.15g}{at}."
+            )
+        if whole.max() >= 2**31:
+            raise ValueError(f"{name} must be below 2^31 steps, got {float(some.max()):g}.")
+        found[first : first + _CHUNK] = whole
+    return found.reshape(given.shape)
 
 
 class Delays(CheckedModule):

@@ -20,7 +20,8 @@ _LOCK = threading.Lock()
 
 # Of the sources that handlers are compiled from, of which numba looks at one alone.
 _SOURCES = sorted(Path(__file__).parent.glob("*.py"))
-_REVISION = hashlib.sha256(b"".join(source.read_bytes() for source in _SOURCES)).hexdigest()
+REVISION = hashlib.sha256(b"".join(source.read_bytes() for source in _SOURCES)).hexdigest()
+"""What numba knows all of them by."""
 
 FLOATS = ("float16", "bfloat16", "float32", "float64")
 """Dtypes of weights that kernels read."""
@@ -77,7 +78,7 @@ def _made(kernel: str, dtypes: tuple[str, ...], static: tuple[tuple[str, Any], .
 
     encoded = tuple(bridge.ENCODED[each] for each in dtypes)
     handler = handlers.HANDLERS[kernel](
-        encoded, **dict(static), version=header.version(), revision=_REVISION
+        encoded, **dict(static), version=header.version(), revision=REVISION
     )
     name = "_".join(["spark_synapses", kernel, *dtypes, *(str(value) for _, value in static)])
     bridge.register(name, handler)

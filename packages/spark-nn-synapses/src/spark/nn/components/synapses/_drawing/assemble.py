@@ -9,13 +9,16 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
+from scipy.special import ndtri
 
-from spark.core.internal import as_storage_dtype, smallest
+from spark.core.internal import as_storage_dtype, compute_dtype, smallest
 from spark.nn.initializers import Distribution
+from spark.nn.initializers.distributions import Inverse
 
-from .._connect import Connections, NumPyArray, stored_rows
+from .._connect import Connections, Laid, laid_out, require_countable
 from ..delays import as_steps
-from .lines import Drawn, Lines, Span, draw
+from . import engine_for
+from .lines import Lines, Span, draw
 from .streams import child, root
 
 
@@ -57,59 +60,70 @@ def assemble(
             are lost in their dtype; the message begins with the name of the part.
     """
     seed, storage = root(key), as_storage_dtype(dtype)
-    blocks = [_lines(part, child(seed, number), dt) for number, part in enumerate(parts)]
-    drawn = [draw(block) for block in blocks]
-    weights = None
-    if parts[0].weights is not None:
-        weights = np.concatenate(
-            [_kept(part, each, storage) for part, each in zip(parts, drawn, strict=True)]
-        )
-    pre, post, steps = (np.concatenate([each[i] for each in drawn]) for i in range(3))
-    order = np.lexsort((post, steps, pre))
-    rows, adjacency = stored_rows(pre[order], post[order], inputs, targets, steps[order])
-    ordered = None if weights is None else weights[order]
-    return Connections(rows, adjacency, ordered, drawn=weights is not None)
+    wide, least = compute_dtype(storage), smallest(storage)
+    blocks = []
+    for number, part in enumerate(parts):
+        try:
+            lines = part.rule.draw(part.pre, part.post, child(seed, number))
+            delays = _in_steps(part.delays, dt)
+            _require_kept(part.weights, storage)
+        except ValueError as error:
+            raise ValueError(f"{part.name}{error}") from None
+        weights = part.weights.inverse if isinstance(part.weights, Distribution) else part.weights
+        blocks.append(dataclasses.replace(lines, weights=weights, delays=delays))
+    count = sum(int(block.counts.sum()) for block in blocks)
+    steps = 1 + max(_longest(block.delays) for block in blocks)
+    require_countable(count, steps * targets)
+    engine = engine_for(count)
+    lay_out = engine.draw_rows if engine else _draw_plainly
+    found = lay_out(blocks, inputs, targets, wide, least)
+    if found.weights is not None:
+        with np.errstate(over="ignore"):  # told from the other weights later
+            found = found._replace(weights=found.weights.astype(storage, copy=False))
+    drawn = any(isinstance(part.weights, Distribution) for part in parts)
+    return found.connections(targets, drawn)
 
 
-def _lines(part: Part, key: int, dt: float) -> Lines:
-    """A part in numbers."""
-    try:
-        lines = part.rule.draw(part.pre, part.post, key)
-        delays: Any = 0
-        if isinstance(part.delays, Distribution):
-            law = part.delays.inverse
-            low, high = law.low / dt, law.high / dt
-            if law.exponential:
-                law = law._replace(shift=law.shift - np.log(dt))
-            else:
-                law = law._replace(shift=law.shift / dt, scale=law.scale / dt)
-            delays = law._replace(low=low, high=high)
-        elif part.delays is not None:
-            delays = int(as_steps("delays", part.delays, dt))
-    except ValueError as error:
-        raise ValueError(f"{part.name}{error}") from None
-    weights = part.weights.inverse if isinstance(part.weights, Distribution) else part.weights
-    return dataclasses.replace(lines, weights=weights, delays=delays)
+def _in_steps(delays: Distribution | float | None, dt: float) -> Inverse | int:
+    """Delays in steps: a distribution of numbers that are yet to be rounded, or a number."""
+    if not isinstance(delays, Distribution):
+        return 0 if delays is None else int(as_steps("delays", delays, dt))
+    law = delays.inverse._replace(low=delays.inverse.low / dt, high=delays.inverse.high / dt)
+    if law.exponential:
+        return law._replace(shift=law.shift - float(np.log(dt)))
+    return law._replace(shift=law.shift / dt, scale=law.scale / dt)
 
 
-def _kept(part: Part, drawn: Drawn, dtype: jnp.dtype) -> NumPyArray:
-    """Weights in their dtype; of random ones, what is too near to 0 becomes the number next to it.
+def _longest(delays: Inverse | float) -> int:
+    """The longest delay that can be drawn."""
+    if not isinstance(delays, Inverse):
+        return int(delays)
+    return int(np.floor(delays.at(np.array([2.0**-53, 1 - 2.0**-53]), ndtri, np).max() + 0.5))
 
-    Raises:
-        ValueError: If one is not finite there, or they are lost as a whole.
-    """
-    given = drawn.weights
-    assert given is not None
-    least = smallest(dtype)
-    with np.errstate(over="ignore", under="ignore"):
-        wide = given.astype(np.promote_types(dtype, np.float32) if dtype.itemsize > 2 else "f4")
-        kept: NumPyArray = wide.astype(dtype)
-    lost = (given != 0) & (np.abs(kept.astype(wide.dtype)) < least)
-    if lost.any() and (not isinstance(part.weights, Distribution) or 2 * lost.sum() > lost.size):
+
+def _require_kept(weights: Distribution | float | None, dtype: jnp.dtype) -> None:
+    """Raise an error if weights count as 0 in their dtype, but for some of those that are drawn."""
+    some: Any = weights or 0.0
+    if isinstance(weights, Distribution):
+        some = weights.inverse.at(np.array([0.1, 0.5, 0.9]), ndtri, np)
+    largest, least = float(np.abs(some).max()), smallest(dtype)
+    if 0 < largest < least:
         raise ValueError(
-            f"{part.name}weights must be 0 or at least {least:.3g} in {dtype}, got "
-            f"{given[lost][0]:g}: choose a smaller unit, such as pA instead of A, or a wider "
-            "kernel_dtype."
+            f"weights must be 0 or at least {least:.3g} in {dtype}, got {largest:.3g}: choose a "
+            "smaller unit, such as pA instead of A, or a wider kernel_dtype."
         )
-    kept[lost] = np.copysign(least, given[lost])
-    return kept
+
+
+def _draw_plainly(
+    blocks: Sequence[Lines], inputs: int, targets: int, dtype: Any, least: float
+) -> Laid:
+    """As `engine.draw_rows`, in NumPy."""
+    drawn = [draw(block) for block in blocks]
+    pre, post, steps = (np.concatenate([each[i] for each in drawn]) for i in range(3))
+    weights = None
+    if blocks[0].weights is not None:
+        weights = np.concatenate([each.weights for each in drawn])
+        with np.errstate(over="ignore"):
+            magnitude = np.where(weights == 0, 0, np.maximum(np.abs(weights), least))
+            weights = np.copysign(magnitude, weights).astype(dtype)
+    return laid_out(pre, post, inputs, targets, steps, weights)

@@ -7,7 +7,7 @@ import numpy as np
 from .lines import Ints
 from .streams import at, below, low_below, uniform
 
-_CHUNK = 1 << 20
+_CHUNK = 1 << 16
 
 
 def binomial(key: int, lines: Ints, sizes: Ints, probability: float) -> Ints:

@@ -70,5 +70,5 @@ def _below(half: UInt64, size: Any) -> np.ndarray[Any, np.dtype[np.int64]]:
 
 
 def uniform(bits: UInt64) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """Numbers in (0, 1), to 53 digits."""
-    return ((bits >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53
+    """Numbers in (0, 1), to 52 digits."""
+    return ((bits >> np.uint64(12)).astype(np.float64) + 0.5) * 2.0**-52
