@@ -98,7 +98,7 @@ def test_a_file_keeps_blocks(rule, tmp_path):
     assert read.connectivity.blocks[0].rule == rule
 
 
-def test_one_to_one_and_all_to_all_are_what_they_say():
+def test_one_to_one_is_the_diagonal_and_all_to_all_is_full():
     np.testing.assert_array_equal(
         matrix_of(one(OneToOne(), (2, 5), (0, 3)), 6, 4), np.eye(6, 4, -2) * (np.arange(4) < 3)
     )
@@ -174,7 +174,7 @@ def test_weights_follow_their_law(law, expected):
     assert stats.kstest(draws, expected.cdf).pvalue > UNLIKELY
 
 
-def test_what_lies_outside_of_bounds_is_clipped_to_them():
+def test_draws_outside_of_the_bounds_are_clipped_to_them():
     law = Normal(mean=0.0, std=1.0, low=-1.0, high=0.5, at_bounds="clip")
     weights = np.asarray(built(one(AllToAll(), weights=law), 100, 100).kernel)
     for bound, chance in ((-1.0, stats.norm.cdf(-1)), (0.5, stats.norm.sf(0.5))):
@@ -253,7 +253,7 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("make", "message"), REFUSED)
-def test_what_makes_no_block_is_refused(make, message):
+def test_invalid_blocks_are_refused(make, message):
     with pytest.raises(ConfigError, match=message):
         make()
 
@@ -280,7 +280,7 @@ MISFITS = [
 
 
 @pytest.mark.parametrize(("connectivity", "message"), MISFITS)
-def test_what_does_not_fit_is_refused(connectivity, message):
+def test_blocks_that_do_not_fit_the_inputs_and_targets_are_refused(connectivity, message):
     with pytest.raises(ValueError, match=message):
         built(connectivity, 5, 3, kernel_dtype="float16")
 

@@ -170,7 +170,7 @@ def test_one_delay_for_all_is_that_of_the_inputs():
         (Uniform(low=0.0, high=2e6), ValueError, "must be below 2\\^20 steps, got up to 2e\\+06"),
     ],
 )
-def test_what_is_refused(delays, error, message):
+def test_invalid_delays_are_refused(delays, error, message):
     with pytest.raises(error, match=message):
         drawn(delays=delays)
 

@@ -175,7 +175,7 @@ def test_a_trained_scale_of_an_input_is_one_for_all_its_connections():
         ),
     ],
 )
-def test_what_is_refused(arguments, message):
+def test_features_that_do_not_go_together_are_refused(arguments, message):
     module = LinearSynapses(units=2, **arguments)
     with pytest.raises(ValueError, match=message):
         module.build({"spikes": InputSpec((3,), async_spikes=True)})

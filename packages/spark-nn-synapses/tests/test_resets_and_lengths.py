@@ -225,7 +225,7 @@ def test_delays_are_forgotten_in_part():
         (lambda m: m.masked_reset(np.ones(2, bool)), ValueError, r"mask of shape \(2,\) does not"),
     ],
 )
-def test_what_is_refused(call, error, message):
+def test_invalid_masks_and_lengths_are_refused(call, error, message):
     module = make("dense", dtype="float32")
     with pytest.raises(error, match=message):
         call(module)
