@@ -175,6 +175,7 @@ SYNAPSES = {
     synapses.TracedSynapses: ("tau", "scale"),
     synapses.DoubleTracedSynapses: ("tau_1", "scale_2"),
     synapses.RUTracedSynapses: ("tau", "R_tau", "U_tau", "scale_U"),
+    synapses.SaturatingTracedSynapses: ("tau", "opening"),
 }
 
 

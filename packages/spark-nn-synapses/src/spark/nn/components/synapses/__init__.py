@@ -26,6 +26,7 @@ from .rules import (
     RandomConnectivity,
     Rule,
 )
+from .saturating import SaturatingTracedSynapses, SaturatingTracedSynapsesConfig
 from .traced import (
     DoubleTracedSynapses,
     DoubleTracedSynapsesConfig,
@@ -42,6 +43,8 @@ __all__ = [
     "DoubleTracedSynapsesConfig",
     "RUTracedSynapses",
     "RUTracedSynapsesConfig",
+    "SaturatingTracedSynapses",
+    "SaturatingTracedSynapsesConfig",
     "Connectivity",
     "SparseConnectivity",
     "RandomConnectivity",
