@@ -61,6 +61,17 @@ PEERS = {
     "spyx": ("3.11", ["spyx==1.0.0"]),
 }
 
+# Networks, their options, and where else they are run: `-- --scale 1` is the full microcircuit.
+NETWORKS = {
+    "microcircuit": (["--scale=0.1", "--seconds=2"], ["nest"]),
+    "brunel-AI": ([], ["nest"]),
+    "brunel-SR": ([], ["nest"]),
+    "brunel-SI-fast": ([], ["nest"]),
+    "brunel-SI-slow": ([], ["nest"]),
+    "cuba": ([], ["nest", "brian2"]),
+    "coba": ([], ["nest", "brian2"]),
+}
+
 # What every change must pass; tests compile on one core while the others run on the other.
 CHECKS = ["tests", "lint", "types", "docs", "build"]
 
@@ -279,29 +290,50 @@ def measure(session):
     session.run("spark-bench", "run", *[f"--case={case}" for case in cases], *session.posargs)
 
 
+def environments(session, peers):
+    """Make an environment for each peer, and return an option that names its Python, by peer."""
+    pythons = {}
+    for peer in peers:
+        version, requirements = PEERS[peer]
+        environment = Path(session.create_tmp(), peer)
+        if shutil.which(f"python{version}") is None:
+            session.warn(f"{peer} needs Python {version}, which is not here")
+            continue
+        python = environment.absolute() / "bin" / "python"
+        # What cannot be made or installed is reported as missing, and does not stop the others.
+        whatever = {"external": True, "success_codes": range(256)}
+        session.run(f"python{version}", "-m", "venv", environment, **whatever)
+        if python.exists():
+            session.run(python, "-m", "pip", "install", "-q", *requirements, **whatever)
+        pythons[peer] = f"--python={peer}={python}"
+    return pythons
+
+
 @nox.session
 def peers(session):
     """Compare with other libraries, each in its own environment: facts, then times; to report/."""
     install(session, "spark-bench")
     folder = Path("report")
     folder.mkdir(exist_ok=True)
-    pythons = []
-    for peer, (version, requirements) in PEERS.items():
-        environment = Path(session.create_tmp(), peer)
-        if shutil.which(f"python{version}") is None:
-            session.warn(f"{peer} needs Python {version}, which is not here")
-            continue
-        python = environment / "bin" / "python"
-        # What cannot be made or installed is reported as missing, and does not stop the others.
-        whatever = {"external": True, "success_codes": range(256)}
-        session.run(f"python{version}", "-m", "venv", environment, **whatever)
-        if python.exists():
-            session.run(python, "-m", "pip", "install", "-q", *requirements, **whatever)
-        pythons.append(f"--python={peer}={python}")
+    pythons = environments(session, PEERS).values()
     times, facts = folder / "peers.json", folder / "conform.json"
     session.run("spark-bench", "peers", *pythons, "--json", times, *session.posargs)
     session.run("spark-bench", "conform", *pythons, "--json", facts)
     session.run("spark-bench", "report", times, "--conformance", facts, "-o", folder)
+
+
+@nox.session
+def networks(session):
+    """Run the networks beside NEST and Brian2, each in its own environment: rates, then times."""
+    install(session, "spark-bench")
+    folder = Path("report")
+    folder.mkdir(exist_ok=True)
+    pythons = environments(session, ["nest", "brian2"])
+    for network, (options, others) in NETWORKS.items():
+        files = [f"--json={folder / network}.json", f"--figure={folder / network}.png"]
+        others = [pythons[each] for each in others if each in pythons]
+        run = ("spark-bench", "network", network, *options, *others, *files, *session.posargs)
+        session.run(*run, success_codes=[0, 3])  # 3: a simulator is missing
 
 
 @nox.session

@@ -1,4 +1,5 @@
 import json
+import sys
 
 import pytest
 from typer.testing import CliRunner
@@ -70,6 +71,7 @@ def test_a_pattern_without_a_match_does_not_stop_the_others():
         ("network", "nonsense"),
         ("network", "cuba", "--scale", "2"),
         ("network", "cuba", "--external", "current"),
+        ("network", "cuba", "--scale", "0.05", "--seconds", "0.01", "--python", "none=python"),
         ("run", "--json", "/no/such/folder/out.json"),
         ("compare", "/no/such/file.json", "/no/such/file.json"),
         ("nonsense",),
@@ -119,3 +121,10 @@ def test_a_network_is_run_and_drawn(tmp_path):
     assert [each["name"] for each in record["populations"]] == ["E", "I"]
     assert record["real_time_factor"] == pytest.approx(record["run_s"] / 0.2)
     assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_simulator_that_is_missing_is_skipped():
+    options = ("--scale", "0.05", "--seconds", "0.01", "--python", f"brian2={sys.executable}")
+    found = invoke("network", "cuba", *options)
+    assert found.exit_code == ExitCode.INCOMPLETE
+    assert "brian2 cannot run cuba" in found.output

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .frame import Where, app, guarded, out, progress, require_file, show
+from .frame import ExitCode, Where, app, err, guarded, out, progress, require_file, show
 
 if TYPE_CHECKING:
+    from ..networks import Network, Run
     from ..networks.record import Record
 
 
@@ -45,6 +46,13 @@ def network(
         External, typer.Option(help="External input: spikes, or their mean as a current.")
     ] = External.poisson,
     weights: Annotated[Dtype, typer.Option(help="Dtype of the weights.")] = Dtype.float32,
+    python: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--python",
+            help="Run it in another simulator too, nest=PATH or brian2=PATH: a Python that has it.",
+        ),
+    ] = None,
     backend: Where = None,
     json: Annotated[
         Path | None, typer.Option("--json", help="Write the results there.", dir_okay=False)
@@ -57,14 +65,15 @@ def network(
     """Run a network, and print the statistics of its populations and what the run cost.
 
     At full scale the microcircuit of Potjans and Diesmann (2014) has 77 169 neurons and 299 million
-    synapses.
+    synapses. With `--python` the same network is run in other simulators: the fastest of one thread
+    and all. Exits with 1 if a rate differs from theirs by more than 10 %, with 3 if one fails.
 
     Example: `spark-bench network microcircuit --scale 0.1 --seconds 10 --figure raster.png`
     """
     from ..backends import use
 
     use(backend and backend.value)
-    from ..networks import catalog, simulate
+    from ..networks import catalog, simulate, tables
     from ..networks.record import record, write
 
     with guarded(json):
@@ -84,23 +93,59 @@ def network(
                 kernel_dtype=weights.value,
                 on_progress=on_progress,
             )
-    found = record(
-        described, run, seed, scale=scale, external=external.value, weights=weights.value
-    )
-    _show(found)
+    asked = {"scale": scale, "external": external.value}
+    found = [record(described, run, seed, **asked, weights=weights.value)]
+    missing, differing = _run_beside(described, run, seconds, seed, python or [], asked, found)
+    show(tables.populations(found))
+    show(tables.costs(found))
     if json is not None:
-        write(json, [found])
+        write(json, found)
     if figure is not None:
         from ..networks.figure import picture
 
         drawn = picture(described, run.spikes, catalog.published(described))
         drawn.savefig(figure, dpi=150)
         out.print(f"wrote {figure}", highlight=False)
+    if differing:
+        raise typer.Exit(ExitCode.FAILED)
+    if missing:
+        raise typer.Exit(ExitCode.INCOMPLETE)
 
 
-def _show(found: Record) -> None:
-    """Print statistics and costs."""
-    from ..networks import tables
+def _run_beside(
+    described: Network,
+    run: Run,
+    seconds: float,
+    seed: int,
+    pythons: list[str],
+    asked: dict[str, Any],
+    found: list[Record],
+) -> tuple[int, int]:
+    """Run other simulators and add their records; how many failed, and how many rates differ."""
+    from ..environment import environment
+    from ..networks.beside import SIMULATORS, differences, fastest_beside
+    from ..networks.record import record
+    from ..networks.statistics import statistics
 
-    show(tables.populations([found]))
-    show(tables.costs([found]))
+    cores = int(environment()["cpu_count"])
+    missing = differing = 0
+    for each in pythons:
+        simulator, equals, path = each.partition("=")
+        with guarded():
+            if not equals or simulator not in SIMULATORS:
+                names = " or ".join(f"{name}=PATH" for name in sorted(SIMULATORS))
+                raise ValueError(f"--python must be {names}, got {each!r}.")
+        try:
+            other = fastest_beside(simulator, path, described, seconds, seed, cores)
+        except ValueError as error:
+            err.print(f"skipped {error}", markup=False, highlight=False)
+            missing += 1
+            continue
+        found.append(record(described, other, seed, **asked))
+        ranges = described.ranges
+        for name in differences(
+            described, statistics(run.spikes, ranges), statistics(other.spikes, ranges)
+        ):
+            err.print(f"[red]the rate of {name} differs from that in {other.version}[/red]")
+            differing += 1
+    return missing, differing

@@ -7,6 +7,8 @@ References:
 
 from __future__ import annotations
 
+import dataclasses
+
 from .network import Block, Network, Neuron, Population
 
 CUBA = Neuron(
@@ -36,6 +38,10 @@ COBA = Neuron(
     E_in=-80.0,
 )
 
+KICK = ((40.0, 15.0), (200.0, 120.0))
+"""Initial conductances of COBA, nS, as in the example of Brian2; so are its initial
+potentials."""
+
 
 def cuba(scale: float = 1.0, dt: float = 0.1) -> Network:
     """Synapses are currents: 3 200 excitatory and 800 inhibitory neurons at full scale.
@@ -51,7 +57,7 @@ def cuba(scale: float = 1.0, dt: float = 0.1) -> Network:
 
 
 def coba(scale: float = 1.0, dt: float = 0.1) -> Network:
-    """Synapses are conductances: otherwise as `cuba`.
+    """Synapses are conductances, which start high: from rest the network would fall silent.
 
     Args:
         scale: As there.
@@ -60,7 +66,10 @@ def coba(scale: float = 1.0, dt: float = 0.1) -> Network:
     Raises:
         ValueError: As there.
     """
-    return _balanced("coba", COBA, {"E": 6.0, "I": -67.0}, scale, dt)
+    made = _balanced("coba", COBA, {"E": 6.0, "I": -67.0}, scale, dt)
+    start = ("normal", COBA.E_L - 5.0, 5.0)
+    populations = tuple(dataclasses.replace(each, start=start) for each in made.populations)
+    return dataclasses.replace(made, populations=populations, conductances=KICK)
 
 
 def _balanced(

@@ -6,12 +6,17 @@ import dataclasses
 import json
 import subprocess
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
 from .network import Network
 from .spikes import Spikes
+from .statistics import Statistics
+
+LARGE = 10**7
+"""Connections from which on a single thread is not tried."""
 
 SIMULATORS = {path.stem: path for path in (Path(__file__).parent / "simulators").glob("[a-z]*.py")}
 """Scripts, by the name of the simulator."""
@@ -87,3 +92,52 @@ def run_beside(
         float(found["run"]),
         int(found["peak_bytes"]),
     )
+
+
+def fastest_beside(
+    simulator: str, python: str, network: Network, seconds: float, seed: int, cores: int
+) -> Beside:
+    """Run a network in another simulator with one thread and with all, and keep the faster run.
+
+    A large network is run with all threads alone.
+
+    Args:
+        simulator: As in `run_beside`; likewise the next four.
+        python: See there.
+        network: See there.
+        seconds: See there.
+        seed: See there.
+        cores: Number of cores.
+
+    Raises:
+        ValueError: As there.
+    """
+    if network.connections > LARGE:
+        # NEST counts the connections of a thread in 27 bits.
+        threads = [max(cores, -(-network.connections // 10**8))]
+    else:
+        threads = sorted({1, cores})
+    runs = [run_beside(simulator, python, network, seconds, seed, each) for each in threads]
+    return min(runs, key=lambda run: run.run)
+
+
+def differences(
+    network: Network, ours: Mapping[str, Statistics], theirs: Mapping[str, Statistics]
+) -> list[str]:
+    """Populations whose rates differ by more than one seed of a network does from another.
+
+    That is, by more than 10 % and 0.2 spikes per second. COBA is not judged: how long its activity
+    lasts is a matter of chance.
+
+    Args:
+        network: What was run.
+        ours: Statistics of each population.
+        theirs: Those in another simulator.
+    """
+    if network.conductances is not None:
+        return []
+    return [
+        name
+        for name, found in ours.items()
+        if abs(found.rate - theirs[name].rate) > max(0.2, 0.1 * theirs[name].rate)
+    ]

@@ -107,6 +107,8 @@ class Network:
         neuron: Of every population.
         dt: Time step, ms.
         source: The publication.
+        conductances: Mean and standard deviation, nS, of the initial excitatory conductances, and
+            of the inhibitory ones: normal, and 0 where that is negative; None starts from 0.
     """
 
     name: str
@@ -115,6 +117,7 @@ class Network:
     neuron: Neuron
     dt: float
     source: str
+    conductances: tuple[tuple[float, float], tuple[float, float]] | None = None
 
     @property
     def size(self) -> int:

@@ -158,6 +158,12 @@ def build(network: Network, seed: int, dtype: str, kernel_dtype: str | None) -> 
         tau = np.where(excitatory, neuron.tau_syn_ex, neuron.tau_syn_in)
         made = TracedSynapses(units=network.size, tau=tau[None], **settings)
     made.build({"spikes": InputSpec((network.size,))})
+    if network.conductances is not None and isinstance(made, TracedSynapses):
+        draw = np.random.default_rng([seed, 2])
+        drawn = [draw.normal(*law, network.size) for law in network.conductances]
+        if neuron.tau_syn_ex > neuron.tau_syn_in:  # the shorter time constant comes first
+            drawn.reverse()
+        made.current_tracer.trace[...] = jnp.asarray(np.maximum(drawn, 0.0), dtype)
     return made
 
 
@@ -202,8 +208,8 @@ def _loop(
     """The kernel, the first carry, and a function that runs `CHUNK` steps."""
     size, dt = network.size, network.dt
     tracer = synapses.current_tracer if isinstance(synapses, TracedSynapses) else None
-    tau = np.ones(0) if tracer is None else np.asarray(tracer.parameters.tau).reshape(-1)
-    excitatory = int(np.argmin(np.abs(tau - network.neuron.tau_syn_ex)))
+    tau = np.empty(0) if tracer is None else np.asarray(tracer.parameters.tau).reshape(-1)
+    excitatory = np.abs(tau - network.neuron.tau_syn_ex).argmin() if tau.size else 0
     neurons = NEURONS[network.neuron.model](network.neuron, tau, current, dt, dtype)
     membrane = Membrane(jnp.asarray(v - network.neuron.E_L, dtype), jnp.zeros(size, jnp.int32))
 

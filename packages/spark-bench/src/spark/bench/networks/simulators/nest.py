@@ -30,6 +30,10 @@ def main(description, output):
 
     start = time.perf_counter()
     populations = {each["name"]: create(each, neuron) for each in network["populations"]}
+    if network["conductances"]:
+        for name, law in zip(("g_ex", "g_in"), network["conductances"], strict=True):
+            for each in populations.values():
+                each.set(**{name: nest.math.max(nest.random.normal(*law), 0.0)})
     for block in network["blocks"]:
         connect(block, populations[block["source"]], populations[block["target"]], dt)
     for each in network["populations"]:

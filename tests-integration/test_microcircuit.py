@@ -1,0 +1,40 @@
+"""A tenth of the microcircuit has the statistics that it has in NEST."""
+
+import json
+
+import pytest
+
+from spark.bench.networks import microcircuit, simulate, statistics
+from spark.bench.networks.statistics import in_spread
+
+from .references import microcircuit as reference
+
+RECORDED = json.loads(reference.FILE.read_text())
+CHANCE = 1e-6
+"""That a correct program lies outside of the prediction interval of a statistic."""
+
+
+@pytest.fixture(scope="module")
+def found():
+    network = microcircuit(reference.SCALE)
+    return statistics(simulate(network, reference.SECONDS).spikes, network.ranges)
+
+
+def test_the_network_has_as_many_connections():
+    # NEST counts those of external spikes and of recorders too: two of each neuron.
+    network = microcircuit(reference.SCALE)
+    assert RECORDED["connections"] == network.connections + 2 * network.size
+
+
+@pytest.mark.parametrize("statistic", ["rate", "cv", "synchrony"])
+@pytest.mark.parametrize("population", list(RECORDED["populations"]))
+def test_statistics_are_those_of_ten_seeds_of_nest(found, population, statistic):
+    value = getattr(found[population], statistic)
+    seeds = RECORDED["populations"][population][statistic]
+    assert in_spread(value, seeds, CHANCE), (value, seeds)
+
+
+def test_the_interval_would_tell_another_rate(found):
+    for population in RECORDED["populations"]:
+        seeds = RECORDED["populations"][population]["rate"]
+        assert not in_spread(2 * found[population].rate, seeds, CHANCE)
