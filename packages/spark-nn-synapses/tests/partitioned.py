@@ -1,4 +1,4 @@
-"""Synapses cut over devices beside the same on one: `python partitioned.py [process port folder]`.
+"""Synapses cut over devices beside the same on one: `python partitioned.py [folder process port]`.
 
 Without arguments on 8 virtual devices of one process; with them as one of two processes that have 4
 each, which save a run to a folder and resume it too. Prints what it compared.
@@ -9,7 +9,7 @@ import re
 import sys
 
 
-def main(process=None, port=None, folder=None):
+def main(folder=None, process=None, port=None):
     """Run every way of cutting, and compare; draw kernels that are refused; save and resume."""
     devices = 8 if process is None else 4
     os.environ["XLA_FLAGS"] = f"--xla_force_host_platform_device_count={devices}"

@@ -1,5 +1,6 @@
 """Synapses that are cut over several devices, in one process and in two."""
 
+import functools
 import socket
 import subprocess
 import sys
@@ -16,9 +17,9 @@ from spark.nn.components.synapses import InputSpec, LinearSynapses, Partition
 PROGRAM = Path(__file__).with_name("partitioned.py")
 
 
-def found(*arguments):
-    """What the program says, in a process of its own: JAX starts with so many devices."""
-    command = [sys.executable, PROGRAM, *map(str, arguments)]
+def found(*arguments, program=PROGRAM):
+    """What a program says, in a process of its own: JAX starts with so many devices."""
+    command = [sys.executable, program, *map(str, arguments)]
     result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=600)
     assert result.returncode == 0, result.stderr[-3000:]
     return result.stdout.splitlines()[-1]
@@ -28,13 +29,37 @@ def test_eight_devices_compute_and_refuse_what_one_does():
     assert found() == "10 equal, 2 refused, 0 resumed"
 
 
-def test_two_processes_compute_and_refuse_what_one_does_and_resume(tmp_path):
+def test_all_pairs_of_features_are_on_four_devices_what_they_are_on_one():
+    with ThreadPoolExecutor(2) as both:
+        said = list(both.map(said_by_sharded, range(2)))
+    assert [each.split()[1:] for each in said] == [["of", "45", "equal"]] * 2
+
+
+def said_by_sharded(part):
+    """What the program with the covering array says of a half of it."""
+    return found(part, 2, program=PROGRAM.with_name("sharded.py"))
+
+
+def said_by_two(program, folder):
+    """What each of two processes says."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
+    run = functools.partial(found, program=PROGRAM.with_name(program))
     with ThreadPoolExecutor(2) as both:
-        said = list(both.map(found, (0, 1), [port] * 2, [tmp_path] * 2))
-    assert said == ["3 equal, 2 refused, 2 resumed"] * 2
+        return list(both.map(run, [folder] * 2, (0, 1), [port] * 2))
+
+
+def test_two_processes_compute_and_refuse_what_one_does_and_resume(tmp_path):
+    assert said_by_two("partitioned.py", tmp_path) == ["3 equal, 2 refused, 2 resumed"] * 2
+
+
+def test_what_is_saved_on_one_mesh_resumes_on_others_and_on_one_device(tmp_path):
+    assert found(tmp_path, program=PROGRAM.with_name("resharded.py")) == "48 resumed"
+
+
+def test_two_processes_save_on_one_mesh_and_resume_on_others(tmp_path):
+    assert said_by_two("resharded.py", tmp_path) == ["9 resumed"] * 2
 
 
 MESH = Mesh(np.array(jax.devices()[:1]), ("devices",))

@@ -11,6 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
+from ._layout import laid_out
+
 _OPTIONS = ("shape", "dt", "dtype", "rounding", "integrator", "units", "async_spikes", "batch")
 """Attributes of a module or its configuration that two runs must share."""
 
@@ -32,6 +34,9 @@ def describe(module: nnx.Module) -> dict[str, str]:
         elif isinstance(node, nnx.Module):
             about[f"{name}.class".strip(".")] = type(node).__qualname__
             about |= {f"{name}.{key}".strip("."): text for key, text in _options(node).items()}
+    for path, laid in laid_out(module):
+        name = ".".join(map(str, path))
+        about |= {f"{name}.{key}".strip("."): text for key, text in laid.described_arrays.items()}
     return about
 
 

@@ -14,6 +14,7 @@ from flax import nnx
 from spark.core.internal import as_integer, is_key
 
 from ._description import describe, differences
+from ._layout import as_saved, in_layout, layouts
 from .errors import CheckpointError
 from .folder import as_folder
 
@@ -67,7 +68,11 @@ def save(
     arrays = _arrays(module)
     if not jax.tree.leaves(arrays):
         raise CheckpointError(f"{type(module).__name__} has nothing to save: build it first.")
-    about = {"module": describe(module), "checksums": _checksums(arrays)}
+    about = {
+        "module": describe(module),
+        "checksums": _checksums(arrays),
+        "layouts": layouts(module, arrays),
+    }
     options = ocp.CheckpointManagerOptions(max_to_keep=keep, enable_async_checkpointing=False)
     items = ocp.args.Composite(state=ocp.args.StandardSave(arrays), about=ocp.args.JsonSave(about))
     try:
@@ -122,7 +127,7 @@ def restore(directory: str | os.PathLike[str], module: nnx.Module, step: int | N
         if latest not in steps:
             raise CheckpointError(f"{directory}: no checkpoint of step {latest}, only of {steps}.")
         try:
-            found = _read(folder, latest, about, arrays)
+            found = _read(folder, latest, module, about, arrays)
         except Exception as error:  # Orbax and TensorStore raise of every kind
             if wanted is None and _steps(folder)[-1:] != [latest]:
                 continue  # the writer has deleted it
@@ -147,7 +152,7 @@ def _steps(folder: Any) -> list[int]:
         return sorted(manager.all_steps())
 
 
-def _read(folder: Any, step: int, about: Mapping[str, str], arrays: Any) -> Any:
+def _read(folder: Any, step: int, module: nnx.Module, about: Mapping[str, str], arrays: Any) -> Any:
     """The arrays of a checkpoint, by name, each where the module has it.
 
     Raises:
@@ -166,12 +171,14 @@ def _read(folder: Any, step: int, about: Mapping[str, str], arrays: Any) -> Any:
         if different:
             what = f"step {step} is of another run, or the module is not built:"
             raise CheckpointError(what, different)
-        wanted = ocp.args.Composite(state=ocp.args.StandardRestore(jax.tree.map(_place, arrays)))
+        saved = written.get("layouts", {})
+        into, other = as_saved(module, arrays, saved)
+        wanted = ocp.args.Composite(state=ocp.args.StandardRestore(jax.tree.map(_place, into)))
         found = manager.restore(step, args=wanted)["state"]
     for name, checksum in _checksums(found).items():
         if written["checksums"].get(name, checksum) != checksum:
             raise CheckpointError(f"step {step} is damaged: {name} differs from the saved one.")
-    return found
+    return in_layout(found, arrays, other, saved)
 
 
 def _arrays(module: nnx.Module) -> Any:

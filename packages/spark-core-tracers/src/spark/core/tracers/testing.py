@@ -134,7 +134,11 @@ AGREEMENTS: Mapping[str, Agreement] = {
     "devices": Agreement(
         "Cut over devices by targets or batch, and whole; weights are added up row by row",
         "the largest current",
-        cpu=Bounds(_spacings(0, 0), "devices exchange nothing, and add up in the same order"),
+        cpu=Bounds(
+            _spacings(0, 0),
+            "each sum is one device's, in the same order; traces too, where each device has a "
+            "multiple of 32: XLA may round a product and a sum once in some others, and else twice",
+        ),
         gpu=Bounds(
             _spacings(4, 4),
             "expected, not run on several GPUs: a program of another width may round otherwise",

@@ -24,12 +24,12 @@ from ._projections.base import Projection
 from ._projections.grouped import Grouped
 from ._projections.per_synapse import PerSynapse
 from ._projections.sparse import Sparse
+from ._sharding import shard
 from ._stages.delay import Delay, DelayLine
 from ._stages.release import Release
-from ._stages.sharded import Placed, Sharded
 from ._stages.total import Base, Total, TotalOfConnections
 from ._weights import dense_weights, warn_of_faint_currents, weights_along_rows
-from .partition import Partition
+from .partition import Names, Partition
 
 
 class Links(NamedTuple):
@@ -69,7 +69,9 @@ def build(
     units, batch = config.units, spec.batch
     inputs = spec.inputs(config)
     if partition is not None:
-        _require_shardable(config, spec, inputs, release_class, partition)
+        if not isinstance(partition, Partition):
+            raise TypeError(f"partition must be a Partition or None, got {partition!r}.")
+        partition.require_fit(units, inputs, batch)
     connected = key
     if config.connectivity != "dense":
         connected, key = jax.random.split(key)
@@ -81,15 +83,17 @@ def build(
         weights = weights_along_rows(config, found, key)
     layout = None if tracer_class is None else _laid_out(config, inputs, found)
     read_as = read(found, layout is not None and layout.sharing == "synapse", spec.async_spikes)
+    if partition is not None and read_as.ends is not None:
+        raise ValueError(
+            "a partition does not shard stored connections that have traces or spikes of their own:"
+            " build these on one device, or give time constants per target and spikes of inputs."
+        )
     matrix = Matrix(units, inputs, weights, read_as, spec.async_spikes, partition)
 
-    stages: list[Any] = []
     release = line = tracer = None
     if release_class is not None:
         release = _release(config, release_class, (*batch, *inputs), seed)
-        stages.append(Release(release.recurrence))
     if delays is not None and delays.any():
-        stages.append(Delay(inputs))
         slots = (int(delays.max()) + 1, *batch, math.prod(inputs))
         line = DelayLine(slots, compute_dtype(as_storage_dtype(config.dtype)), delays)
     if layout is not None and tracer_class is not None:
@@ -100,45 +104,29 @@ def build(
         traced = units if read_as.traces is None else read_as.traces.shape[1:]
         tracer = _trace(config, tracer_class, layout, (*batch, *layout.lead, *traced), seed)
         _keep_gains(matrix, config, layout, found, read_as)
-    stages.append(_projection(config, spec, inputs, read_as, layout, partition))
-    if tracer is not None:
-        traces = () if partition is None else _cut(partition, layout, batch, units)
-        placed = partition and Placed(tracer.recurrence, partition, traces)
-        stages.append(placed or tracer.recurrence)
     total = _total(config, layout, tracer, read_as.traces)
-    if total is not None:
-        stages.append(total.stage)
-    if matrix.rows is not None and matrix.rows.steps > 1:
-        lead = () if layout is None or layout.sharing == "synapse" else layout.lead
-        dtypes = [as_storage_dtype(each) for each in (config.dtype, config.dtype_of_kernel)]
-        widest = max(map(compute_dtype, dtypes), key=lambda dtype: dtype.itemsize)
-        matrix.pending = nnx.data(DelayLine((*batch, *lead, *matrix.rows.shape), widest))
-    links = Links(release, line, matrix, tracer, total)
+    if config.connectivity != "dense":
+        warn_of_faint_currents(config, found, inputs, matrix.weights.get_value())
     if partition is not None:
-        _place(links, partition, _cut(partition, layout, batch, units), len(units))
-    warn_of_faint_currents(config, found, inputs, matrix.weights.get_value())
-    return Chain(tuple(stages)), links
-
-
-def _require_shardable(
-    config: Any,
-    spec: InputSpec,
-    inputs: tuple[int, ...],
-    release_class: type[Any] | None,
-    partition: Partition,
-) -> None:
-    if not isinstance(partition, Partition):
-        raise TypeError(f"partition must be a Partition or None, got {partition!r}.")
-    partition.require_fit(config.units, inputs, spec.batch)
-    for what, there in (
-        ("connectivity", config.connectivity != "dense"),
-        ("delays", config.delays is not None),
-        ("short-term plasticity", release_class is not None),
-    ):
-        if there:
-            raise ValueError(
-                f"a partition cuts dense synapses without {what}; build these on one device."
-            )
+        matrix.shard()
+    matrix.pending = nnx.data(_pending(config, matrix, batch, layout))
+    links = Links(release, line, matrix, tracer, total)
+    projection = _projection(config, spec, inputs, read_as, matrix, layout)
+    stages = [
+        release and Release(release.recurrence),
+        line and Delay(inputs if partition is None else partition.local(inputs, partition.inputs)),
+        projection,
+        tracer and tracer.recurrence,
+        total and total.stage,
+    ]
+    if partition is not None:
+        lead: Names = () if layout is None else (None,) * len(layout.lead)
+        if layout is not None and layout.sharing == "synapse":
+            lead = (partition.inputs, *lead[1:])
+        stages = shard(stages, links, partition, len(batch), lead)
+    if config.connectivity == "dense":
+        warn_of_faint_currents(config, found, inputs, matrix.weights.get_value())
+    return Chain(tuple(each for each in stages if each is not None)), links
 
 
 def _projection(
@@ -146,37 +134,56 @@ def _projection(
     spec: InputSpec,
     inputs: tuple[int, ...],
     read_as: Read,
+    matrix: Matrix,
     layout: Layout | None,
-    partition: Partition | None,
 ) -> Any:
-    """The projection for the connections, the spikes and the layout of the traces."""
+    """The projection for the connections, the spikes and the layout of the traces.
+
+    With a partition that of a device; but one with a result per synapse is the whole, which the
+    compiler shards.
+    """
     sharing, lead = ("target", ()) if layout is None else (layout.sharing, layout.lead)
-    batch = spec.batch + lead if sharing == "group" else spec.batch
+    units, batch, partition = config.units, spec.batch, matrix.partition
+    per_synapse = sharing == "synapse" or spec.async_spikes
+    if partition is not None and not per_synapse:
+        units = partition.local(units, partition.targets)
+        inputs = partition.local(inputs, partition.inputs)
+        batch = partition.local(batch, partition.batch)
     shared: dict[str, Any] = {
-        "units": config.units,
+        "units": units,
         "inputs": inputs,
-        "batch": batch,
+        "batch": batch + lead if sharing == "group" else batch,
         "dtype": as_storage_dtype(config.dtype),
         "way": config.projection,
     }
     each: Projection
-    if read_as.connections is not None:
-        rows = read_as.connections.rows
+    rows = matrix.rows if matrix.shards is None else matrix.shards.own
+    if rows is not None:
         if read_as.traces is not None:
             shared["units"] = (*inputs, *read_as.traces.shape[1:])
         if spec.async_spikes:
             shared["inputs"] = (rows.inputs,)
         each = Sparse(**shared, rows=rows)
-    elif sharing == "synapse" or spec.async_spikes:
+    elif per_synapse:
         summed = sharing != "synapse"
         each = PerSynapse(**shared, async_spikes=spec.async_spikes, summed=summed)
     else:
         each = config.projection_class(**shared)
-    stage = Grouped(each) if sharing == "group" else each
-    if partition is None or isinstance(each, PerSynapse):  # the compiler shards an elementwise one
-        return stage
-    spikes = partition.spikes(len(spec.batch), len(inputs))
-    return Sharded(stage, partition, spikes, _cut(partition, layout, spec.batch, config.units))
+    return Grouped(each) if sharing == "group" else each
+
+
+def _pending(
+    config: Any, matrix: Matrix, batch: tuple[int, ...], layout: Layout | None
+) -> DelayLine | None:
+    """Sums on their way; each device along the inputs has some of its own."""
+    rows, partition = matrix.rows, matrix.partition
+    if rows is None or rows.steps == 1:
+        return None
+    lead = () if layout is None or layout.sharing == "synapse" else layout.lead
+    dtypes = [as_storage_dtype(each) for each in (config.dtype, config.dtype_of_kernel)]
+    widest = max(map(compute_dtype, dtypes), key=lambda dtype: dtype.itemsize)
+    steps = rows.steps * (1 if partition is None else partition.grid[0])
+    return DelayLine((*batch, *lead, steps, rows.targets), widest)
 
 
 def _release(config: Any, kind: type[Any], shape: tuple[int, ...], seed: Array) -> Any:
@@ -257,29 +264,3 @@ def _total(
     name = layout.base
     limits = tracer.recurrence.range(dtype)
     return Base(stage, layout.kept[name], limits, _kind(config, name), name, traces)
-
-
-def _cut(
-    partition: Partition, layout: Layout | None, batch: tuple[int, ...], units: tuple[int, ...]
-) -> tuple[str | None, ...]:
-    """How the traces are cut, or the sums that no tracer has."""
-    lead: tuple[str | None, ...] = () if layout is None else (None,) * len(layout.lead)
-    if layout is not None and layout.sharing == "synapse":
-        lead = (partition.inputs, *lead[1:])
-    return partition.traces(len(batch), lead, len(units))
-
-
-def _place(links: Links, partition: Partition, traces: tuple[str | None, ...], units: int) -> None:
-    """Put all arrays where a partition has them."""
-    for weights in (links.matrix.weights, *links.matrix.gains.values()):
-        partition.place(weights, partition.kernel)
-    if links.matrix.groups is not None:
-        partition.place(links.matrix.groups, (None,))
-    if links.total is not None and links.total.base is not None:
-        partition.place(links.total.base, traces[len(traces) - units :])
-    if links.current_tracer is not None:
-        stream = links.current_tracer.rng
-        for _, variable in nnx.iter_graph(links.current_tracer):
-            if isinstance(variable, nnx.Variable):
-                own = variable is not stream.key and variable is not stream.count
-                partition.place(variable, traces if own else ())

@@ -19,10 +19,21 @@ from ._connect import pairs
 from ._kernel import as_kernel, inputs_first
 from ._own import Read
 from ._projections.base import Kernel
-from ._projections.rows import Rows
+from ._projections.rows import DrawnRows, Rows, StoredRows
+from ._shards import (
+    Shards,
+    compiled,
+    drawn_shards,
+    of_other_grid,
+    pairs_of_all,
+    spread,
+    stored_shards,
+    weights_of_all,
+    weights_of_devices,
+)
 from ._stages.delay import DelayLine
 from ._stages.ring import RingBuffer
-from .partition import Partition
+from .partition import Names, Partition, cut
 
 
 class Matrix(CheckedModule):
@@ -44,6 +55,8 @@ class Matrix(CheckedModule):
         async_spikes: Whether each connection has its own spike; static.
         rows: Which connections there are; None if every input reaches every target; static.
         partition: How the weights are sharded; None keeps them whole; static.
+        shards: The rows as devices have them, where weights along rows and adjacency are those of
+            all devices, one after the other; None where they are in the order of users; static.
     """
 
     described: ClassVar[Mapping[str, str]] = {"rows": "rows."}
@@ -56,6 +69,7 @@ class Matrix(CheckedModule):
     ends: list[Constant]
     rows: Rows | None
     pending: DelayLine | None
+    shards: Shards | None
 
     def __init__(
         self,
@@ -75,29 +89,124 @@ class Matrix(CheckedModule):
         )
         self.ends = nnx.data([Constant(jnp.asarray(each)) for each in read_as.ends or ()])
         self.gains, self.groups, self.pending = nnx.data({}), nnx.data(None), nnx.data(None)
+        self.shards = None
+        self._whole: tuple[tuple[str, str], ...] = ()
         self.weights = nnx.Param(weights)
+
+    def shard(self) -> None:
+        """Lay connections out for the devices of the partition; done once, by `build`."""
+        if self.partition is None or self.rows is None or self.partition.grid == (1, 1):
+            return
+        first, second = (each.get_value() for each in self.adjacency)
+        grid, order = self.partition.grid, None
+        arrays = {f"adjacency.{i}": each for i, each in enumerate((first, second))}
+        arrays |= {"weights": self.weights.get_value()}
+        arrays |= {f"gains.{name}": each.get_value() for name, each in self.gains.items()}
+        whole = {name: f"{each.dtype}{list(each.shape)}" for name, each in arrays.items()}
+        self._whole = tuple(whole.items())
+        if isinstance(self.rows, DrawnRows):
+            self.shards, adjacency = drawn_shards(self.rows, (first, second), grid)
+        else:
+            assert isinstance(self.rows, StoredRows)
+            by_delay = self.weights.get_value().ndim == 1
+            with jax.ensure_compile_time_eval():  # they are concrete, also inside jit
+                found = stored_shards(self.rows, (first, second), grid, by_delay)
+            self.shards, adjacency, order = found
+        for variable, each in zip(self.adjacency, adjacency, strict=True):
+            variable.set_value(each)
+        for weights in (self.weights, *self.gains.values()):
+            if order is not None and weights.get_value().ndim == 1:
+                weights.set_value(spread(weights.get_value(), order))
+
+    @property
+    def layout(self) -> list[int] | None:
+        """Over how many devices connections are laid out, along inputs and targets; None if whole.
+
+        As a checkpoint keeps it, which is read into any other layout.
+        """
+        return None if self.shards is None else list(self.shards.grid)
+
+    @property
+    def described_arrays(self) -> dict[str, str]:
+        """Dtypes and shapes as a checkpoint compares them: those of the whole."""
+        about = dict(self._whole)
+        if self.pending is not None and self.shards is not None:
+            slots = self.pending.slots.get_value()
+            shape = [*slots.shape[:-2], slots.shape[-2] // self.shards.grid[0], slots.shape[-1]]
+            about["pending.slots"] = f"{slots.dtype}{shape}"
+        return about
+
+    def relaid(self, arrays: dict[str, Any], layout: list[int] | None) -> dict[str, Any]:
+        """Arrays of a checkpoint in another layout, or with other connections, in this one's."""
+        if self.rows is None:
+            return arrays
+        grid = (1, 1) if layout is None else (layout[0], layout[1])
+        found, self.shards = of_other_grid(arrays, self.rows, self.shards, grid)
+        return found
+
+    def place(self, batch: int, lead: int) -> None:
+        """Put the arrays where the partition has them.
+
+        Args:
+            batch: Number of axes of the batch.
+            lead: Number of axes of the groups of a trace.
+        """
+        assert self.partition is not None
+        names = self.names
+        for weights, each in zip((self.weights, *self.gains.values()), names.weights, strict=True):
+            self.partition.place(weights, each)
+        if self.groups is not None:
+            self.partition.place(self.groups, names.groups)
+        for variable, each in zip(self.adjacency, names.adjacency or (), strict=True):
+            self.partition.place(variable, each)
+        if self.pending is not None:
+            self.partition.place(self.pending.slots, self.partition.sums(batch, lead))
+            self.partition.place(self.pending.cursor, ())
+
+    @property
+    def names(self) -> Any:
+        """How the arrays of `parameters` are cut: a kernel with names in their place."""
+        partition = self.partition
+        assert partition is not None
+        drawn = isinstance(self.rows, DrawnRows)
+        along_rows: Names = (None,) if drawn else partition.flat
+        shapes = [each.get_value().shape for each in (self.weights, *self.gains.values())]
+        weights: Any = tuple(
+            cut(shape, partition.kernel) if len(shape) == 2 else along_rows for shape in shapes
+        )
+        groups: Any = None if self.groups is None else (partition.inputs,)
+        # Of drawn rows the words differ between devices, of stored ones both.
+        adjacency: Any = (partition.flat, along_rows) if self.adjacency else None
+        return Kernel(weights, groups, adjacency)
 
     @property
     def kernel(self) -> FloatArray:
         """The weights in the order of users: of shape `units + input_shape`, or along rows."""
         value = self.weights.get_value()
-        along_rows = value.ndim == 1
-        return FloatArray(value if along_rows else value.T.reshape(self.units + self.inputs))
+        if value.ndim > 1:
+            return FloatArray(value.T.reshape(self.units + self.inputs))
+        if isinstance(self.rows, StoredRows) and self.shards is not None:
+            value = self._of_all(weights_of_all, value)
+        return FloatArray(value)
 
     @kernel.setter
     def kernel(self, kernel: ArrayLike | FloatArray) -> None:
         value = self.weights.get_value()
-        if value.ndim == 1:
-            checked = as_kernel("kernel", kernel, value.shape, value.dtype, "(connections,)")
-            self.weights.set_value(jnp.asarray(checked))
-            return
-        checked = as_kernel("kernel", kernel, self.units + self.inputs, value.dtype)
-        matrix = inputs_first(checked, len(self.units))
-        if self.partition is None:
-            self.weights.set_value(jnp.asarray(matrix))
+        weights: Any
+        if value.ndim > 1:
+            checked = as_kernel("kernel", kernel, self.units + self.inputs, value.dtype)
+            weights = inputs_first(checked, len(self.units))
         else:
-            self.weights.set_value(matrix)
-            self.partition.place(self.weights, self.partition.kernel)
+            assert self.rows is not None
+            shape = (self.rows.weights,)
+            weights = as_kernel("kernel", kernel, shape, value.dtype, "(connections,)")
+            if isinstance(self.rows, StoredRows) and self.shards is not None:
+                weights = self._of_all(weights_of_devices, jnp.asarray(weights))
+        if self.partition is None:
+            self.weights.set_value(jnp.asarray(weights))
+        else:
+            self.weights.set_value(weights)
+            self.partition.place(self.weights, self.names.weights[0])
 
     @property
     def connections(self) -> tuple[Int[Array, " connections"], Int[Array, " connections"]]:
@@ -105,9 +214,12 @@ class Matrix(CheckedModule):
         if self.ends:
             pre, post = self.ends
             return pre.get_value(), post.get_value()
+        if isinstance(self.rows, StoredRows) and self.shards is not None:
+            found: tuple[Array, Array] = self._of_all(pairs_of_all)
+            return found
         if self.rows is not None:
-            first, second = self.adjacency
-            return pairs(self.rows, (first.get_value(), second.get_value()))
+            first, second = (each.get_value() for each in self.adjacency)
+            return pairs(self.rows, (first if self.shards is None else first[:2], second))
         shape = math.prod(self.inputs), math.prod(self.units)
         pre, post = jnp.indices(shape, dtype=jnp.int32)
         return pre.reshape(-1), post.reshape(-1)
@@ -118,6 +230,12 @@ class Matrix(CheckedModule):
         if not self.async_spikes:
             return self.inputs
         return self.units + self.inputs if self.rows is None else (self.rows.inputs,)
+
+    def _of_all(self, read: Any, *values: Array) -> Any:
+        """What a function reads of the connections of all devices, on each of these."""
+        assert self.partition is not None
+        run = compiled(read, self.partition.sharding(()))
+        return run(self.shards, tuple(each.get_value() for each in self.adjacency), *values)
 
     def _checked_value(self, name: str, value: Any) -> Array | None:
         if name != "weights":

@@ -14,18 +14,19 @@ from flax import nnx
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array
 
-Names: TypeAlias = tuple[str | None, ...]
-"""For each axis of an array the axis of the mesh that cuts it; None leaves it whole."""
+Names: TypeAlias = tuple[str | tuple[str, ...] | None, ...]
+"""For each axis of an array the axis of the mesh that cuts it, or several; None leaves it whole."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Partition:
     """Over which axes of a mesh of devices synapses are cut.
 
-    Each device holds the weights between its inputs and its targets, and the traces of its targets.
-    No device ever sees more of a kernel that is drawn, or given as a NumPy array. Cut over inputs,
-    the sums of the devices are added up; cut over targets or a batch alone, devices exchange
-    nothing.
+    Each device holds the connections between its inputs and its targets, and the traces of its
+    targets. No device ever sees more of a dense kernel that is drawn, or given as a NumPy array;
+    stored connections are laid out on the host, and each device is given its own, padded to equal
+    numbers. Cut over inputs, the sums of the devices are added up; cut over targets or a batch
+    alone, devices exchange nothing but the spikes, if these come in sharded.
 
     Attributes:
         mesh: The devices; its axes of the type that leaves the cutting to the compiler (`Auto`).
@@ -79,9 +80,21 @@ class Partition:
                 )
 
     @property
-    def kernel(self) -> Names:
+    def kernel(self) -> tuple[str | None, str | None]:
         """How a matrix (inputs, targets) is cut."""
         return self.inputs, self.targets
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Over how many devices inputs are cut, and targets."""
+        inputs, targets = (1 if each is None else self.mesh.shape[each] for each in self.kernel)
+        return inputs, targets
+
+    @property
+    def flat(self) -> Names:
+        """How an axis is cut along which the devices of the grid lie one after the other."""
+        names = tuple(name for name in (self.inputs, self.targets) if name is not None)
+        return (names if len(names) > 1 else names[0],) if names else (None,)
 
     def spikes(self, batch: int, inputs: int) -> Names:
         """How spikes are cut that have so many axes for batch and inputs."""
@@ -90,6 +103,13 @@ class Partition:
     def traces(self, batch: int, lead: Names, units: int) -> Names:
         """How a trace is cut that has so many axes for batch and targets, and some between."""
         return (*self._first(self.batch, batch), *lead, *self._first(self.targets, units))
+
+    def sums(self, batch: int, lead: int) -> Names:
+        """How sums on their way are cut that have so many axes for batch and groups.
+
+        Steps and targets follow. Each device along the inputs has steps of its own.
+        """
+        return (*self._first(self.batch, batch), *(None,) * lead, self.inputs, self.targets)
 
     def sharding(self, names: Names) -> NamedSharding:
         """Where an array is that is cut so."""

@@ -27,7 +27,8 @@ def _mix(x, salt):
 @njit
 def _streams(words, i):
     """Where the random bits of an input begin: for its targets, its weights and its delays."""
-    row = _mix(np.uint32(np.uint32(i) ^ words[0]), np.uint32(0))
+    first = words[2] if words.size > 2 else np.uint32(0)
+    row = _mix(np.uint32(np.uint32(i + first) ^ words[0]), np.uint32(0))
     return (
         _mix(row, np.uint32(0)),
         _mix(np.uint32(row + np.uint32(1)), np.uint32(0)),
@@ -41,8 +42,11 @@ def _bits(words, stream, c):
 
 
 @njit
-def _target(bits, targets):
-    return np.int64((np.uint64(bits) * np.uint64(targets)) >> np.uint64(32))
+def _target(words, bits, targets):
+    """A target; counted from the first of these rows, where they are part of larger ones."""
+    drawn = np.uint64(words[4]) if words.size > 2 else np.uint64(targets)
+    target = np.int64((np.uint64(bits) * drawn) >> np.uint64(32))
+    return target - np.int64(words[3]) if words.size > 2 else target
 
 
 @njit
@@ -53,8 +57,10 @@ def _targets(sizes, places):
 
 @njit
 def _place(words, sizes, to, late, c, targets, origin, places):
-    """Where a connection leads, as seen from the current step of a ring."""
-    place = _target(_bits(words, to, c), targets)
+    """Where a connection leads, as seen from the current step of a ring; -1 if nowhere."""
+    place = _target(words, _bits(words, to, c), targets)
+    if not 0 <= place < targets:
+        return np.int64(-1)
     if sizes.size == 2:
         return place
     bits, low, high = _bits(words, late, c), np.int64(4), np.int64(sizes.size)
@@ -96,9 +102,12 @@ def to_targets(frame, words, sizes, parameters, spikes, inputs, origin, sums, pl
             spike = sums.dtype.type(size_of(spikes[b * inputs + i]))
             to, of, late = _streams(words, i)
             for c in range(sizes[0]):
+                place = _place(words, sizes, to, late, c, targets, origin, places)
+                if place < 0:
+                    continue
                 first, second = _basis(sizes[1], _bits(words, of, c))
                 weight = sums.dtype.type(one * first + other * second)
-                own[_place(words, sizes, to, late, c, targets, origin, places)] += weight * spike
+                own[place] += weight * spike
     return True
 
 
@@ -113,9 +122,11 @@ def to_weights(frame, words, sizes, spikes, sums, inputs, origin, gains, places)
             i = found[k]
             to, of, late = _streams(words, i)
             for c in range(sizes[0]):
+                place = _place(words, sizes, to, late, c, targets, origin, places)
+                if place < 0:
+                    continue
                 first, second = _basis(sizes[1], _bits(words, of, c))
-                sum_ = own[_place(words, sizes, to, late, c, targets, origin, places)]
-                gain = np.float64(sum_) * np.float64(size_of(spikes[b * inputs + i]))
+                gain = np.float64(own[place]) * np.float64(size_of(spikes[b * inputs + i]))
                 one += first * gain
                 if gains.size > 1:
                     other += second * gain
@@ -133,9 +144,11 @@ def to_inputs(frame, words, sizes, parameters, sums, inputs, origin, gains, plac
     for i in range(inputs):
         to, of, late = _streams(words, i)
         for c in range(sizes[0]):
+            place = _place(words, sizes, to, late, c, targets, origin, places)
+            if place < 0:
+                continue
             first, second = _basis(sizes[1], _bits(words, of, c))
             weight = sums.dtype.type(one * first + other * second)
-            place = _place(words, sizes, to, late, c, targets, origin, places)
             for b in range(batch):
                 gains[b * inputs + i] += weight * sums[b * places + place]
     return True

@@ -78,7 +78,8 @@ def _from_now(rows: Rows, places: Array, now: Array) -> Array:
     count = math.prod(rows.shape)
     # Counted from the end, which 32 bits hold where the sum of both may be too much for them.
     later = places - (count - now * rows.targets)
-    return jnp.where(later < 0, later + count, later)
+    later = jnp.where(later < 0, later + count, later)
+    return jnp.where(places < count, later, rows.nowhere)
 
 
 def _drawn(
@@ -125,6 +126,11 @@ def _released(values: Array, spikes: Array, inputs: Array) -> Array:
     return jnp.where(active(spikes)[inputs], values, 0)
 
 
+def _at(sums: Array, places: Array) -> Array:
+    """The sums of connections; 0 for those that lead nowhere, which no sum has either."""
+    return sums.at[places].get(mode="fill", fill_value=0)
+
+
 def _add_to_targets(
     inputs: Array, places: Array, wide: jnp.dtype, two: list[Array], start: Array
 ) -> Array:
@@ -142,7 +148,7 @@ def _add_to_weights(
 ) -> Array:
     def one(gains: Array, both: tuple[Array, Array]) -> tuple[Array, None]:
         spikes, sums = both
-        return gains + _released(sums[places], spikes, inputs), None
+        return gains + _released(_at(sums, places), spikes, inputs), None
 
     if not len(two[0]):  # no loop, which jax.disable_jit refuses over nothing
         return start
@@ -156,7 +162,7 @@ def _add_to_inputs(
 
     def one(both: tuple[Array, Array]) -> Array:
         sums, start = both
-        return start.at[inputs].add(weights.astype(wide) * sums[places])
+        return start.at[inputs].add(weights.astype(wide) * _at(sums, places))
 
     return map_leading(one, (sums, start))
 

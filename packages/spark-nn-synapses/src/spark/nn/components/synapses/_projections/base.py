@@ -5,7 +5,7 @@ from __future__ import annotations
 import abc
 import dataclasses
 import math
-from typing import Any, Literal, NamedTuple, Self, TypeAlias, get_args
+from typing import Any, Literal, NamedTuple, TypeAlias, get_args
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -82,14 +82,6 @@ class Projection(Function):
         Returns:
             The carry, and the drive.
         """
-
-    def shard(self, partition: Any) -> Self:
-        return dataclasses.replace(
-            self,
-            units=partition.local(self.units, partition.targets),
-            inputs=partition.local(self.inputs, partition.inputs),
-            batch=partition.local(self.batch, partition.batch),
-        )
 
     def flat(self, spikes: Array) -> tuple[tuple[int, ...], Array]:
         """The leading axes of spikes of inputs, and the spikes with the inputs as one axis."""

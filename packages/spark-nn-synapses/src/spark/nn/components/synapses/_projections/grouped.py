@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import Any, Self
+from typing import Any
 
 import jax.numpy as jnp
 from jaxtyping import Array
@@ -37,6 +37,3 @@ class Grouped(Function):
         """As few steps as keep the spikes of all groups in the cache."""
         spikes = math.prod(self.projection.spikes_shape)
         return self.projection.limited(parameters, time, spikes)
-
-    def shard(self, partition: Any) -> Self:
-        return dataclasses.replace(self, projection=self.projection.shard(partition))

@@ -64,7 +64,7 @@ def _require_fit(rows: Rows, adjacency: Any, found: list[Any], wanted: list[Any]
         wanted = [*wanted, (rows.weights,)]
         starts = [(1,), (rows.inputs + 1,)]
     else:
-        starts = [(2,)]
+        starts = [(2,), (5,)]
     if found != wanted or first.shape not in starts:
         raise ValueError(
             f"connections of {rows.inputs} inputs to {rows.targets} targets must have arrays of "

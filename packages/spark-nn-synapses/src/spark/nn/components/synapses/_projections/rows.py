@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import abc
 import dataclasses
-from typing import Literal, TypeAlias, get_args
+from typing import Any, Literal, TypeAlias, get_args
 
 import jax.numpy as jnp
 import numpy as np
@@ -46,6 +46,11 @@ class Rows(abc.ABC):
         """Of the sums over inputs: targets, or a ring of steps, each with all targets."""
         return (self.targets,) if self.steps == 1 else (self.steps, self.targets)
 
+    @property
+    def nowhere(self) -> int:
+        """The place of connections that lead to none of `shape`."""
+        return self.steps * self.targets
+
     @abc.abstractmethod
     def all(
         self, adjacency: Adjacency
@@ -83,6 +88,10 @@ class DrawnRows(Rows):
     twice. Target, weight and delay of a connection are a hash of key, input and place in the row:
     the same whenever they are drawn, on every backend.
 
+    Rows may be part of larger ones, as those of one of several devices. Three words then follow the
+    key: the first input, the first target, and how many targets there are to draw from. What leads
+    to other targets than these leads nowhere.
+
     Attributes:
         width: Connections of an input.
         law: What the weights are distributed by; each is linear in the parameters of the law.
@@ -105,13 +114,23 @@ class DrawnRows(Rows):
 
     def places(self, adjacency: Adjacency, inputs: Int[Array, " n"]) -> Int[Array, "n width"]:
         """Where the connections of some inputs lead."""
-        targets = _below(self._bits(adjacency, inputs, 0), self.targets)
-        if self.steps == 1:
-            return targets
+        words, _ = adjacency
+        bits, elsewhere = self._bits(adjacency, inputs, 0), None
+        if len(words) == 2:
+            targets = _below(bits, np.uint32(self.targets))
+        else:
+            targets = _below(bits, words[4]) - words[3].astype(jnp.int32)
+            elsewhere = (targets < 0) | (targets >= self.targets)
+        if self.steps > 1:
+            targets = targets + self._later(adjacency, inputs) * self.targets
+        return targets if elsewhere is None else jnp.where(elsewhere, self.nowhere, targets)
+
+    def _later(self, adjacency: Adjacency, inputs: Array) -> Array:
+        """Delays of the connections of some inputs."""
         _, sizes = adjacency
         limits = lax.bitcast_convert_type(sizes[4:], jnp.uint32)
         later = jnp.searchsorted(limits, self._bits(adjacency, inputs, 2), side="right")
-        return targets + (sizes[3] + later.astype(jnp.int32)) * self.targets
+        return sizes[3] + later.astype(jnp.int32)
 
     def basis(
         self, adjacency: Adjacency, inputs: Int[Array, " n"], wide: jnp.dtype
@@ -128,15 +147,17 @@ class DrawnRows(Rows):
 
     def _bits(self, adjacency: Adjacency, inputs: Array, stream: int) -> Array:
         words, _ = adjacency
+        if len(words) > 2:
+            inputs = inputs + words[2].astype(inputs.dtype)
         rows = mix(mix(inputs.astype(jnp.uint32) ^ words[0]) + np.uint32(stream))
         places = jnp.arange(self.width, dtype=jnp.uint32)
         return mix(places[None] ^ words[1], rows[:, None])
 
 
-def _below(bits: Array, limit: int) -> Int[Array, "..."]:
+def _below(bits: Array, limit: Any) -> Int[Array, "..."]:
     """Random bits as integers below a limit: the high half of a product, of 16 bits at a time."""
     high, low = bits >> np.uint32(16), bits & np.uint32(0xFFFF)
-    limit_high, limit_low = np.uint32(limit >> 16), np.uint32(limit & 0xFFFF)
+    limit_high, limit_low = limit >> np.uint32(16), limit & np.uint32(0xFFFF)
     middle = high * limit_low + (low * limit_low >> np.uint32(16))
     other = low * limit_high + (middle & np.uint32(0xFFFF))
     return (high * limit_high + (middle >> np.uint32(16)) + (other >> np.uint32(16))).astype(

@@ -11,7 +11,7 @@ from jaxtyping import Array
 from .._stages.ring import RingBuffer
 from .base import Kernel, Projection
 from .row_sums import project_later, project_rows
-from .rows import Rows
+from .rows import Rows, StoredRows
 from .spiking import active
 
 
@@ -32,14 +32,15 @@ class Sparse(Projection):
         wide, adjacency = self.dtype_of(parameters), parameters.adjacency
         assert adjacency is not None
         weights, spikes = _scaled(parameters, flat, wide)
+        rows = self.rows
+        if isinstance(rows, StoredRows):  # of a device, which a checkpoint may have given others
+            rows = dataclasses.replace(rows, weights=len(adjacency[1]))
         if carry is None:
-            sums = project_rows(self.rows, adjacency, weights, spikes, wide, self.way)
+            sums = project_rows(rows, adjacency, weights, spikes, wide, self.way)
         else:
             slots, cursor = carry
-            slots, sums = project_later(
-                self.rows, adjacency, weights, spikes, slots, cursor, self.way
-            )
-            carry = RingBuffer(slots, (cursor + 1) % self.rows.steps)
+            slots, sums = project_later(rows, adjacency, weights, spikes, slots, cursor, self.way)
+            carry = RingBuffer(slots, (cursor + 1) % rows.steps)
         return carry, sums.reshape(*front, *self.units)
 
     def chunk(self, parameters: Kernel, time: int) -> int:
