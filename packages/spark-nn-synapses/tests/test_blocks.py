@@ -174,6 +174,17 @@ def test_weights_follow_their_law(law, expected):
     assert stats.kstest(draws, expected.cdf).pvalue > UNLIKELY
 
 
+def test_a_distribution_is_an_initializer_that_a_file_keeps():
+    law = Normal(mean=3.0, std=0.5, low=2.0)
+    config = LinearSynapsesConfig(units=3, kernel_initializer=law)
+    assert LinearSynapsesConfig.from_dict(config.to_dict()) == config
+    for connectivity in ("dense", FixedFanOut(fan_out=100)):
+        module = built(connectivity, 100, 200, kernel_initializer=law)
+        weights = np.asarray(module.kernel, np.float64).ravel()
+        expected = stats.truncnorm(-2, np.inf, 3, 0.5)
+        assert stats.kstest(weights, expected.cdf).pvalue > UNLIKELY
+
+
 def test_draws_outside_of_the_bounds_are_clipped_to_them():
     law = Normal(mean=0.0, std=1.0, low=-1.0, high=0.5, at_bounds="clip")
     weights = np.asarray(built(one(AllToAll(), weights=law), 100, 100).kernel)

@@ -83,11 +83,10 @@ def test_the_engine_draws_as_numpy_does(monkeypatch, blocks):
 
 
 @pytest.mark.parametrize("dtype", ["float16", "float64"])
-def test_the_engine_draws_weights_of_other_dtypes(monkeypatch, dtype):
-    with jax.enable_x64(dtype == "float64"):
-        connectivity = BlockConnectivity(blocks=BLOCKS)
-        ours, theirs = (laid(monkeypatch, few, connectivity, dtype) for few in (0, 1 << 30))
-        assert_same(ours, theirs, dtype)
+def test_the_engine_draws_weights_of_other_dtypes(monkeypatch, x64, dtype):
+    connectivity = BlockConnectivity(blocks=BLOCKS)
+    ours, theirs = (laid(monkeypatch, few, connectivity, dtype) for few in (0, 1 << 30))
+    assert_same(ours, theirs, dtype)
 
 
 def test_threads_change_nothing(monkeypatch):

@@ -19,6 +19,7 @@ from spark.core.internal import compute_dtype, show
 from ..configs import Config, ConfigError
 from ..configs.errors import unknown
 from ..configs.fields import as_parameter
+from .distributions import Distribution, as_distribution
 from .sparse import matrix_shape, sparse_normalized, sparse_uniform
 
 _Real = Annotated[float, Field(allow_inf_nan=False)]
@@ -185,10 +186,10 @@ class KernelInitializerConfig(Config):
 
 def as_kernel_initializer(value: Any) -> Any:
     """A `KernelInitializerConfig`, a function, or an array of finite numbers."""
-    if isinstance(value, KernelInitializerConfig):
+    if isinstance(value, (KernelInitializerConfig, Distribution)):
         return value
     if isinstance(value, Mapping):
-        return KernelInitializerConfig(**value)
+        return as_distribution(value) if "kind" in value else KernelInitializerConfig(**value)
     if callable(value):
         name = getattr(value, "__name__", "")
         if name in _KINDS and value is getattr(initializers, name, None) and name not in _READY:
@@ -216,4 +217,4 @@ KernelInitializer = Annotated[
     KernelInitializerConfig | Callable[..., Array] | np.ndarray[Any, Any] | jax.Array,
     PlainValidator(as_kernel_initializer),
 ]
-"""A field for any of the three; a function cannot be written to a file."""
+"""A field for any of the three; of functions, only a `Distribution` can be written to a file."""
