@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeAlias
 
@@ -43,7 +44,7 @@ def figures(records: Mapping[str, Record], columns: int = 3) -> dict[str, tuple[
             _over_floor,
         ),
         "peers": (
-            "Time of 1000 steps, the same work and inputs, in turns. Hatched: the output differs. "
+            "Time of 1000 steps, the same work and inputs, in turns. Hollow: the output differs. "
             "Dotted: the floor.",
             _peers,
         ),
@@ -99,10 +100,10 @@ def _over_floor(records: Sequence[Record], columns: int) -> Figure | None:
     ax = figure.subplots()
     values = [record.median / limits.floor(record.counts) for record in cases]
     places = range(len(cases), 0, -1)
-    ax.barh(places, values, color=COLOURS[0], height=0.7)
+    _dots(ax, places, values)
     for place, value in zip(places, values, strict=True):
         ax.annotate(
-            f"{value:.1f}", (value, place), (3, 0), textcoords="offset points", va="center", size=7
+            f"{value:.1f}", (value, place), (6, 0), textcoords="offset points", va="center", size=7
         )
     ax.axvline(1, color="black", linewidth=1)
     ax.set_yticks(places, [record.name for record in cases], size=7)
@@ -119,36 +120,32 @@ def _peers(records: Sequence[Record], columns: int) -> Figure | None:
     if not groups:
         return None
     limits = limits_in(records)
-    figure, axes = _panels(len(groups), columns, width=4.2)
+    most = max(map(len, groups.values()))
+    figure, axes = _panels(len(groups), columns, width=4.2, height=max(3.0, 0.8 + 0.27 * most))
     for ax, (title, members) in zip(axes, groups.items(), strict=True):
         members = sorted(members, key=lambda record: record.median)
         for place, record in zip(range(len(members), 0, -1), members, strict=True):
             time = 1e6 * record.median / record.sizes["steps"]
             agrees = record.metadata["agrees"] == "yes"
             colour = COLOURS[1] if record.is_reference else COLOURS[0]
-            ax.barh(
-                place,
-                time,
-                color=colour if agrees else "white",
-                edgecolor=colour,
-                hatch=None if agrees else "///",
-            )
+            _dots(ax, [place], [time], colour, hollow=not agrees)
             ax.annotate(
                 number(time),
                 (time, place),
-                (3, 0),
+                (6, 0),
                 textcoords="offset points",
                 va="center",
                 size=7,
             )
-        ax.set_yticks(
-            range(len(members), 0, -1), [str(r.metadata["peer"]) for r in members], size=8
-        )
+        titles = [textwrap.fill(str(r.metadata["peer_title"]), 24) for r in members]
+        ax.set_yticks(range(len(members), 0, -1), titles, size=7)
+        ax.set_ylim(0.3, len(members) + 0.7)
         if limits is not None:
             # One program runs all steps.
             floor = limits.floor(members[0].counts) / members[0].sizes["steps"]
             ax.axvline(1e6 * floor, color="black", linewidth=1, linestyle=":")
-        ax.set(title=title, xlabel="ms per 1000 steps", xscale="log")
+        ax.set(xlabel="ms per 1000 steps", xscale="log")
+        ax.set_title(title, size=9)
         times = [1e6 * record.median / record.sizes["steps"] for record in members]
         # A few labels, however many decades there are.
         subs = (1,) if max(times) > 30 * min(times) else (1, 2, 5)
@@ -159,11 +156,27 @@ def _peers(records: Sequence[Record], columns: int) -> Figure | None:
     return figure
 
 
-def _panels(count: int, columns: int, width: float = 3.6) -> tuple[Figure, list[Axes]]:
+def _dots(
+    ax: Axes,
+    places: Sequence[int],
+    values: Sequence[float],
+    colour: str = COLOURS[0],
+    hollow: bool = False,
+) -> None:
+    """A dot on a line of each value: a bar would begin at 0, which a logarithmic axis has not."""
+    for place in places:
+        ax.axhline(place, color="0.85", linewidth=0.6, zorder=0)
+    face = "none" if hollow else colour
+    ax.plot(values, places, "o", color=colour, markerfacecolor=face, markersize=6)
+
+
+def _panels(
+    count: int, columns: int, width: float = 3.6, height: float = 3.0
+) -> tuple[Figure, list[Axes]]:
     """Panels in rows."""
     columns = min(columns, count)
     rows = -(-count // columns)
-    figure = Figure(figsize=(width * columns, 3.0 * rows), layout="constrained")
+    figure = Figure(figsize=(width * columns, height * rows), layout="constrained")
     axes = list(figure.subplots(rows, columns, squeeze=False).flat)
     for spare in axes[count:]:
         spare.remove()
