@@ -265,8 +265,8 @@ def release(session):
 
 @nox.session
 def demo(session):
-    """Run the main job on recorded spikes and write its figures to demo/."""
-    session.install("-e", "packages/spark-core-tracers", "-e", "packages/spark-nn-synapses", *DEMO)
+    """Run the main job on recorded spikes, and a network; write their figures to demo/."""
+    session.install(*[f"-epackages/{package}" for package in PACKAGES], *DEMO)
     session.run("python", "docs/demo/run.py", *session.posargs)
 
 

@@ -1,5 +1,7 @@
 """The main job on recorded spikes: traces of a real train, and what they tell of its stimulus.
 
+Then a network at work: a tenth of the cortical microcircuit, for a second.
+
 Run by `nox -s demo`; `python docs/demo/run.py --help` for its one option.
 """
 
@@ -19,10 +21,11 @@ from rich.table import Table
 
 import spark.core.tracers
 import spark.nn.components.synapses
+from spark.bench import networks
 
 
 def main() -> None:
-    """Decode both recordings, print two tables, and write three figures."""
+    """Decode both recordings, run the network, print three tables, and write four figures."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--output", type=Path, default=Path("demo"), help="folder of the figures")
     output = parser.parse_args().output
@@ -96,8 +99,29 @@ def main() -> None:
         f"Currents through plastic synapses differ by {error:.1e} of the largest from the "
         "published equations, solved in float64 from spike to spike."
     )
+    run_network(console, output / "microcircuit.png")
     for path in sorted(output.glob("*.png")):
         console.print(f"wrote {path}")
+
+
+def run_network(console: Console, path: Path) -> None:
+    """Run a tenth of the microcircuit of Potjans and Diesmann (2014) for a second, and draw it."""
+    network = networks.microcircuit(scale=0.1)
+    with console.status("a network of 7 717 neurons"):
+        run = networks.simulate(network, seconds=1.0)
+    table = Table(title="A tenth of the cortical microcircuit, one second")
+    for column in ("population", "neurons", "spikes per second", "published, full scale"):
+        table.add_column(column, justify="left" if column == "population" else "right")
+    known = networks.published(network)
+    for name, found in networks.statistics(run.spikes, network.ranges).items():
+        neurons = len(network.ranges[name])
+        table.add_row(name, f"{neurons}", f"{found.rate:.2f}", f"{known[name]:.2f}")
+    networks.picture(network, run.spikes, known).savefig(path, dpi=150)
+    console.print(table)
+    console.print(
+        f"{run.connections / 1e6:.1f} million synapses, each with a weight and a delay: "
+        f"built in {run.build:.1f} s, compiled in {run.compile:.1f} s, run in {run.run:.1f} s."
+    )
 
 
 if __name__ == "__main__":
