@@ -103,11 +103,11 @@ def stored_shards(
         raise ValueError(
             f"stored connections are counted in 32 bits, got {devices} devices of {most} each."
         )
-    by_device = np.split(np.argsort(device, kind="stable"), np.cumsum(counts)[:-1])
     indptr = np.zeros((devices, inputs + 1), np.int32)
     indices = np.full((devices, most), places, np.uint16 if places < 1 << 16 else np.int32)
     order = np.full((devices, most), -1, np.int32)
-    for each, own in enumerate(by_device):
+    for each in range(devices):
+        own = np.flatnonzero(device == each)
         lengths = np.bincount(pre[own] - each // along_targets * inputs, minlength=inputs)
         indptr[each, 1:] = np.cumsum(lengths)
         indices[each, : len(own)] = later[own] * targets + post[own] % targets
