@@ -1,0 +1,253 @@
+"""Everything together: synapses by one value of each factor, and their currents in NumPy.
+
+`refused()` finds the smallest combinations that are refused, and `table()` writes them as the page
+`docs/explanation/together.md` shows them.
+"""
+
+import itertools
+import re
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh
+from scipy.signal import lfilter
+
+from spark.nn.components import synapses as library
+
+INPUTS, UNITS, TIME = 4, 3, 12
+
+FACTORS = {
+    "connectivity": ["dense", "stored", "procedural"],
+    "delays": ["none", "of inputs", "of connections"],
+    "class": ["Linear", "Traced", "DoubleTraced", "RUTraced", "SaturatingTraced"],
+    "tau": [
+        "scalar",
+        "of targets",
+        "of inputs",
+        "of connections",
+        "of inputs and trained",
+        "of connections and trained",
+    ],
+    "batch": ["none", "some"],
+    "async_spikes": ["no", "yes"],
+    "partition": ["none", "targets", "inputs", "batch"],
+}
+
+# What an error says, and why; in the order of the page.
+REASONS = {
+    "procedural connections are not stored": "Procedural connections store nothing, so that none "
+    "of them can have a number, a trace or a spike of its own.",
+    "async_spikes|a gate belongs|must not name tau": "What an input does, it does once for all of "
+    "its connections: delays, release and gate of the input come before spikes of connections, and "
+    "the time constant of a gate is that of its input.",
+    "a partition does not shard": "A partition shards rows of connections, and not the traces or "
+    "spikes that single stored connections have.",
+}
+
+
+def makes_sense(case):
+    """Whether a case, which may lack factors, has all that its values speak of."""
+    if case.get("class") == "Linear" and case.get("tau", "scalar") != "scalar":
+        return False
+    return not (case.get("partition") == "batch" and case.get("batch", "some") == "none")
+
+
+def shared(seed):
+    return np.random.default_rng(seed)
+
+
+def taus(name):
+    """Time constants by the name of their shape, without what is trained."""
+    return {
+        "scalar": 5.0,
+        "of targets": shared(0).uniform(3, 9, UNITS),
+        "of inputs": np.array([[4.0, 9.0, 4.0, 9.0]]),
+        "of connections": shared(1).uniform(3, 9, (UNITS, INPUTS)),
+    }[name.removesuffix(" and trained")]
+
+
+def make(case):
+    """Synapses as a case says, built.
+
+    Raises:
+        ValueError: If they are refused.
+    """
+    rng, kind = shared(2), case["class"]
+    options = {"async_spikes": case["async_spikes"] == "yes", "dtype": "float64"}
+    if kind != "Linear":
+        name = "tau_1" if kind == "DoubleTraced" else "tau"
+        options[name] = taus(case["tau"])
+        if "trained" in case["tau"]:
+            options["trainable"] = name
+    drawn = case["connectivity"] == "procedural"
+    if case["delays"] == "of inputs":
+        options["delays"] = np.array([0.0, 2.0, 1.0, 5.0])
+    elif case["delays"] == "of connections" and not drawn:
+        options["delays"] = 1.0 * rng.integers(0, 5, (UNITS, INPUTS))
+    if case["connectivity"] == "dense":
+        options["kernel_initializer"] = rng.normal(size=(UNITS, INPUTS))
+    elif drawn:
+        late = library.Uniform(low=0.0, high=4.0) if case["delays"] == "of connections" else None
+        options["connectivity"] = library.ProceduralConnectivity(fan_out=2, delays=late)
+    else:
+        pre, post = np.array([[0, 0, 1, 3, 3, 3], [2, 0, 1, 1, 0, 2]])
+        weights = rng.normal(size=6)
+        listed = library.SparseConnectivity(pre=pre, post=post, weights=weights)
+        options["connectivity"] = listed
+    module = getattr(library, f"{kind}Synapses")(units=UNITS, **options)
+    each = options["async_spikes"] and case["connectivity"] == "dense"
+    shape = (UNITS, INPUTS) if each else (INPUTS,)
+    batch = (2,) if case["batch"] == "some" else ()
+    partition = None
+    if case["partition"] != "none":
+        mesh = Mesh(np.array(jax.devices()[:1]), ("devices",))
+        partition = library.Partition(mesh, **{case["partition"]: "devices"})
+    spec = library.InputSpec(shape, options["async_spikes"], batch)
+    module.build({"spikes": spec}, partition=partition)
+    return module
+
+
+def refusal(case):
+    """Why a case is refused, as a key of `REASONS`; None if it is not."""
+    try:
+        make(case)
+    except ValueError as error:
+        found = [reason for reason in REASONS if re.search(reason, str(error))]
+        if len(found) != 1:
+            raise AssertionError(f"{case} is refused for no known reason: {error}") from error
+        return found[0]
+    return None
+
+
+def refused():
+    """The smallest combinations that are refused, of up to three factors, with the reason.
+
+    Other factors have a value that goes with all others.
+    """
+    base = {name: values[0] for name, values in FACTORS.items()}
+    base |= {"class": "Traced", "batch": "some"}
+    found = {}
+    for size in (1, 2, 3):
+        for names in itertools.combinations(FACTORS, size):
+            for values in itertools.product(*(FACTORS[name] for name in names)):
+                some = dict(zip(names, values, strict=True))
+                case = {**base, **some}
+                # What is as in the base adds nothing; what holds a smaller one, neither.
+                if any(base[name] == value for name, value in some.items()):
+                    continue
+                if not makes_sense(case) or is_refused(some, found):
+                    continue
+                reason = refusal(case)
+                if reason is not None:
+                    found[tuple(some.items())] = reason
+    return found
+
+
+def is_refused(case, found):
+    """Whether a case holds one of the combinations."""
+    return any(set(each) <= set(case.items()) for each in found)
+
+
+def table(found):
+    """The combinations as a table, those merged that differ in the value of one factor."""
+    rows = [({name: [value] for name, value in each}, why) for each, why in found.items()]
+    merged = True
+    while merged:
+        merged = False
+        for (i, (one, why)), (j, (two, also)) in itertools.combinations(enumerate(rows), 2):
+            if why == also and one.keys() == two.keys():
+                differ = [name for name in one if one[name] != two[name]]
+                if len(differ) == 1:
+                    (name,) = differ
+                    one = {**one, name: [*one[name], *two[name]]}
+                    rows = [row for k, row in enumerate(rows) if k not in (i, j)]
+                    rows.insert(i, (one, why))
+                    merged = True
+                    break
+    order = list(REASONS)
+    rows.sort(key=lambda row: order.index(row[1]))
+    lines = ["| refused together | | | why |", "|---|---|---|---|"]
+    for some, why in rows:
+        parts = [f"**{name}**: {' / '.join(values)}" for name, values in some.items()]
+        parts += [""] * (3 - len(parts))
+        lines.append(f"| {' | '.join(parts)} | {order.index(why) + 1} |")
+    reasons = [f"{number}. {text}" for number, text in enumerate(REASONS.values(), 1)]
+    return "\n".join([*lines, "", *reasons])
+
+
+# Reference --------------------------------------------------------------------------------------
+
+
+def currents(case, module, xs):
+    """The currents of a case in float64: each connection filters what its input has released."""
+    pre, post = map(np.asarray, module.connections)
+    weights, delays = _weights(case, module, pre, post), _delays(case, module, pre, post)
+    xs = np.asarray(xs, np.float64)
+    if case["class"] in ("RUTraced", "SaturatingTraced"):
+        xs = _released(case, module, xs)
+    if case["async_spikes"] == "no":
+        each = xs[..., pre]
+    else:
+        each = xs[..., post, pre] if case["connectivity"] == "dense" else xs
+    total = np.zeros((*xs.shape[: 1 + len(module.batch)], UNITS))
+    tau = np.broadcast_to(_by_axes(taus(case["tau"])), (UNITS, INPUTS))
+    for c, (i, j) in enumerate(zip(pre, post, strict=True)):
+        train = np.zeros_like(each[..., c])
+        train[delays[c] :] = each[: TIME - delays[c], ..., c]
+        total[..., j] += weights[c] * _filtered(case["class"], train, tau[j, i])
+    return total
+
+
+def _by_axes(tau):
+    return tau[:, None] if np.ndim(tau) == 1 else tau
+
+
+def _weights(case, module, pre, post):
+    kernel = np.asarray(module.kernel.value)
+    if case["connectivity"] == "dense":
+        return kernel[post, pre]
+    if case["connectivity"] == "stored":
+        return kernel
+    rows, adjacency = module.matrix.rows, tuple(each[...] for each in module.matrix.adjacency)
+    basis = rows.basis(adjacency, jnp.arange(INPUTS), jnp.float64)
+    return kernel @ np.asarray(basis).reshape(2, -1)
+
+
+def _delays(case, module, pre, post):
+    if case["delays"] == "none":
+        return np.zeros(len(pre), int)
+    if case["connectivity"] == "procedural" and case["delays"] == "of connections":
+        adjacency = tuple(each[...] for each in module.matrix.adjacency)
+        return np.asarray(module.matrix.rows.all(adjacency)[1]) // UNITS
+    given = np.broadcast_to(np.asarray(module.config.delays), (UNITS, INPUTS))
+    return given[post, pre].astype(int)
+
+
+def _released(case, module, xs):
+    usage, resources, found = np.zeros(xs.shape[1:]), np.ones(xs.shape[1:]), []
+    config = module.config
+    saturating = case["class"] == "SaturatingTraced"
+    tau = np.broadcast_to(config.tau, (1, INPUTS))[0] if saturating else config.R_tau
+    for x in xs:
+        resources = 1 - (1 - resources) * np.exp(-1 / tau)
+        if saturating:
+            usage = np.full_like(x, config.opening)
+        else:
+            usage = usage * np.exp(-1 / config.U_tau)
+            usage = usage + config.scale_U * x * (1 - usage)
+        found.append(usage * resources * x)
+        resources = resources - found[-1]
+    return np.stack(found)
+
+
+def _filtered(kind, train, tau):
+    if kind == "Linear":
+        return train
+    first = lfilter([1], [1, -np.exp(-1 / tau)], train, axis=0)
+    if kind != "DoubleTraced":
+        return first
+    second, other = 5.0, np.exp(-1 / 5.0)
+    same = abs(tau - second) < 1e-9
+    gain = other if same else (np.exp(-1 / tau) - other) / (1 / second - 1 / tau)
+    return lfilter([0, gain], [1, -other], first, axis=0)
