@@ -24,7 +24,7 @@ CUTS = {
 FACTORS = {
     "connectivity": ["dense", "one length", "many lengths", "blocks", "drawn", "drawn late"],
     "delays": ["none", "inputs", "connections"],
-    "cls": ["Linear", "Traced", "DoubleTraced", "RUTraced"],
+    "cls": ["Linear", "Traced", "DoubleTraced", "RUTraced", "SaturatingTraced"],
     "tau": ["scalar", "targets", "groups", "synapse"],
     "scale": ["scalar", "inputs", "connections"],
     "cut": list(CUTS),
@@ -43,6 +43,8 @@ def allowed(case):
         case.get("tau", "scalar") != "scalar" or case.get("scale", "scalar") != "scalar"
     ):
         return False
+    if case.get("cls") == "SaturatingTraced" and case.get("tau") in ("targets", "synapse"):
+        return False  # gates are of inputs, and close as currents decay
     sparse = case.get("connectivity", "dense") != "dense" or case.get("delays") == "connections"
     if case.get("tau") == "synapse" and sparse:
         return False
