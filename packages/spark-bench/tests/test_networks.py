@@ -227,3 +227,9 @@ def test_a_balanced_network_keeps_its_connections_when_it_is_smaller():
         full, small = named(name), named(name, 0.1)
         assert full.size == 4000
         assert full.connections / full.size == small.connections / small.size == 80
+
+
+@pytest.mark.parametrize("name", ["microcircuit", "brunel-AI", "cuba"])
+def test_a_scale_that_leaves_nothing_is_refused(name):
+    with pytest.raises(ValueError, match=r"scale .*1e-05"):
+        named(name, scale=1e-5)

@@ -7,11 +7,15 @@ import scipy.sparse
 
 from spark.core import checkpoints
 from spark.nn.components.synapses import (
+    AllToAll,
+    Block,
+    BlockConnectivity,
     FixedFanOut,
     InputSpec,
     KernelInitializerConfig,
     LinearSynapses,
     LinearSynapsesConfig,
+    LogNormal,
     ProceduralConnectivity,
     RandomConnectivity,
     SparseConnectivity,
@@ -220,3 +224,10 @@ def test_wrong_indices_fail_and_touch_no_memory(delays):
     for wrong in (-5, 2**31 - 1):
         module.matrix.adjacency[0].set_value(starts.at[1].set(wrong))
         assert np.isfinite(module(np.array([True, True])).value).all()
+
+
+def test_a_delay_that_no_ring_can_hold_names_the_delays():
+    late = Block(rule=AllToAll(), delays=LogNormal(mean=30.0, std=1.0))
+    synapses = LinearSynapses(units=4, connectivity=BlockConnectivity(blocks=[late]))
+    with pytest.raises(ValueError, match="shorten the delays"):
+        synapses.build({"spikes": InputSpec((4,))})

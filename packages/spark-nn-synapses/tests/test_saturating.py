@@ -129,3 +129,8 @@ def test_half_precision_and_procedural_connections_follow_on_average():
 def test_what_is_refused(arguments, message):
     with pytest.raises(ConfigError, match=message):
         SaturatingTracedSynapsesConfig(units=3, **arguments)
+
+
+def test_euler_steps_are_refused_as_gates_have_none():
+    with pytest.raises(ValueError, match="integrator must be 'exact'"):
+        SaturatingTracedSynapses(units=1, integrator="euler")

@@ -22,6 +22,18 @@ def named(name: str, scale: float = 1.0, external: External = "poisson") -> Netw
     Raises:
         ValueError: If there is no such network, or it does not come so.
     """
+    found = _named(name, scale, external)
+    numbers = [each.size for each in found.populations]
+    numbers += [each.number for each in found.blocks if each.rule != "pairwise_bernoulli"]
+    if not found.blocks or min(numbers) < 1:
+        raise ValueError(
+            f"scale must leave a neuron of each population, and connections; got {scale}: take a "
+            "larger one."
+        )
+    return found
+
+
+def _named(name: str, scale: float, external: External) -> Network:
     if name == "microcircuit":
         return microcircuit(scale, external)
     if external != "poisson":

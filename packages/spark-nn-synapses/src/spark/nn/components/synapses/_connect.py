@@ -83,10 +83,15 @@ def rows_of(starts: NumPyArray, places: NumPyArray, targets: int) -> tuple[Store
 
 def require_countable(connections: int, places: int) -> None:
     """Raise an error for more connections, or places, than 32 bits can count."""
-    if connections >= 2**31 or places >= 2**31:
+    if connections >= 2**31:
         raise ValueError(
-            f"stored connections are counted in 32 bits, got {connections} of them to {places} "
-            "places; ProceduralConnectivity stores none."
+            f"stored connections are counted in 32 bits, got {connections}; "
+            "ProceduralConnectivity stores none."
+        )
+    if places >= 2**31:
+        raise ValueError(
+            "targets times the steps up to the longest delay must be below 2^31, got "
+            f"{places}: shorten the delays, as by `high` of their distribution."
         )
 
 

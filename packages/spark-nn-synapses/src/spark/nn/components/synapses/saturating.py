@@ -47,6 +47,13 @@ class SaturatingTracedSynapsesConfig(TracedSynapsesConfig):
             )
         return self
 
+    @field_validator("integrator")
+    @classmethod
+    def _exact(cls, integrator: str) -> str:
+        if integrator != "exact":
+            raise ValueError(f"must be 'exact', as gates have no other step; got {integrator!r}.")
+        return integrator
+
     @field_validator("trainable")
     @classmethod
     def _one_tau(cls, names: tuple[str, ...]) -> tuple[str, ...]:
@@ -75,9 +82,12 @@ class SaturatingTracedSynapses(TracedSynapses):
        g_j \mathrel{+}= \mathrm{opening}\,(1 - g_j) \text{ at each spike}, \qquad
        I_i(t) = \mathrm{base} + \mathrm{scale} \sum_j K_{ij}\, g_j(t - d_{ij}). $$
 
+    A graded spike `x` in [0, 1] opens `opening x^2` of them, so that the derivative by a silent
+    input is 0.
+
     A step reads only the rows of the inputs that spike: what a spike adds to its gate is what it
     releases, and the trace of the released is the gate. So everything goes along that does with
-    `TracedSynapses`, other than a trained `tau` and `async_spikes`.
+    `TracedSynapses`, other than a trained `tau`, `async_spikes` and Euler steps.
 
     Init:
         units: tuple[int, ...]

@@ -53,14 +53,15 @@ def of_total(key: int, sizes: Ints, total: int, distinct: bool) -> Ints:
     width, done = int(sizes.max()), 0
     counts, found = np.zeros(len(sizes), np.int64), np.empty(0, np.int64)
     while (left := total - (len(found) if distinct else int(counts.sum()))) > 0:
+        drawn = [found]
         for first in range(done, done + left, _CHUNK):
             bits = at(key, np.arange(first, min(first + _CHUNK, done + left)))
             line, value = below(bits, len(sizes)), low_below(bits, width)
             there = value < sizes[line]
             if distinct:
-                found = np.concatenate([found, line[there] * width + value[there]])
+                drawn.append(line[there] * width + value[there])
             else:
                 counts += np.bincount(line[there], minlength=len(sizes))
         done += left
-        found = np.unique(found)
+        found = np.unique(np.concatenate(drawn))
     return np.bincount(found // width, minlength=len(sizes)) if distinct else counts
