@@ -85,3 +85,15 @@ def test_every_synapse_is_measured_at_every_activity_and_size():
     assert "synapses/4000x4000/float32/batch=1/traced-synapse/activity=0.02" in names
     assert "synapses/1000x1000/float32/batch=32/traced-shared/activity=0.02" in names
     assert "synapses/1000x1000/float16/batch=1/traced-shared/activity=0.02" in names
+
+
+def test_received_bytes_are_those_of_the_collectives_of_a_program():
+    gather = "%g = pred[2048]{0} all-gather(%x), channel_id=1"
+    reduce = "%r = f32[2,100]{1,0} all-reduce(%y), to_apply=%add"
+    other = "%s = f32[8]{0} add(%all-gather, %r)"
+    assert scaling.received_bytes("\n".join([gather, other]), 4) == 2048 * 3 / 4
+    # A ring passes each of d parts on 2 (d - 1) times.
+    assert scaling.received_bytes(reduce, 2) == 4 * 2 * 100
+    assert scaling.received_bytes(other, 1) == 0
+    with pytest.raises(ValueError, match="collective-permute"):
+        scaling.received_bytes("%p = f32[8]{0} collective-permute(%x)", 2)

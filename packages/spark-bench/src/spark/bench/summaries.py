@@ -166,8 +166,10 @@ def scaling(records: Iterable[Record]) -> Table:
         inputs, targets, devices = (record.sizes[name] for name in ("pre", "elements", "devices"))
         cells = f"{devices:.0f}", f"{inputs:.0f} x {targets:.0f}", seconds(record.median)
         name, over = record.group.removeprefix("scaling/"), record.median / one.median
-        rows.append(_row(name, *cells, _spread(record), f"{over:.2f}"))
-    columns = ("scaling", "devices", "synapses", "one call", "spread", "over one device")
+        received = record.observed.get("received_bytes")
+        crosses = "" if received is None else f"{received:,.0f}"
+        rows.append(_row(name, *cells, _spread(record), f"{over:.2f}", crosses))
+    columns = ("scaling", "devices", "synapses", "one call", "spread", "over one device", "bytes")
     return Table("Scaling", columns, rows)
 
 

@@ -23,7 +23,7 @@ def named(name: str, scale: float = 1.0, external: External = "poisson") -> Netw
         ValueError: If there is no such network, or it does not come so.
     """
     found = _named(name, scale, external)
-    numbers = [each.size for each in found.populations]
+    numbers: list[float] = [each.size for each in found.populations]
     numbers += [each.number for each in found.blocks if each.rule != "pairwise_bernoulli"]
     if not found.blocks or min(numbers) < 1:
         raise ValueError(
