@@ -161,7 +161,8 @@ def programs(records: Iterable[Record], prefix: str) -> Table:
 def scaling(records: Iterable[Record]) -> Table:
     """Synapses sharded over devices, each case beside one device."""
     rows = []
-    for record, one in with_references(records):
+    every = [record for record in records if record.name.startswith("scaling/")]
+    for record, one in with_references(every):
         assert one is not None
         inputs, targets, devices = (record.sizes[name] for name in ("pre", "elements", "devices"))
         cells = f"{devices:.0f}", f"{inputs:.0f} x {targets:.0f}", seconds(record.median)
