@@ -294,15 +294,3 @@ MISFITS = [
 def test_blocks_that_do_not_fit_the_inputs_and_targets_are_refused(connectivity, message):
     with pytest.raises(ValueError, match=message):
         built(connectivity, 5, 3, kernel_dtype="float16")
-
-
-def test_delays_are_given_once():
-    with pytest.raises(ValueError, match="delays are given twice"):
-        built(one(AllToAll(), delays=1.0), 5, 3, delays=2.0)
-
-
-def test_a_random_weight_near_0_stays_one_in_half_precision():
-    module = built(
-        one(AllToAll(), weights=Uniform(low=0.0, high=1e-5)), 100, 100, kernel_dtype="float16"
-    )
-    assert np.all(np.asarray(module.kernel) > 0)

@@ -157,3 +157,10 @@ def test_a_build_takes_little_memory(kind, dtype):
     # Of what NumPy allocates; what JAX does is the arrays that are kept, at most.
     assert (most + stored) / count < 30
     assert kept <= stored + 100_000
+
+
+def test_a_random_weight_near_0_stays_one_in_half_precision():
+    block = Block(rule=AllToAll(), weights=Uniform(low=0.0, high=1e-5))
+    connectivity = BlockConnectivity(blocks=[block])
+    module = built(connectivity, 100, 100, kernel_dtype="float16")
+    assert np.all(np.asarray(module.kernel) > 0)

@@ -20,6 +20,7 @@ from spark.nn.components.synapses import (
     RandomConnectivity,
     SparseConnectivity,
     TracedSynapses,
+    Uniform,
 )
 from spark.nn.configs import ConfigError
 
@@ -231,3 +232,19 @@ def test_a_delay_that_no_ring_can_hold_names_the_delays():
     synapses = LinearSynapses(units=4, connectivity=BlockConnectivity(blocks=[late]))
     with pytest.raises(ValueError, match="shorten the delays"):
         synapses.build({"spikes": InputSpec((4,))})
+
+
+def test_delays_are_given_once():
+    connectivity = BlockConnectivity(blocks=[Block(rule=AllToAll(), delays=1.0)])
+    with pytest.raises(ValueError, match="delays are given twice"):
+        built(connectivity, 5, 3, delays=2.0)
+
+
+@pytest.mark.parametrize("shortest", [10**6, -(10**6)])
+def test_drawn_delays_of_a_damaged_file_write_nowhere(shortest):
+    connectivity = ProceduralConnectivity(fan_out=8, delays=Uniform(low=0.0, high=3.0))
+    module = built(connectivity, 30, 20)
+    sizes = module.matrix.adjacency[1].get_value()
+    module.matrix.adjacency[1].set_value(sizes.at[3].set(np.int64(shortest).astype(sizes.dtype)))
+    with pytest.raises(Exception, match="connections lead to no target"):
+        module(np.ones(30, bool)).value.block_until_ready()

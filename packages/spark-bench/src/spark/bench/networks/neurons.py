@@ -33,12 +33,8 @@ def gains(neuron: Neuron, tau: np.ndarray, dt: float) -> np.ndarray:
     return dt / neuron.C_m * decay * exprel(dt / neuron.tau_m - dt / tau)
 
 
-class Currents:
-    """`iaf_psc_exp`: currents that jump at a spike and decay exponentially charge the membrane.
-
-    References:
-        Rotter and Diesmann (1999), Biological Cybernetics 81:381-402.
-    """
+class Leaky:
+    """A membrane that a constant current charges, by the exact propagator of a step."""
 
     def __init__(
         self, neuron: Neuron, tau: np.ndarray, current: np.ndarray, dt: float, dtype: str
@@ -47,7 +43,7 @@ class Currents:
 
         Args:
             neuron: Parameters.
-            tau: Time constants of the currents, ms, of shape `(traces,)`.
+            tau: Time constants of the currents, ms, of shape `(traces,)`; empty without traces.
             current: Constant external current of each neuron, pA.
             dt: Time step, ms.
             dtype: Dtype of the potentials.
@@ -57,6 +53,14 @@ class Currents:
         self.gains = gains(neuron, tau, dt)
         lost = -np.expm1(-dt / neuron.tau_m)
         self.drive = jnp.asarray(lost * neuron.tau_m / neuron.C_m * current, dtype)
+
+
+class Currents(Leaky):
+    """`iaf_psc_exp`: currents that jump at a spike and decay exponentially charge the membrane.
+
+    References:
+        Rotter and Diesmann (1999), Biological Cybernetics 81:381-402.
+    """
 
     def step(
         self, state: Membrane, currents: Float[Array, "traces neurons"]
@@ -73,17 +77,8 @@ class Currents:
         return _after(self, state, free)
 
 
-class Jumps:
+class Jumps(Leaky):
     """`iaf_psc_delta`: a spike shifts the potential by its weight; not while it is held."""
-
-    def __init__(
-        self, neuron: Neuron, tau: np.ndarray, current: np.ndarray, dt: float, dtype: str
-    ) -> None:
-        """Compute what a step needs; see `Currents`. `tau` is not used."""
-        self.neuron, self.steps_held = neuron, round(neuron.t_ref / dt)
-        self.decay = np.exp(-dt / neuron.tau_m)
-        lost = -np.expm1(-dt / neuron.tau_m)
-        self.drive = jnp.asarray(lost * neuron.tau_m / neuron.C_m * current, dtype)
 
     def step(
         self, state: Membrane, jumps: Float[Array, " neurons"]
@@ -108,7 +103,7 @@ class Conductances:
     def __init__(
         self, neuron: Neuron, tau: np.ndarray, current: np.ndarray, dt: float, dtype: str
     ) -> None:
-        """Compute what a step needs; see `Currents`. Time constants tell conductances apart."""
+        """Compute what a step needs; see `Leaky`. Time constants tell conductances apart."""
         self.neuron, self.steps_held = neuron, round(neuron.t_ref / dt)
         self.per_tau = dt / neuron.tau_m
         leak = neuron.C_m / neuron.tau_m

@@ -42,23 +42,22 @@ def _bits(words, stream, c):
 
 
 @njit
-def _target(words, bits, targets):
-    """A target; counted from the first of these rows, where they are part of larger ones."""
-    drawn = np.uint64(words[4]) if words.size > 2 else np.uint64(targets)
-    target = np.int64((np.uint64(bits) * drawn) >> np.uint64(32))
-    return target - np.int64(words[3]) if words.size > 2 else target
+def _part(words, sizes, places):
+    """Of the targets: how many there are, the first one, and among how many it is drawn."""
+    targets = places if sizes.size == 2 else places // np.int64(sizes[2])
+    if words.size > 2:  # the rows are part of larger ones
+        return targets, np.int64(words[3]), np.uint64(words[4])
+    return targets, np.int64(0), np.uint64(targets)
 
 
 @njit
-def _targets(sizes, places):
-    """How many targets there are in each step of a ring."""
-    return places if sizes.size == 2 else places // np.int64(sizes[2])
+def _place(words, sizes, to, late, c, part, origin, places):
+    """Where a connection leads, as seen from the current step of a ring.
 
-
-@njit
-def _place(words, sizes, to, late, c, targets, origin, places):
-    """Where a connection leads, as seen from the current step of a ring; -1 if nowhere."""
-    place = _target(words, _bits(words, to, c), targets)
+    -1 if to a target that is not of these rows; -2 if out of the ring, as by a damaged file.
+    """
+    targets, first, drawn = part
+    place = np.int64((np.uint64(_bits(words, to, c)) * drawn) >> np.uint64(32)) - first
     if not 0 <= place < targets:
         return np.int64(-1)
     if sizes.size == 2:
@@ -71,7 +70,8 @@ def _place(words, sizes, to, late, c, targets, origin, places):
         else:
             high = middle
     place += (np.int64(sizes[3]) + low - 4) * targets + origin
-    return place - places if place >= places else place
+    place -= places if place >= places else 0
+    return place if 0 <= place < places else np.int64(-2)
 
 
 @njit
@@ -93,7 +93,7 @@ def _second(parameters):
 @njit
 def to_targets(frame, words, sizes, parameters, spikes, inputs, origin, sums, places):
     """As `stored.to_targets`, of drawn connections: `sizes` are as in `DrawnRows`."""
-    found, targets = np.empty(inputs, np.int32), _targets(sizes, places)
+    found, part = np.empty(inputs, np.int32), _part(words, sizes, places)
     one, other = number(parameters[0]), _second(parameters)
     for b in range(sums.size // max(places, 1)):
         own = sums[b * places : (b + 1) * places]
@@ -102,8 +102,10 @@ def to_targets(frame, words, sizes, parameters, spikes, inputs, origin, sums, pl
             spike = sums.dtype.type(size_of(spikes[b * inputs + i]))
             to, of, late = _streams(words, i)
             for c in range(sizes[0]):
-                place = _place(words, sizes, to, late, c, targets, origin, places)
-                if place < 0:
+                place = _place(words, sizes, to, late, c, part, origin, places)
+                if place == -2:
+                    return False
+                if place == -1:
                     continue
                 first, second = _basis(sizes[1], _bits(words, of, c))
                 weight = sums.dtype.type(one * first + other * second)
@@ -114,7 +116,7 @@ def to_targets(frame, words, sizes, parameters, spikes, inputs, origin, sums, pl
 @njit
 def to_weights(frame, words, sizes, spikes, sums, inputs, origin, gains, places):
     """As `stored_transposes.to_weights`, of the parameters of a law."""
-    found, targets = np.empty(inputs, np.int32), _targets(sizes, places)
+    found, part = np.empty(inputs, np.int32), _part(words, sizes, places)
     one, other = 0.0, 0.0
     for b in range(sums.size // max(places, 1)):
         own = sums[b * places : (b + 1) * places]
@@ -122,8 +124,10 @@ def to_weights(frame, words, sizes, spikes, sums, inputs, origin, gains, places)
             i = found[k]
             to, of, late = _streams(words, i)
             for c in range(sizes[0]):
-                place = _place(words, sizes, to, late, c, targets, origin, places)
-                if place < 0:
+                place = _place(words, sizes, to, late, c, part, origin, places)
+                if place == -2:
+                    return False
+                if place == -1:
                     continue
                 first, second = _basis(sizes[1], _bits(words, of, c))
                 gain = np.float64(own[place]) * np.float64(size_of(spikes[b * inputs + i]))
@@ -140,12 +144,14 @@ def to_weights(frame, words, sizes, spikes, sums, inputs, origin, gains, places)
 def to_inputs(frame, words, sizes, parameters, sums, inputs, origin, gains, places):
     """As `stored_transposes.to_inputs`, of connections that are drawn."""
     one, other = number(parameters[0]), _second(parameters)
-    batch, targets = sums.size // max(places, 1), _targets(sizes, places)
+    batch, part = sums.size // max(places, 1), _part(words, sizes, places)
     for i in range(inputs):
         to, of, late = _streams(words, i)
         for c in range(sizes[0]):
-            place = _place(words, sizes, to, late, c, targets, origin, places)
-            if place < 0:
+            place = _place(words, sizes, to, late, c, part, origin, places)
+            if place == -2:
+                return False
+            if place == -1:
                 continue
             first, second = _basis(sizes[1], _bits(words, of, c))
             weight = sums.dtype.type(one * first + other * second)
