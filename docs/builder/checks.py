@@ -53,11 +53,15 @@ _documented: set[str] = set()
 WIDTH = 80
 """Columns of code that a page shows; what is beyond has to be scrolled to."""
 
+TESTED = '--8<-- "docs/examples/'
+"""How a file is shown that tests run, rather than the build."""
+
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> None:
     """Refuse an example that is not run, and one that is cut off."""
     for language, code in re.findall(r"^```(.*?)\n(.*?)^```", markdown, re.MULTILINE | re.DOTALL):
-        if language.startswith("python") and 'exec="on"' not in language:
+        run = 'exec="on"' in language or code.startswith(TESTED)
+        if language.startswith("python") and not run:
             log.warning("%s: an example is not run: %s", page.file.src_uri, code.split("\n")[0])
         if 'html="on"' not in language:
             for line in code.split("\n"):
