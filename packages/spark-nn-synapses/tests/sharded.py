@@ -72,6 +72,8 @@ def main(part=0, parts=1):
         count_what_crosses("Traced", "connections", "targets")
         count_what_crosses("RUTraced", "inputs", "targets")
         count_what_crosses("RUTraced", "connections", "inputs")
+        count_what_crosses("Traced", "none", "targets")
+        cross_in_any_number()
     print(f"{len(cases[int(part) :: int(parts)])} of {len(cases)} equal")
 
 
@@ -221,15 +223,40 @@ def count_what_crosses(cls, delays, cut):
     xs = jax.device_put(jnp.zeros((TIME, INPUTS), bool), where)
     text = jax.jit(run).lower(weights, rest, xs).compile().as_text()
     crossing = re.findall(r" = (\w+)\[([\d,]*)\]\S* ((?:all|collective|reduce)-[a-z-]+)\(", text)
-    if cut == "targets":  # a byte for each input
-        assert crossing == [("pred", f"1,{INPUTS}", "all-gather")], crossing
+    if cut == "targets":  # a bit for each input, in bytes of each device
+        assert crossing == [("u8", f"4,{INPUTS // 32}", "all-gather")], crossing
     else:
         assert crossing == [("f32", f"{TARGETS}", "all-reduce")], crossing
+    if delays == "none":
+        return
     own = TARGETS // 4 if cut == "targets" else TARGETS
     rings = f"4,{own}", f"4,{INPUTS}", f"4,{INPUTS // 4}"
     (body,) = [block for block in text.split("\n\n") if "custom-call(" in block]
     copied = re.findall(r" = \w+\[([\d,]*)\]\S* copy[a-z-]*\(", body)
     assert not {*rings} & {*copied}, copied
+
+
+def cross_in_any_number():
+    """Spikes that come in sharded are the same as bits, also where these do not fill bytes."""
+    import jax
+    import numpy as np
+    from jax.sharding import NamedSharding, PartitionSpec
+
+    from spark.core.tracers.testing import tolerance
+    from spark.nn.components.synapses import InputSpec, LinearSynapses
+
+    for shape, cut in [((12,), "targets"), ((4, 9), "targets"), ((20, 3), "both"), ((7,), None)]:
+        partition = over_devices(cut or "targets")
+        spikes = np.random.default_rng(2).random((5, 2, *shape)) < 0.5
+        whole, several = (LinearSynapses(units=8, dtype="float32") for _ in range(2))
+        whole.build({"spikes": InputSpec(shape, batch=(2,))})
+        several.build({"spikes": InputSpec(shape, batch=(2,))}, partition=partition)
+        expected = np.asarray(whole.scan(spikes).value)
+        atol = tolerance("crossing", "float32") * np.abs(expected).max()
+        for names in [(None, None, "targets"), ()] if cut else [()]:
+            where = NamedSharding(partition.mesh, PartitionSpec(*names))
+            found = several.scan(jax.device_put(spikes, where)).value
+            np.testing.assert_allclose(found, expected, rtol=0, atol=atol)
 
 
 if __name__ == "__main__":

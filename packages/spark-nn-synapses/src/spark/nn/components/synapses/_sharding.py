@@ -9,6 +9,7 @@ from jax.sharding import PartitionSpec
 
 from ._projections.base import Kernel
 from ._projections.per_synapse import PerSynapse
+from ._stages.crossing import Crossing
 from ._stages.delay import DelayLine
 from ._stages.ring import RingBuffer
 from ._stages.sharded import Placed, Sharded
@@ -54,7 +55,11 @@ def shard(
         trace = Placed(trace, partition, traces)
     if total is not None and links.total.base is not None:
         partition.place(links.total.base, traces[len(traces) - len(matrix.units) :])
-    return [release, delay, projection, trace, total]
+    stages = [release, delay, projection, trace, total]
+    if partition.targets is not None and not matrix.async_spikes:  # each device reads all spikes
+        first = next(place for place, stage in enumerate(stages) if stage is not None)
+        stages[first] = Crossing(stages[first], partition, batch)
+    return stages
 
 
 def _specifications(names: Any) -> Kernel:

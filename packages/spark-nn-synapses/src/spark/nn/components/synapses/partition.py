@@ -26,7 +26,8 @@ class Partition:
     targets. No device ever sees more of a dense kernel that is drawn, or given as a NumPy array;
     stored connections are laid out on the host, and each device is given its own, padded to equal
     numbers. Cut over inputs, the sums of the devices are added up; cut over targets or a batch
-    alone, devices exchange nothing but the spikes, if these come in sharded.
+    alone, devices exchange nothing but the spikes, if these come in sharded: once a step, and
+    booleans as bits.
 
     Attributes:
         mesh: The devices; its axes of the type that leaves the cutting to the compiler (`Auto`).

@@ -149,6 +149,6 @@ class PlacedRun(Run):
         return steps
 
     def _placed(self, x: Array, *time: None) -> Array:
-        # Spikes cross between devices before they release, as booleans if that is what they are.
+        # Spikes cross between devices before they release.
         where = self.placed.partition.sharding((*time, *self.placed.traces))
         return lax.with_sharding_constraint(x, where)
