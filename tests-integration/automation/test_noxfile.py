@@ -78,7 +78,7 @@ def test_a_tag_names_a_package_at_its_version(noxfile):
 
 def test_every_environment_of_a_peer_is_for_an_adapter(noxfile):
     adapters = Path("packages/spark-bench/src/spark/bench/peers/adapters")
-    for peer, (python, requirements) in noxfile.PEERS.items():
+    for peer, (python, *requirements) in noxfile.PEERS.items():
         assert (adapters / f"{peer.replace('-', '_')}.py").exists()
         assert python in noxfile.PYTHONS
         assert requirements[0].partition("==")[2], "the library itself is pinned"
