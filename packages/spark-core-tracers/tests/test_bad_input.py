@@ -240,6 +240,7 @@ BAD_CALLS = [
     (lambda t: t.scan(np.ones((4, 3))), ValueError, r"xs\[t\] of shape \(3,\) does not broadcast"),
     (lambda t: t.scan(np.ones((4, 2)), "fast"), ValueError, r"method must be one of 'auto'"),
     (lambda t: t.scan(np.array(["a"])), TypeError, r"xs must be boolean, integer or floating"),
+    (lambda t: t.masked_reset("a"), TypeError, r"mask must be boolean, got dtype <U1"),
     (lambda t: t.masked_reset(np.ones(2)), TypeError, r"mask must be boolean, got dtype float64"),
     (
         lambda t: t.masked_reset(np.ones(3, bool)),

@@ -286,7 +286,8 @@ MISFITS = [
     (one(AllToAll(), delays=0.5), r"blocks\[0\]: delays must be whole multiples of dt = 1"),
     (one(AllToAll(), weights=1e-9), r"weights must be 0 or at least 5.96e-08 in float16"),
     (one(AllToAll(), weights=Uniform(low=0.0, high=1e-9)), r"blocks\[0\]: weights must be 0 or"),
-    (one(AllToAll(), weights=1e9), "weights of the connectivity must be finite in float16"),
+    (one(AllToAll(), weights=-1e9), r"blocks\[0\]: weights must be at most 65504 in float16"),
+    (one(AllToAll(), weights=Normal(mean=7e4, std=1e3)), r"blocks\[0\]: .* 65504 .*got 7.13e\+04"),
 ]
 
 

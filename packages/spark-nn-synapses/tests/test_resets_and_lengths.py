@@ -218,10 +218,12 @@ def test_delays_are_forgotten_in_part():
     ("call", "error", "message"),
     [
         (lambda m: m.scan(XS, lengths=LENGTHS / 2), TypeError, "lengths must be integers"),
+        (lambda m: m.scan(XS, lengths="abc"), TypeError, "lengths must be integers, got dtype <U3"),
         (lambda m: m.scan(XS, lengths=7), ValueError, r"lengths must have .* \(2, 3\), .* \(\)"),
         (lambda m: m.scan(XS, lengths=LENGTHS + 1), ValueError, r"lie in \[0, 24\], got 25"),
         (lambda m: m.scan(XS, lengths=LENGTHS - 1), ValueError, r"lie in \[0, 24\], got -1"),
         (lambda m: m.masked_reset(np.ones(3)), TypeError, "mask must be boolean"),
+        (lambda m: m.masked_reset("abc"), TypeError, "mask must be boolean, got dtype <U3"),
         (lambda m: m.masked_reset(np.ones(2, bool)), ValueError, r"mask of shape \(2,\) does not"),
     ],
 )

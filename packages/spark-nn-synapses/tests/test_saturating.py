@@ -131,6 +131,12 @@ def test_what_is_refused(arguments, message):
         SaturatingTracedSynapsesConfig(units=3, **arguments)
 
 
+def test_an_opening_of_wrong_shape_is_refused_by_its_name():
+    module = SaturatingTracedSynapses(units=2, opening=np.full(3, 0.5))
+    with pytest.raises(ValueError, match=r"^opening of shape \(3,\) does not .* \(5,\)"):
+        module.build({"spikes": InputSpec((5,))})
+
+
 def test_euler_steps_are_refused_as_gates_have_none():
     with pytest.raises(ValueError, match="integrator must be 'exact'"):
         SaturatingTracedSynapses(units=1, integrator="euler")

@@ -47,8 +47,13 @@ def own(value: Any) -> Any:
     return jax.tree.map(lambda x: np.array(x) if isinstance(x, np.ndarray) else x, value)
 
 
-def real_array(name: str, value: Any) -> Any:
+def real_array(name: str, value: Any, kind: str = "boolean, integer or floating") -> Any:
     """`value` as a JAX array, or a NumPy array of its own, of booleans, integers or floats.
+
+    Args:
+        name: What an error calls it.
+        value: What was given.
+        kind: What an error asks for.
 
     Raises:
         TypeError: If it is anything else.
@@ -63,9 +68,7 @@ def real_array(name: str, value: Any) -> Any:
         except ValueError as error:
             raise TypeError(f"{name} must be an array of numbers, got {value!r}.") from error
     if not is_real(value.dtype):
-        raise TypeError(
-            f"{name} must be boolean, integer or floating, got dtype {value.dtype}; convert it."
-        )
+        raise TypeError(f"{name} must be {kind}, got dtype {value.dtype}; convert it.")
     return value
 
 

@@ -255,7 +255,7 @@ class BaseTracer(RecurrenceModule, abc.ABC):
             TypeError: If `mask` is not boolean.
             ValueError: If `mask` does not broadcast to `shape`.
         """
-        checked = real_array("mask", mask)
+        checked = real_array("mask", mask, "boolean")
         if checked.dtype != bool:
             raise TypeError(f"mask must be boolean, got dtype {checked.dtype}.")
         self.set_state(_reset(self.recurrence, self.parameters, self.state, checked))

@@ -133,7 +133,7 @@ def as_lengths(lengths: Any, batch: tuple[int, ...], time: int) -> Int[Array, "*
         TypeError: If they are no integers.
         ValueError: If their shape is not that of the batch, or one is not in [0, time].
     """
-    given = real_array("lengths", lengths)
+    given = real_array("lengths", lengths, "integers")
     if not np.issubdtype(given.dtype, np.integer):
         raise TypeError(f"lengths must be integers, got dtype {given.dtype}.")
     if given.shape != batch:
@@ -155,7 +155,7 @@ def as_mask(mask: Any, batch: tuple[int, ...]) -> Bool[Array, "*batch"]:
         TypeError: If it is not boolean.
         ValueError: If it does not broadcast to the batch axes.
     """
-    given = real_array("mask", mask)
+    given = real_array("mask", mask, "boolean")
     if given.dtype != bool:
         raise TypeError(f"mask must be boolean, got dtype {given.dtype}.")
     require_fit("mask", given.shape, batch)

@@ -11,7 +11,7 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array
 
-from spark.core.internal import as_parameter, as_storage_dtype, compute_dtype
+from spark.core.internal import as_parameter, as_storage_dtype, compute_dtype, require_fit
 from spark.core.tracers import BaseTracer, Constant
 
 from ._arguments import InputSpec
@@ -188,6 +188,8 @@ def _pending(
 
 def _release(config: Any, kind: type[Any], shape: tuple[int, ...], seed: Array) -> Any:
     """The tracer before the projection."""
+    for name, value in config.release.items():
+        require_fit(config.release_fields.get(name, name), np.shape(value), shape)
     return kind(
         shape,
         **config.release,

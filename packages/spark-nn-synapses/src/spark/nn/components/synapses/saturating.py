@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -26,6 +27,8 @@ class SaturatingTracedSynapsesConfig(TracedSynapsesConfig):
 
     tau: TimeConstant = 100.0
     opening: Portion = 0.5
+
+    release_fields: ClassVar[Mapping[str, str]] = {"scale_U": "opening"}
 
     @property
     def release(self) -> dict[str, Any]:

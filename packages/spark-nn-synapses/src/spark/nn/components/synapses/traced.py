@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar, Self
 
 import jax.numpy as jnp
@@ -42,6 +43,9 @@ class _TracerConfig(LinearSynapsesConfig):
 
     release_class: ClassVar[type[Recurrence[Any]] | None] = None
     """What the inputs obey, likewise; None without short-term plasticity."""
+
+    release_fields: ClassVar[Mapping[str, str]] = {}
+    """Fields that give parameters of the tracer of the inputs by another name than theirs."""
 
     @classmethod
     def _names(cls, kind: type[Recurrence[Any]] | None) -> list[str]:

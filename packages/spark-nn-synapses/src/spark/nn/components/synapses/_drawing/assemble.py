@@ -102,15 +102,20 @@ def _longest(delays: Inverse | float) -> int:
 
 
 def _require_kept(weights: Distribution | float | None, dtype: jnp.dtype) -> None:
-    """Raise an error if weights count as 0 in their dtype, but for some of those that are drawn."""
+    """Raise an error if weights count as 0 or inf in their dtype, but for some that are drawn."""
     some: Any = weights or 0.0
     if isinstance(weights, Distribution):
         some = weights.inverse.at(np.array([0.1, 0.5, 0.9]), ndtri, np)
-    largest, least = float(np.abs(some).max()), smallest(dtype)
+    largest, least, most = float(np.abs(some).max()), smallest(dtype), float(jnp.finfo(dtype).max)
     if 0 < largest < least:
         raise ValueError(
             f"weights must be 0 or at least {least:.3g} in {dtype}, got {largest:.3g}: choose a "
             "smaller unit, such as pA instead of A, or a wider kernel_dtype."
+        )
+    if largest > most:
+        raise ValueError(
+            f"weights must be at most {most:.6g} in {dtype}, got {largest:.3g}: choose a larger "
+            "unit or a wider kernel_dtype."
         )
 
 
