@@ -1,4 +1,4 @@
-"""A network spikes as it does in NEST, spike for spike, for a second of its time."""
+"""A network spikes as it does in NEST and Brian2, spike for spike, for a second of its time."""
 
 import json
 
@@ -19,9 +19,9 @@ def network():
     return reference.network()
 
 
-@pytest.fixture(scope="module")
-def recorded():
-    with np.load(reference.FILE) as file:
+@pytest.fixture(scope="module", params=["nest", "brian2"])
+def recorded(request):
+    with np.load(reference.file(request.param)) as file:
         return dict(file)
 
 
@@ -59,7 +59,7 @@ def test_the_network_is_active_and_delays_are_long(network, recorded):
     assert network["delay"].max() * reference.DT == 2 * reference.NEURON["tau_m"]
 
 
-def test_spikes_in_float64_are_those_of_nest_for_a_second(network, recorded, x64):
+def test_spikes_in_float64_are_those_of_others_for_a_second(network, recorded, x64):
     found = run(network, "float64")
     np.testing.assert_array_equal(found.spikes.step, recorded["step"])
     np.testing.assert_array_equal(found.spikes.neuron, recorded["neuron"])
@@ -67,7 +67,7 @@ def test_spikes_in_float64_are_those_of_nest_for_a_second(network, recorded, x64
     np.testing.assert_allclose(found.v, recorded["V_m"], rtol=0, atol=1e-11)
 
 
-def test_spikes_in_float32_are_those_of_nest_at_first(network, recorded):
+def test_spikes_in_float32_are_those_of_others_at_first(network, recorded):
     found = run(network, "float32").spikes
     same = min(len(found), len(recorded["step"]))
     other = (found.step[:same] != recorded["step"][:same]) | (

@@ -1,16 +1,16 @@
-"""A network of 1000 neurons as numbers, and the spikes that NEST gives it.
+"""A network of 1000 neurons as numbers, and the spikes that NEST and Brian2 give it.
 
-Run by the Python of an environment with NEST, `python spike_for_spike.py`, it writes
-`spike_for_spike.npz` beside itself. Imported, it needs NumPy alone.
+Run by the Python of an environment with NEST, `python spike_for_spike.py nest`, it writes
+`spike_for_spike_nest.npz` beside itself; with `brian2` likewise. Imported, it needs NumPy alone.
 """
 
 import hashlib
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
 
-FILE = Path(__file__).with_suffix(".npz")
 NEURONS, EXCITATORY, DENSITY = 1000, 800, 0.1
 DT, STEPS, SEED = 0.1, 10_000, 20_140_801
 LONGEST = 200
@@ -56,11 +56,15 @@ def checksum(arrays):
     return found.hexdigest()
 
 
-def record():
-    """Run the network in NEST, and write its spikes and its potentials at the end."""
+def file(simulator):
+    """Where the spikes are that a simulator gave."""
+    return Path(__file__).with_name(f"spike_for_spike_{simulator}.npz")
+
+
+def nest(made):
+    """Run the network in NEST."""
     import nest
 
-    made = network()
     nest.ResetKernel()
     nest.resolution = DT
     neurons = nest.Create("iaf_psc_exp", NEURONS, NEURON)
@@ -83,24 +87,61 @@ def record():
     v = neurons.V_m
     nest.Simulate(DT * LONGEST)
     spikes = recorder.events
-    steps = np.asarray(spikes["times"]) - 1
-    order = np.lexsort((spikes["senders"], steps))
+    about = {"nest": nest.__version__, "model": "iaf_psc_exp, static_synapse"}
+    return np.asarray(spikes["times"]) - 1, np.asarray(spikes["senders"]) - ids[0], v, about
+
+
+def brian2(made):
+    """Run the network in Brian2."""
+    import brian2 as b
+
+    b.prefs.codegen.target = "numpy"
+    b.defaultclock.dt = DT * b.ms
+    neurons = b.NeuronGroup(
+        NEURONS,
+        """
+        dv/dt = ((E_L - v) / tau_m + (ex + in_ + I_e) / C_m) / ms : 1 (unless refractory)
+        dex/dt = -ex / (tau_syn_ex * ms) : 1
+        din_/dt = -in_ / (tau_syn_in * ms) : 1
+        I_e : 1
+        """,
+        threshold="v >= V_th",
+        reset="v = V_reset",
+        # Of the steps for which Brian2 holds a potential, the first is that of the spike itself.
+        refractory=(NEURON["t_ref"] + DT) * b.ms,
+        method="exact",
+        namespace=NEURON,
+    )
+    neurons.v, neurons.I_e = made["V_m"], made["I_e"]
+    parts = []
+    for onto, kept in (("ex", made["pre"] < EXCITATORY), ("in_", made["pre"] >= EXCITATORY)):
+        part = b.Synapses(neurons, neurons, "w : 1", on_pre=f"{onto}_post += w")
+        part.connect(i=made["pre"][kept], j=made["post"][kept])
+        part.w = made["weight"][kept]
+        part.delay = DT * made["delay"][kept] * b.ms
+        parts.append(part)
+    spikes = b.SpikeMonitor(neurons)
+    b.Network(neurons, spikes, parts).run(DT * STEPS * b.ms)
+    about = {"brian2": b.__version__, "model": "exact, numpy target"}
+    # The step in which a potential reaches the threshold has the time at its start.
+    return np.rint(np.asarray(spikes.t / b.ms) / DT), np.asarray(spikes.i), neurons.v[:], about
+
+
+def record(simulator):
+    """Run the network, and write its spikes and its potentials at the end."""
+    made = network()
+    steps, senders, v, about = {"nest": nest, "brian2": brian2}[simulator](made)
+    order = np.lexsort((senders, steps))
     order = order[steps[order] < STEPS]
-    about = {
-        "nest": nest.__version__,
-        "numpy": np.__version__,
-        "model": "iaf_psc_exp, static_synapse",
-        "seed": SEED,
-        "network": checksum(made),
-    }
+    about |= {"numpy": np.__version__, "seed": SEED, "network": checksum(made)}
     np.savez_compressed(
-        FILE,
+        file(simulator),
         step=steps[order].astype(np.uint16),
-        neuron=(np.asarray(spikes["senders"])[order] - ids[0]).astype(np.uint16),
+        neuron=senders[order].astype(np.uint16),
         V_m=np.asarray(v),
         about=json.dumps(about),
     )
 
 
 if __name__ == "__main__":
-    record()
+    record(*sys.argv[1:])
