@@ -12,6 +12,7 @@ from spark.bench.networks.statistics import (
     in_spread,
     of_population,
     rates,
+    silent_from,
     statistics,
 )
 
@@ -69,6 +70,15 @@ def test_a_silent_population_has_a_rate_and_nothing_else():
     assert found.rate == 0
     assert math.isnan(found.cv)
     assert math.isnan(found.synchrony)
+
+
+def test_activity_that_ends_is_told():
+    def ending(step):
+        return Spikes(np.array([0, step]), np.array([0, 0]), 1000, 1, 0.5)
+
+    assert silent_from(ending(899)) == 450.0
+    assert silent_from(ending(900)) is None
+    assert silent_from(Spikes(np.empty(0, int), np.empty(0, int), 1000, 1, 0.5)) == 0.0
 
 
 def test_the_transient_is_left_out():

@@ -12,12 +12,15 @@ BACKENDS = {"cpu": "cpu", "gpu": "cuda"}
 """Values of `--backend`, and JAX's names for them."""
 
 
-def use(backend: str | None) -> None:
+def use(backend: str | None, devices: int = 1) -> None:
     """Make this process use a backend; to be called before JAX has started one.
 
     Args:
         backend: Which of `BACKENDS`, or None for JAX's default.
+        devices: Number of virtual CPU devices.
     """
+    if devices > 1:
+        jax.config.update("jax_num_cpu_devices", devices)
     if backend is not None:
         jax.config.update("jax_platforms", BACKENDS[backend])
 

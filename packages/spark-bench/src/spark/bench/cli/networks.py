@@ -46,6 +46,13 @@ def network(
         External, typer.Option(help="External input: spikes, or their mean as a current.")
     ] = External.poisson,
     weights: Annotated[Dtype, typer.Option(help="Dtype of the weights.")] = Dtype.float32,
+    plasticity: Annotated[
+        bool,
+        typer.Option("--plasticity", help="Let connections depress; rested ones are unchanged."),
+    ] = False,
+    devices: Annotated[
+        int, typer.Option(min=1, help="Devices that share the synapses; of a CPU, virtual ones.")
+    ] = 1,
     python: Annotated[
         list[str] | None,
         typer.Option(
@@ -72,14 +79,14 @@ def network(
     """
     from ..backends import use
 
-    use(backend and backend.value)
+    use(backend and backend.value, devices)
     from ..networks import catalog, simulate, tables
     from ..networks.record import record, write
 
     with guarded(json):
         for path in (json, figure):
             require_file(path, False)
-        described = catalog.named(name, scale, external.value)
+        described = catalog.named(name, scale, external.value, plasticity)
         with progress() as bar:
             task = bar.add_task("", total=1.0)
 
@@ -92,12 +99,18 @@ def network(
                 seed,
                 kernel_dtype=weights.value,
                 on_progress=on_progress,
+                devices=devices,
             )
-    asked = {"scale": scale, "external": external.value}
-    found = [record(described, run, seed, **asked, weights=weights.value)]
+    asked = {"scale": scale, "external": external.value, "plasticity": plasticity}
+    own = {"weights": weights.value, "devices": devices}
+    found = [record(described, run, seed, **asked, **own)]
     missing, differing = _run_beside(described, run, seconds, seed, python or [], asked, found)
     show(tables.populations(found))
     show(tables.costs(found))
+    for each in found:
+        if each["silent_from_ms"] is not None:
+            told = f"{each['simulator']} is silent from {each['silent_from_ms']:.1f} ms on"
+            err.print(f"{told}; with another --seed it may not be.", markup=False, highlight=False)
     if json is not None:
         write(json, found)
     if figure is not None:

@@ -32,7 +32,8 @@ class Beside:
         connections: Number of synapses.
         build: Time to build the network, s; with the compiler's, where there is one.
         run: Time to run it, s.
-        peak_bytes: Largest resident set of its process.
+        peak_bytes: Largest resident set of its process; None where unknown.
+        threads: Threads that it was given.
     """
 
     version: str
@@ -40,7 +41,8 @@ class Beside:
     connections: int
     build: float
     run: float
-    peak_bytes: int
+    peak_bytes: int | None
+    threads: int
 
     @property
     def real_time_factor(self) -> float:
@@ -90,7 +92,8 @@ def run_beside(
         int(found["connections"]),
         float(found["build"]),
         float(found["run"]),
-        int(found["peak_bytes"]),
+        int(found["peak_bytes"]) or None,
+        threads,
     )
 
 
@@ -112,11 +115,7 @@ def fastest_beside(
     Raises:
         ValueError: As there.
     """
-    if network.connections > LARGE:
-        # NEST counts the connections of a thread in 27 bits.
-        threads = [max(cores, -(-network.connections // 10**8))]
-    else:
-        threads = sorted({1, cores})
+    threads = [cores] if network.connections > LARGE else sorted({1, cores})
     runs = [run_beside(simulator, python, network, seconds, seed, each) for each in threads]
     return min(runs, key=lambda run: run.run)
 
@@ -126,18 +125,17 @@ def differences(
 ) -> list[str]:
     """Populations whose rates differ by more than one seed of a network does from another.
 
-    That is, by more than 10 % and 0.2 spikes per second. COBA is not judged: how long its activity
-    lasts is a matter of chance.
+    That is, by more than 10 % and 0.2 spikes per second; of COBA by more than 30 %, since there the
+    standard deviation over seeds is 6 to 7 %, in each simulator.
 
     Args:
         network: What was run.
         ours: Statistics of each population.
         theirs: Those in another simulator.
     """
-    if network.conductances is not None:
-        return []
+    part = 0.1 if network.conductances is None else 0.3
     return [
         name
         for name, found in ours.items()
-        if abs(found.rate - theirs[name].rate) > max(0.2, 0.1 * theirs[name].rate)
+        if abs(found.rate - theirs[name].rate) > max(0.2, part * theirs[name].rate)
     ]

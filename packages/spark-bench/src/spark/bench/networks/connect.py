@@ -32,9 +32,13 @@ def _block(block: Described, network: Network) -> Block:
     if block.weight_std:
         low, high = (0.0, None) if block.weight > 0 else (None, 0.0)
         weight = Normal(mean=block.weight, std=block.weight_std, low=low, high=high)
-    delay: float | Normal = block.delay
+    # A current charges the potential from the step after its arrival on, a jump shifts it at once:
+    # to arrive at the end of a step it has to be read a step earlier.
+    earlier = network.dt if network.neuron.model == "iaf_psc_delta" else 0.0
+    delay: float | Normal = block.delay - earlier
     if block.delay_std:
-        delay = Normal(mean=block.delay, std=block.delay_std, low=network.dt / 2)
+        low = max(network.dt / 2 - earlier, 0.0)
+        delay = Normal(mean=block.delay - earlier, std=block.delay_std, low=low)
     return Block(
         rule=_rule(block),
         pre=(pre.start, pre.stop),

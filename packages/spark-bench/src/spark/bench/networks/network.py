@@ -97,6 +97,21 @@ class Block:
 
 
 @dataclasses.dataclass(frozen=True)
+class Plasticity:
+    """Short-term plasticity of all connections, by the names of NEST's `tsodyks2_synapse`.
+
+    Attributes:
+        U: Part of the resources that a rested connection releases, in (0, 1].
+        tau_rec: Time constant of recovery, ms.
+        tau_fac: Time constant of facilitation, ms.
+    """
+
+    U: float
+    tau_rec: float
+    tau_fac: float
+
+
+@dataclasses.dataclass(frozen=True)
 class Network:
     """A network, as data: the same for every simulator.
 
@@ -109,6 +124,8 @@ class Network:
         source: The publication.
         conductances: Mean and standard deviation, nS, of the initial excitatory conductances, and
             of the inhibitory ones: normal, and 0 where that is negative; None starts from 0.
+        plasticity: Short-term plasticity of the connections, whose weights are then those of
+            all resources; None keeps weights as they are.
     """
 
     name: str
@@ -118,6 +135,7 @@ class Network:
     dt: float
     source: str
     conductances: tuple[tuple[float, float], tuple[float, float]] | None = None
+    plasticity: Plasticity | None = None
 
     @property
     def size(self) -> int:

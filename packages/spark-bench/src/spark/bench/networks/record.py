@@ -13,7 +13,7 @@ from .beside import Beside
 from .catalog import published
 from .network import Network
 from .simulate import Run
-from .statistics import statistics
+from .statistics import silent_from, statistics
 
 Record: TypeAlias = dict[str, Any]
 """What JSON holds of a run."""
@@ -40,17 +40,21 @@ def record(network: Network, run: Run | Beside, seed: int, **settings: Any) -> R
         "real_time_factor": run.real_time_factor,
         "peak_bytes": run.peak_bytes,
         "spikes": len(run.spikes),
+        "silent_from_ms": silent_from(run.spikes),
     }
     if isinstance(run, Run):
         costs |= {
             "compile_s": run.compile,
+            "bytes": run.bytes,
             "events": run.events,
             "events_per_s": run.events / run.run,
         }
+    else:
+        costs["threads"] = run.threads
     return {
         "network": network.name,
         "source": network.source,
-        "simulator": run.version if isinstance(run, Beside) else "spark",
+        "simulator": run.version if isinstance(run, Beside) else _ours(settings),
         "neurons": network.size,
         "connections": run.connections,
         "seconds": run.spikes.steps * network.dt / 1000,
@@ -71,6 +75,12 @@ def write(path: Path, records: list[Record]) -> None:
         records: What to write.
     """
     path.write_text(json.dumps(records, indent=1, allow_nan=False) + "\n")
+
+
+def _ours(settings: dict[str, Any]) -> str:
+    """Our name, and what is not as by default."""
+    weights = settings.get("weights", "float32")
+    return "spark" if weights == "float32" else f"spark, {weights} weights"
 
 
 def _number(value: float) -> float | None:

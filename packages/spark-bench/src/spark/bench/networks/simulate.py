@@ -11,9 +11,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
+from jax.sharding import Mesh
 
 from spark.core.tracers import Constant, Tracer
-from spark.nn.components.synapses import InputSpec, LinearSynapses, Synapses, TracedSynapses
+from spark.nn.components.synapses import (
+    InputSpec,
+    LinearSynapses,
+    Partition,
+    RUTracedSynapses,
+    Synapses,
+    TracedSynapses,
+)
 
 from ..memory import largest_resident
 from .connect import connectivity
@@ -38,6 +46,7 @@ class Run:
         build: Time to draw and lay out the connections, s.
         compile: Time to compile the loop, s.
         run: Time to run it, s.
+        bytes: Memory of the synapses, with what is on its way to the targets.
         peak_bytes: Largest resident set of the process; None where unknown.
     """
 
@@ -48,6 +57,7 @@ class Run:
     build: float
     compile: float
     run: float
+    bytes: int
     peak_bytes: int | None
 
     @property
@@ -66,6 +76,7 @@ def simulate(
     synapses: Synapses | None = None,
     v: np.ndarray | None = None,
     current: np.ndarray | None = None,
+    devices: int = 1,
 ) -> Run:
     """Run a network.
 
@@ -79,6 +90,7 @@ def simulate(
         synapses: Synapses, built, to use instead of those that are drawn.
         v: Initial potentials instead of those that are drawn, mV.
         current: External current of each neuron instead of that of its population, pA.
+        devices: Number of devices that share the targets of the synapses.
     """
     if v is None:
         v = potentials(network, seed)
@@ -87,8 +99,8 @@ def simulate(
     on_progress("build", 0.0)
     start = time.perf_counter()
     if synapses is None:
-        synapses = build(network, seed, dtype, kernel_dtype)
-    jax.block_until_ready(nnx.state(synapses))
+        synapses = build(network, seed, dtype, kernel_dtype, devices)
+    held = jax.tree.leaves(jax.block_until_ready(nnx.state(synapses)))
     built = time.perf_counter() - start
     on_progress("compile", 0.0)
 
@@ -126,11 +138,14 @@ def simulate(
         built,
         compiled_in,
         took,
+        sum(each.nbytes for each in held if hasattr(each, "nbytes")),
         largest_resident(),
     )
 
 
-def build(network: Network, seed: int, dtype: str, kernel_dtype: str | None) -> Synapses:
+def build(
+    network: Network, seed: int, dtype: str, kernel_dtype: str | None, devices: int = 1
+) -> Synapses:
     """The synapses of a network: one object for all blocks.
 
     Args:
@@ -138,8 +153,16 @@ def build(network: Network, seed: int, dtype: str, kernel_dtype: str | None) -> 
         seed: Seed of the connections.
         dtype: Dtype of the currents.
         kernel_dtype: Dtype of weights; by default that of synapses.
+        devices: Number of devices that share the targets, to which idle ones are added until they
+            can be shared evenly.
+
+    Raises:
+        ValueError: If there are not so many devices.
     """
+    if devices > jax.device_count():
+        raise ValueError(f"devices must be at most {jax.device_count()}, got {devices}.")
     settings: dict[str, Any] = {
+        "units": -(-network.size // devices) * devices,
         "connectivity": connectivity(network),
         "dt": network.dt,
         "dtype": dtype,
@@ -150,20 +173,30 @@ def build(network: Network, seed: int, dtype: str, kernel_dtype: str | None) -> 
     neuron = network.neuron
     made: Synapses
     if neuron.model == "iaf_psc_delta":
-        made = LinearSynapses(units=network.size, **settings)
-    elif neuron.tau_syn_ex == neuron.tau_syn_in:
-        made = TracedSynapses(units=network.size, tau=neuron.tau_syn_ex, **settings)
+        made = LinearSynapses(**settings)
     else:
-        excitatory = _of_neurons(network, "excitatory").astype(bool)
-        tau = np.where(excitatory, neuron.tau_syn_ex, neuron.tau_syn_in)
-        made = TracedSynapses(units=network.size, tau=tau[None], **settings)
-    made.build({"spikes": InputSpec((network.size,))})
+        settings["tau"] = neuron.tau_syn_ex
+        if neuron.tau_syn_ex != neuron.tau_syn_in:
+            excitatory = _of_neurons(network, "excitatory").astype(bool)
+            settings["tau"] = np.where(excitatory, neuron.tau_syn_ex, neuron.tau_syn_in)[None]
+        if (released := network.plasticity) is None:
+            made = TracedSynapses(**settings)
+        else:
+            made = RUTracedSynapses(
+                scale_U=released.U, R_tau=released.tau_rec, U_tau=released.tau_fac, **settings
+            )
+    partition = None
+    if devices > 1:
+        mesh = Mesh(np.array(jax.devices()[:devices]), ("targets",))
+        partition = Partition(mesh, targets="targets")
+    made.build({"spikes": InputSpec((network.size,))}, partition=partition)
     if network.conductances is not None and isinstance(made, TracedSynapses):
         draw = np.random.default_rng([seed, 2])
         drawn = [draw.normal(*law, network.size) for law in network.conductances]
         if neuron.tau_syn_ex > neuron.tau_syn_in:  # the shorter time constant comes first
             drawn.reverse()
-        made.current_tracer.trace[...] = jnp.asarray(np.maximum(drawn, 0.0), dtype)
+        trace = made.current_tracer.trace
+        trace[:, : network.size] = jnp.asarray(np.maximum(drawn, 0.0), dtype)
     return made
 
 
@@ -228,10 +261,11 @@ def _loop(
         membrane, spikes, state = carry
         both: Any = nnx.merge(graph, kernel, state)
         synapses, noise = both
-        arrived = synapses(spikes).value.astype(dtype)
+        arrived = synapses(spikes).value.astype(dtype)[:size]
         outside = None if counts is None else weights * counts.astype(dtype)
         if tracer is not None:
-            arrived = synapses.current_tracer.value.astype(dtype).reshape(-1, size)
+            arrived = synapses.current_tracer.value.astype(dtype)
+            arrived = arrived.reshape(-1, arrived.shape[-1])[:, :size]
             if outside is not None:
                 arrived = arrived.at[excitatory].add(noise(outside))
         elif outside is not None:

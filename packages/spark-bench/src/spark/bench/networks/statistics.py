@@ -49,6 +49,16 @@ def statistics(spikes: Spikes, populations: Mapping[str, range]) -> dict[str, St
     return {name: of_population(spikes.of(each, after)) for name, each in populations.items()}
 
 
+def silent_from(spikes: Spikes) -> float | None:
+    """When the activity ended, ms; None if it goes on in the last tenth of the run.
+
+    Args:
+        spikes: Spikes of the network.
+    """
+    last = int(spikes.step[-1]) + 1 if len(spikes) else 0
+    return None if last > 0.9 * spikes.steps else last * spikes.dt
+
+
 def of_population(spikes: Spikes) -> Statistics:
     """Statistics of all neurons.
 

@@ -47,7 +47,7 @@ def costs(records: Sequence[Record]) -> Table:
     """
     rows = []
     for each in records:
-        peak, events = each["peak_bytes"], each.get("events_per_s")
+        peak, held, events = each["peak_bytes"], each.get("bytes"), each.get("events_per_s")
         texts = [
             each["simulator"],
             amount(each["connections"]),
@@ -55,8 +55,9 @@ def costs(records: Sequence[Record]) -> Table:
             f"{each['run_s']:.2f}",
             number(each["real_time_factor"]),
             "-" if events is None else amount(events),
+            "-" if held is None else f"{held / 1e9:.2f}",
             "-" if peak is None else f"{peak / 1e9:.2f}",
         ]
         rows.append([Cell(text) for text in texts])
     heads = ("simulator", "synapses", "build, s", "run, s", "real-time factor", "events per s")
-    return Table("costs", (*heads, "peak, GB"), rows)
+    return Table("costs", (*heads, "synapses, GB", "peak, GB"), rows)

@@ -5,7 +5,6 @@ The file holds the network as `Network.to_dict` gives it, and `seconds`, `seed` 
 """
 
 import json
-import resource
 import sys
 import time
 from pathlib import Path
@@ -34,6 +33,12 @@ def main(description, output):
         for name, law in zip(("g_ex", "g_in"), network["conductances"], strict=True):
             for each in populations.values():
                 each.set(**{name: nest.math.max(nest.random.normal(*law), 0.0)})
+    for name in populations:
+        # NEST counts the connections of one model in a thread in 27 bits.
+        if network["plasticity"] is None:
+            nest.CopyModel("static_synapse", synapse(name))
+        else:
+            nest.CopyModel("tsodyks2_synapse", synapse(name), network["plasticity"])
     for block in network["blocks"]:
         connect(block, populations[block["source"]], populations[block["target"]], dt)
     for each in network["populations"]:
@@ -64,9 +69,16 @@ def main(description, output):
         build=built,
         run=ran,
         connections=nest.num_connections,
-        peak_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        peak_bytes=peak(),
         version=f"NEST {nest.__version__}",
     )
+
+
+def peak():
+    """Largest resident set, bytes; of a process that started this one, `getrusage` counts too."""
+    status = Path("/proc/self/status")
+    lines = status.read_text().splitlines() if status.exists() else ()
+    return sum(1024 * int(line.split()[1]) for line in lines if line.startswith("VmHWM:"))
 
 
 def create(population, neuron):
@@ -90,6 +102,11 @@ def parameters(neuron):
     return {name: neuron[name] for name in names}
 
 
+def synapse(population):
+    """The name of the model of the synapses that a population sends through."""
+    return f"from {population}"
+
+
 def connect(block, sources, targets, dt):
     """The connections of a block."""
     count = {
@@ -111,7 +128,7 @@ def connect(block, sources, targets, dt):
         sources,
         targets,
         {"rule": block["rule"], count[block["rule"]]: number},
-        {"synapse_model": "static_synapse", "weight": weight, "delay": delay},
+        {"synapse_model": synapse(block["source"]), "weight": weight, "delay": delay},
     )
 
 
