@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -11,11 +12,17 @@ from matplotlib.ticker import NullFormatter
 from spark.bench import summaries
 from spark.bench.choose import points
 from spark.bench.conform.suite import Checked, Conformance
+from spark.bench.networks.record import Record as NetworkRecord
 from spark.bench.records import Record, read
 from spark.bench.report.figures import figures
+from spark.bench.summaries import Cell, Table
 
 FOLDER = Path("docs/benchmarks")
 """What `spark-bench` wrote with `--json`."""
+
+
+NETWORKS = ("brunel-SR", "brunel-SI-fast", "brunel-AI", "brunel-SI-slow", "cuba", "coba")
+"""Networks that were run beside others."""
 
 
 def records(name: str) -> dict[str, Record]:
@@ -135,4 +142,70 @@ def ways(found: dict[str, Record]) -> str:
         drawn,
         "The parallel scan takes longer than the sequential one at every length and width",
         "Time of the parallel scan over the sequential one; above 1 the sequential one wins.",
+    )
+
+
+def networks() -> dict[str, list[NetworkRecord]]:
+    """Runs of each network, ours first."""
+    return {
+        name: json.loads((FOLDER / "networks" / f"{name}.json").read_text()) for name in NETWORKS
+    }
+
+
+def statistics_of_networks(found: dict[str, list[NetworkRecord]]) -> str:
+    """A row for each population and simulator."""
+    heads = (
+        "network",
+        "population",
+        "simulator",
+        "rate",
+        "published",
+        "CV of intervals",
+        "synchrony",
+    )
+    rows = []
+    for network, runs in found.items():
+        for place, population in enumerate(runs[0]["populations"]):
+            for run in runs:
+                here = run["populations"][place]
+                known = population["published_rate"]
+                numbers = (here["rate"], known, here["cv"], here["synchrony"])
+                texts = ["-" if each is None else f"{each:.2f}" for each in numbers]
+                first = run is runs[0]
+                named = (
+                    network if first and not place else "",
+                    population["name"] if first else "",
+                )
+                rows.append([Cell(text) for text in (*named, run["simulator"], *texts)])
+    return Table("networks", heads, rows).markdown()
+
+
+def costs_of_networks(found: dict[str, list[NetworkRecord]]) -> str:
+    """What each run took, and how many times as long as ours."""
+    heads = ("network", "simulator", "threads", "build, s", "run, s", "over ours", "peak, GB")
+    rows = []
+    for network, runs in found.items():
+        for run in runs:
+            peak = run["peak_bytes"]
+            texts = (
+                network if run is runs[0] else "",
+                run["simulator"],
+                str(run.get("threads", "-")),
+                f"{run['build_s']:.1f}",
+                f"{run['run_s']:.2f}",
+                f"{run['run_s'] / runs[0]['run_s']:.1f}",
+                "-" if peak is None else f"{peak / 1e9:.2f}",
+            )
+            rows.append([Cell(text) for text in texts])
+    return Table("costs", heads, rows).markdown()
+
+
+def source_of_networks(found: dict[str, list[NetworkRecord]]) -> str:
+    """Machine, versions and date, in a sentence."""
+    about = [run["environment"] for runs in found.values() for run in runs]
+    days = dict.fromkeys(each["date"][:10] for each in about)
+    return (
+        f"{about[0]['cpu_count']} cores of an {about[0]['cpu_model_name']}, "
+        f"jax {about[0]['jax_version']}, one after the other with nothing else running, "
+        f"{' to '.join(days)}."
     )

@@ -73,7 +73,8 @@ def network(
 
     At full scale the microcircuit of Potjans and Diesmann (2014) has 77 169 neurons and 299 million
     synapses. With `--python` the same network is run in other simulators: the fastest of one thread
-    and all. Exits with 1 if a rate differs from theirs by more than 10 %, with 3 if one fails.
+    and all. Exits with 1 if a rate differs from theirs by more than 10 %, or of fewer than 5 000
+    neurons by more than 30 %; with 3 if one fails.
 
     Example: `spark-bench network microcircuit --scale 0.1 --seconds 10 --figure raster.png`
     """

@@ -60,4 +60,10 @@ def costs(records: Sequence[Record]) -> Table:
         ]
         rows.append([Cell(text) for text in texts])
     heads = ("simulator", "synapses", "build, s", "run, s", "real-time factor", "events per s")
-    return Table("costs", (*heads, "synapses, GB", "peak, GB"), rows)
+    table = Table("costs", (*heads, "synapses, GB", "peak, GB"), rows)
+    unknown = [
+        head
+        for head, *cells in zip(table.columns, *rows, strict=True)
+        if all(cell.text == "-" for cell in cells)
+    ]
+    return table.without(*unknown)
