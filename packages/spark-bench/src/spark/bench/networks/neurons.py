@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 from jaxtyping import Array, Bool, Float, Int
 from scipy.special import exprel
 
@@ -22,6 +23,16 @@ class Membrane(NamedTuple):
 
     v: Float[Array, " neurons"]
     held: Int[Array, " neurons"]
+
+
+def once(values: Any) -> Any:
+    """Values that a CPU computes once, not for each of several outputs that depend on them.
+
+    Elsewhere XLA computes several outputs in one loop anyway.
+    """
+    return lax.platform_dependent(
+        values, cpu=lax.optimization_barrier, default=lambda values: values
+    )
 
 
 def gains(neuron: Neuron, tau: np.ndarray, dt: float) -> np.ndarray:
@@ -142,6 +153,6 @@ def _after(
     """Hold potentials after a spike, and reset those that reach the threshold."""
     neuron = rule.neuron
     v = jnp.where(state.held > 0, state.v, free)
-    spikes = v >= neuron.V_th - neuron.E_L
+    v, spikes = once((v, v >= neuron.V_th - neuron.E_L))
     held = jnp.where(spikes, rule.steps_held, jnp.maximum(state.held - 1, 0))
     return Membrane(jnp.where(spikes, neuron.V_reset - neuron.E_L, v), held), spikes

@@ -21,13 +21,14 @@ from spark.nn.components.synapses import (
     RUTracedSynapses,
     Synapses,
     TracedSynapses,
+    loop_options,
 )
 
 from ..memory import largest_resident
 from .connect import connectivity
 from .external import Poisson
 from .network import Network
-from .neurons import NEURONS, Membrane
+from .neurons import NEURONS, Membrane, once
 from .spikes import Spikes, events
 
 CHUNK = 80
@@ -107,7 +108,8 @@ def simulate(
     start = time.perf_counter()
     kernel, carry, advance = _loop(network, synapses, seed, dtype, v, current)
     first = jnp.zeros((), jnp.uint32)
-    compiled = jax.jit(advance, donate_argnums=1).lower(kernel, carry, first).compile()
+    run = jax.jit(advance, donate_argnums=1, compiler_options=loop_options())
+    compiled = run.lower(kernel, carry, first).compile()
     compiled_in = time.perf_counter() - start
 
     steps = round(1000 * seconds / network.dt)
@@ -270,7 +272,7 @@ def _loop(
                 arrived = arrived.at[excitatory].add(noise(outside))
         elif outside is not None:
             arrived = arrived + outside
-        membrane, spikes = neurons.step(membrane, arrived)
+        membrane, spikes = neurons.step(membrane, once(arrived))
         state = nnx.state((synapses, noise), nnx.Not(fixed))
         return (membrane, spikes, state), spikes
 

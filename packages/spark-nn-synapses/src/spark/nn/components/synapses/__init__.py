@@ -15,6 +15,7 @@ from .blocks import Block, BlockConnectivity
 from .connectivity import Connectivity, ProceduralConnectivity, SparseConnectivity
 from .delays import Delays
 from .linear import LinearSynapses, LinearSynapsesConfig
+from .loop import loop_options
 from .partition import Partition
 from .plastic import RUTracedSynapses, RUTracedSynapsesConfig
 from .rules import (
@@ -72,6 +73,7 @@ __all__ = [
     "FloatArray",
     "KernelInitializerConfig",
     "Partition",
+    "loop_options",
     "project",
     "Projection",
     "Way",

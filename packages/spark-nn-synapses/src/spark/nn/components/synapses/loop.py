@@ -1,0 +1,42 @@
+"""How to compile a loop over the steps of a network."""
+
+from __future__ import annotations
+
+import jax
+
+
+def loop_options(platform: str | None = None) -> dict[str, str]:
+    """Compiler options for a loop of small steps, as that over the steps of a network.
+
+    On a CPU, XLA shares an elementwise operation among threads from some 1500 numbers on. In a
+    loop, each handing over takes longer than the step of thousands of neurons. With these options
+    each operation runs on one thread. They also leave `jax.lax.optimization_barrier` to the
+    program: what several outputs depend on is computed once if it is behind one, and otherwise
+    once for each. Kernels of synapses use threads as before.
+
+    Pass them to the outermost `jax.jit`; JAX refuses options for an inner one. Do not use them
+    where single operations are large, as products of matrices or parallel scans over time.
+
+    Args:
+        platform: Where the loop runs: `"cpu"`, `"gpu"` or `"tpu"`; by default where JAX puts it.
+
+    Returns:
+        Options for `jax.jit(..., compiler_options=...)`; empty unless on a CPU.
+
+    Raises:
+        ValueError: If the platform is none of these.
+
+    Example:
+        ```python
+        >>> run = jax.jit(simulate, compiler_options=loop_options())
+
+        ```
+    """
+    if platform is None:
+        platform = jax.default_backend()
+    elif platform not in ("cpu", "gpu", "tpu"):
+        raise ValueError(f"platform must be 'cpu', 'gpu' or 'tpu', got {platform!r}.")
+    if platform != "cpu":
+        return {}
+    # Passes of XLA: the one that shares operations among threads, and the one that drops barriers.
+    return {"xla_disable_hlo_passes": "cpu-parallel-task-assigner,cse_barrier_expander"}
