@@ -8,14 +8,16 @@ import jax
 def loop_options(platform: str | None = None) -> dict[str, str]:
     """Compiler options for a loop of small steps, as that over the steps of a network.
 
-    On a CPU, XLA shares an elementwise operation among threads from some 1500 numbers on. In a
-    loop, each handing over takes longer than the step of thousands of neurons. With these options
-    each operation runs on one thread. They also leave `jax.lax.optimization_barrier` to the
-    program: what several outputs depend on is computed once if it is behind one, and otherwise
-    once for each. Kernels of synapses use threads as before.
+    On a CPU, XLA shares an elementwise operation among threads: from some 1500 numbers on, if it
+    has more arithmetic operations than bytes to move. In a loop, each handing over takes longer
+    than a step of thousands of neurons. With these options every operation runs on one thread, but
+    for the kernels of synapses, which share large steps as before.
 
-    Pass them to the outermost `jax.jit`; JAX refuses options for an inner one. Do not use them
-    where single operations are large, as products of matrices or parallel scans over time.
+    They also keep `jax.lax.optimization_barrier`, which XLA drops on a CPU. Values that several
+    outputs depend on are computed once if they pass a barrier, and otherwise once for each.
+
+    Give them to the outermost `jax.jit`; JAX refuses options of an inner one. They do not suit
+    programs whose single operations are large, as products of matrices or parallel scans are.
 
     Args:
         platform: Where the loop runs: `"cpu"`, `"gpu"` or `"tpu"`; by default where JAX puts it.
