@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 
 import matplotlib.pyplot as plt
-from drawing import GREY, STYLE, as_html, axes
-from matplotlib.ticker import NullFormatter
+from drawing import STYLE
+from matplotlib.figure import Figure
 
 from spark.bench import summaries
 from spark.bench.choose import points
@@ -35,11 +35,10 @@ def conformance(name: str) -> Conformance:
     return Conformance.read(FOLDER / f"{name}.json")
 
 
-def figure(found: dict[str, Record], name: str, alt: str) -> str:
-    """One of the figures that `spark-bench report` draws, in the colours of the page."""
+def figure(found: dict[str, Record], name: str) -> tuple[str, Figure]:
+    """The caption of one of the figures that `spark-bench report` draws, and the figure."""
     plt.rcParams.update(STYLE)
-    caption, drawn = figures(found, columns=2)[name]
-    return as_html(drawn, alt, caption)
+    return figures(found, columns=2)[name]
 
 
 def source(found: dict[str, Record]) -> str:
@@ -76,8 +75,8 @@ def peers(found: dict[str, Record], *kinds: str) -> str:
 
 
 def _heading(job: str) -> str:
-    """What a job is, in words that break over lines."""
-    return job.removesuffix("/batch=1").replace("/", " ").replace("_", " ")
+    """What a job is, in words that break over lines; every one is in float32."""
+    return " ".join(part for part in job.split("/") if part not in ("float32", "batch=1"))
 
 
 def facts(found: Conformance) -> str:
@@ -120,29 +119,6 @@ def ratios(found: dict[str, Record]) -> str:
 def dispatch(found: dict[str, Record]) -> str:
     """How long a call takes that does nothing."""
     return summaries.seconds(found["limits/dispatch"].median)
-
-
-def ways(found: dict[str, Record]) -> str:
-    """How many times as long as the sequential scan the parallel one takes, by length and width."""
-    drawn, panels = axes(1, 3, height=2.8, sharey=True)
-    for panel, cls in zip(panels, ("Tracer", "SaturableTracer", "RUTracer"), strict=True):
-        grid = [point for point in points(found.values()) if point.cls == cls]
-        for elements in sorted({point.elements for point in grid}):
-            line = sorted(
-                (p.steps, p.parallel / p.sequential) for p in grid if p.elements == elements
-            )
-            panel.plot(*zip(*line, strict=True), "o-", markersize=3.5, label=f"{elements:,}")
-        panel.axhline(1, color=GREY, linewidth=0.8)
-        panel.set(xscale="log", yscale="log", xlabel="steps", title=cls)
-        panel.yaxis.set_major_formatter("{x:g}")
-        panel.yaxis.set_minor_formatter(NullFormatter())
-    panels[0].set_ylabel("parallel over sequential")
-    panels[-1].legend(title="elements", fontsize=8, title_fontsize=8)
-    return as_html(
-        drawn,
-        "The parallel scan takes longer than the sequential one at every length and width",
-        "Time of the parallel scan over the sequential one; above 1 the sequential one wins.",
-    )
 
 
 def networks() -> dict[str, list[NetworkRecord]]:

@@ -26,6 +26,15 @@ def test_ways_to_run_a_trace_compute_the_same():
     assert result(f"{group}/event") == pytest.approx(expected[steps, elements], abs=1e-5)
 
 
+def test_limits_pass_over_their_arrays_until_dispatch_does_not_count():
+    times = 1024  # 256 MiB of 256 KiB each
+    for name, moved, last in (("copy", 2, times), ("update", 2, 1 + times), ("read", 1, 1024)):
+        case = registry.all_cases()[f"limits/{name}/256KiB"]
+        assert case.counts.bytes_moved == moved * 2**28
+        *_, found = jax.tree.leaves(case.setup()())
+        np.testing.assert_array_equal(found, last)
+
+
 def test_programs_of_a_synapse_compute_the_same():
     found = {
         program: result(f"synapses/100x100/float32/batch=1/{program}/activity=0.02")

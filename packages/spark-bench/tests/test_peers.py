@@ -12,9 +12,10 @@ from spark.bench.conform.references import largest_error
 from spark.bench.peers.contest import contest, start
 from spark.bench.peers.jobs import jobs, select_jobs
 from spark.bench.peers.peer import ALWAYS_THERE, PeerProcess, adapter_of, known
+from spark.bench.registry import all_cases
 
 ADAPTERS = Path(__file__).parent / "adapters"
-SMALL = next(job for job in jobs() if job.name == "current/100x100/batch=1")
+SMALL = next(job for job in jobs() if job.name == "synapses/100x100/float32/batch=1/activity=0.02")
 TRACE = dataclasses.replace(
     next(job for job in jobs() if job.kind == "exponential"),
     make=lambda rng: {"xs": rng.random((20, 50)) < 0.1},
@@ -34,6 +35,15 @@ def hold():
         yield lambda *names: start(names, opened, stack)
 
 
+def test_work_has_the_name_of_the_cases_that_do_it():
+    cases = all_cases().values()
+    names = {case.name for case in cases} | {case.group for case in cases}
+    names |= {name.rpartition("/")[0] for name in names if name.startswith("scan/")}
+    for job in jobs():
+        # Scans may be of other sizes.
+        assert job.name in names or job.name.rpartition("/")[0] in names
+
+
 def test_peers_are_timed_in_turns_and_recorded_for_pyperf(hold, tmp_path):
     peers, missing = hold("jax-dense", "jax-per-synapse", "numpy")
     assert not missing
@@ -41,7 +51,7 @@ def test_peers_are_timed_in_turns_and_recorded_for_pyperf(hold, tmp_path):
     assert [entry.peer for entry in entries] == ["jax-dense", "jax-per-synapse", "numpy"]
     assert all(entry.agrees for entry in entries)
     records.write(tmp_path / "peers.json", [entry.benchmark for entry in entries])
-    found = records.read(tmp_path / "peers.json")["peers/current/100x100/batch=1/numpy"]
+    found = records.read(tmp_path / "peers.json")[f"peers/{SMALL.name}/numpy"]
     assert len(found.values) == 3
     assert found.metadata["agrees"] == "yes"
     assert found.metadata["numpy_version"] == np.__version__
@@ -76,14 +86,14 @@ def test_nan_and_shapes_never_agree(found):
 
 def test_work_is_chosen_by_suite_and_pattern():
     assert {job.name for job in select_jobs("quick")} < {job.name for job in select_jobs("full")}
-    assert [job.kind for job in select_jobs("quick", ["plasticity/*"])] == ["plasticity"]
+    assert [job.kind for job in select_jobs("quick", ["scan/RUTracer/*"])] == ["plasticity"]
     with pytest.raises(ValueError, match="no work matches 'nonsense'"):
         select_jobs("quick", ["nonsense"])
 
 
 def test_the_command_prints_who_agrees_and_resumes(tmp_path):
     path = tmp_path / "peers.json"
-    arguments = ["--job", "current/100x100/*", "--peer", "numpy", "--rounds", "1", "--json", path]
+    arguments = ["--job", "synapses/100x100/*", "--peer", "numpy", "--rounds", "1", "--json", path]
     arguments += ["--python", "brainpy=/no/such/python", "--peer", "brainpy"]
     found = CliRunner().invoke(app, ["peers", *map(str, arguments)], terminal_width=200)
     assert found.exit_code == ExitCode.OK, found.output

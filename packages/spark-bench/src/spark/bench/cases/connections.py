@@ -27,6 +27,9 @@ from .tracers import on_device, spikes
 SIZE, FAN_OUT, RATE, STEPS = 10_000, 100, 0.01, 100
 """Sparse cases: inputs and as many targets, connections of an input, activity, and steps."""
 
+DENSITY = FAN_OUT / SIZE
+"""Part of all connections."""
+
 DENSE, LONGEST_DELAY = 1000, 16
 """Cases of delays and plasticity: inputs and as many targets, and the longest delay in steps."""
 
@@ -42,8 +45,10 @@ def _sparse() -> Iterator[Case]:
     group = f"sparse/{SIZE}x{SIZE}"
     made: dict[str, Callable[[], Program]] = {
         "all-connections": _scatter,
-        "fan-out": functools.partial(_connected, SIZE, FixedFanOut(fan_out=FAN_OUT)),
-        "random": functools.partial(_connected, SIZE, RandomConnectivity(probability=RATE)),
+        f"fan_out={FAN_OUT}": functools.partial(_connected, SIZE, FixedFanOut(fan_out=FAN_OUT)),
+        f"probability={DENSITY:g}": functools.partial(
+            _connected, SIZE, RandomConnectivity(probability=DENSITY)
+        ),
         "procedural": functools.partial(_connected, SIZE, ProceduralConnectivity(fan_out=FAN_OUT)),
     }
     for name, make in made.items():

@@ -13,6 +13,9 @@ from ..case import Case, Counts, Program
 SIZES = {"256KiB": 2**18, "8MiB": 2**23, "256MiB": 2**28}
 """Bytes of the array whose bandwidth is measured: within the caches, and far beyond them."""
 
+TRAFFIC = 2**28
+"""Bytes that a call passes over at least, so that its dispatch does not count."""
+
 GEMM = 1024
 """Rows and columns of the matrices that are multiplied."""
 
@@ -20,15 +23,12 @@ GEMM = 1024
 def cases() -> Iterator[Case]:
     """Copy, in-place update and read of arrays; matrix products; an empty program."""
     for label, size in SIZES.items():
-        for name, setup, passes in (
-            ("copy", _copy, 2),
-            ("update", _update, 2),
-            ("read", _read, 1),
-        ):
+        times = max(1, TRAFFIC // size)
+        for name, setup, moved in (("copy", _copy, 2), ("update", _update, 2), ("read", _read, 1)):
             yield _limit(
                 f"{name}/{label}",
-                functools.partial(setup, size // 4),
-                Counts(bytes_moved=passes * size),
+                functools.partial(setup, size // 4, times),
+                Counts(bytes_moved=moved * size * times),
                 bytes=size,
             )
     for dtype in ("float32", "float16", "bfloat16"):
@@ -41,16 +41,26 @@ def _limit(name: str, setup: Callable[[], Program], counts: Counts, **sizes: flo
     return Case(f"limits/{name}", setup, counts, sizes, ("limits",), group="limits", quick=True)
 
 
-def _copy(elements: int) -> Program:
-    """One pass from an array to a new one."""
-    x = jnp.ones(elements)
-    add = jax.jit(lambda x: x + 1)
-    return lambda: add(x)
+def _copy(elements: int, times: int) -> Program:
+    """Passes from an array to another."""
+
+    def run(arrays: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
+        source, target = arrays
+        # A term that varies, or XLA would take the sum out of the loop.
+        terms = jnp.arange(times, dtype=source.dtype)
+        target, _ = jax.lax.scan(lambda _, term: (source + term, None), target, terms)
+        return source, target
+
+    return in_place(run, (jnp.ones(elements), jnp.zeros(elements)))
 
 
-def _update(elements: int) -> Program:
-    """One pass over an array that is overwritten."""
-    return in_place(lambda x: x + 1, jnp.ones(elements))
+def _update(elements: int, times: int) -> Program:
+    """Passes over an array that is overwritten."""
+
+    def run(array: jax.Array) -> jax.Array:
+        return jax.lax.scan(lambda array, _: (array + 1, None), array, length=times)[0]
+
+    return in_place(run, jnp.ones(elements))
 
 
 def in_place(step: Callable[..., object], start: object) -> Program:
@@ -65,11 +75,11 @@ def in_place(step: Callable[..., object], start: object) -> Program:
     return program
 
 
-def _read(elements: int) -> Program:
-    """A product of a matrix and a vector that fits into the first cache."""
-    matrix, vector = jnp.ones((elements // 1024, 1024)), jnp.ones(1024)
-    multiply = jax.jit(jnp.matmul)
-    return lambda: multiply(matrix, vector)
+def _read(elements: int, times: int) -> Program:
+    """Products of a matrix and vectors that fit into the first cache."""
+    matrix, vectors = jnp.ones((elements // 1024, 1024)), jnp.ones((times, 1024))
+    multiply = jax.jit(lambda matrix, vectors: jax.lax.map(lambda each: matrix @ each, vectors))
+    return lambda: multiply(matrix, vectors)
 
 
 def _gemm(dtype: str) -> Program:

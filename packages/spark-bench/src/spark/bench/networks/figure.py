@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from matplotlib import rcParams
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -36,8 +37,8 @@ def picture(network: Network, spikes: Spikes, known: dict[str, float]) -> Figure
     if known:
         places = [i for i, name in enumerate(parts, 1) if name in known]
         values = [known[name] for name in parts if name in known]
-        above.plot(places, values, "D", color="black", markersize=4, label="published mean")
-        above.legend(fontsize=7, frameon=False)
+        above.plot(places, values, "D", color=_ink(), markersize=4, label="published mean")
+    above.legend(fontsize=7, frameon=False, handlelength=1)
     above.set(ylabel="spikes per second", ylim=(0, None))
     _boxes(below, network, [coefficients_of_variation(each) for each in parts.values()])
     below.set(ylabel="CV of intervals", ylim=(0, None))
@@ -46,6 +47,10 @@ def picture(network: Network, spikes: Spikes, known: dict[str, float]) -> Figure
 
 def _colour(excitatory: bool) -> str:
     return COLOURS[0] if excitatory else COLOURS[1]
+
+
+def _ink() -> str:
+    return str(rcParams["text.color"])
 
 
 def _raster(ax: Axes, network: Network, spikes: Spikes) -> None:
@@ -69,7 +74,7 @@ def _raster(ax: Axes, network: Network, spikes: Spikes) -> None:
 
 
 def _boxes(ax: Axes, network: Network, values: list[np.ndarray]) -> None:
-    """Median, quartiles and 5 to 95 % of each population, and its mean."""
+    """Quartiles (box), 5 to 95 % (whiskers), median and mean of the neurons of each population."""
     names = [each.name for each in network.populations]
     drawn = ax.boxplot(
         values, whis=(5, 95), showfliers=False, showmeans=True, patch_artist=True, widths=0.6
@@ -77,7 +82,9 @@ def _boxes(ax: Axes, network: Network, values: list[np.ndarray]) -> None:
     for box, population in zip(drawn["boxes"], network.populations, strict=True):
         box.set(facecolor=_colour(population.excitatory), alpha=0.5)
     for line in drawn["medians"]:
-        line.set_color("black")
+        line.set(color=_ink(), linewidth=1.5)
     for mean in drawn["means"]:
-        mean.set(marker="_", markeredgecolor="white", markersize=8)
+        mean.set(marker="o", markerfacecolor="white", markeredgecolor=_ink(), markersize=4)
+    drawn["medians"][0].set_label("median")
+    drawn["means"][0].set_label("mean")
     ax.set_xticks(range(1, len(names) + 1), names, size=8)

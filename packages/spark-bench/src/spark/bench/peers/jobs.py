@@ -26,7 +26,8 @@ class Job:
     """A piece of work with inputs, parameters and reference.
 
     Attributes:
-        name: Unique; parts are separated by slashes.
+        name: Unique; parts are separated by slashes. Cases of `run` have the same names, with that
+            of a program.
         kind: Name of the function of an adapter.
         steps: Number of steps.
         make: Makes the inputs, from a random generator.
@@ -91,7 +92,7 @@ def _current(size: int, steps: int, batch: int = 1, quick: bool = False) -> Job:
 
     events = round(RATE * size * batch) * size * steps
     return Job(
-        f"current/{size}x{size}/batch={batch}",
+        f"synapses/{size}x{size}/float32/batch={batch}/activity={RATE:g}",
         "current",
         steps,
         make,
@@ -112,7 +113,7 @@ def _current(size: int, steps: int, batch: int = 1, quick: bool = False) -> Job:
 def _trace(size: int, steps: int) -> Job:
     """The last value of an exponential trace."""
     return Job(
-        f"trace/{size}",
+        f"scan/Tracer/float32/{steps}x{size}",
         "exponential",
         steps,
         lambda rng: {"xs": rng.random((steps, size), np.float32) < RATE},
@@ -126,7 +127,7 @@ def _trace(size: int, steps: int) -> Job:
 def _plasticity(size: int, steps: int) -> Job:
     """The last release of short-term plasticity."""
     return Job(
-        f"plasticity/{size}",
+        f"scan/RUTracer/float32/{steps}x{size}",
         "plasticity",
         steps,
         lambda rng: {"xs": rng.random((steps, size), np.float32) < RATE},
