@@ -10,6 +10,7 @@ from html.parser import HTMLParser
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import Files
 from mkdocs.structure.pages import Page
+from mkdocs.utils import get_relative_url
 
 log = logging.getLogger("mkdocs.hooks.checks")
 
@@ -70,7 +71,7 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
 
 
 def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -> None:
-    """Refuse a page without a title and an image without words for it."""
+    """Refuse a page without a title, an image without words, an index that lacks a page."""
     elements = _Elements(html)
     if [tag for tag, _ in elements.tags].count("h1") != 1:
         log.warning("%s: a page has one title, a heading of level 1", page.file.src_uri)
@@ -79,6 +80,12 @@ def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -
             log.warning("%s: %s has no alt text", page.file.src_uri, attributes.get("src"))
         if tag == "svg" and attributes.get("role") == "img" and not attributes.get("aria-label"):
             log.warning("%s: a figure has no aria-label", page.file.src_uri)
+    if page.is_index and page.parent:
+        links = {attributes.get("href") for _, attributes in elements.tags}
+        others = [each for each in page.parent.children if isinstance(each, Page)]
+        for other in others:
+            if other is not page and get_relative_url(other.url, page.url) not in links:
+                log.warning("%s: no link to %s", page.file.src_uri, other.file.src_uri)
     if page.url.startswith("reference/"):
         ids = {attributes.get("id") or "" for _, attributes in elements.tags}
         _documented.update(ids | elements.code)

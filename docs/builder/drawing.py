@@ -20,6 +20,9 @@ INK = "#010203"
 
 GREY = "#8a8a8a"
 
+LEAST = 1.1
+"""Pixels for a point at least: on a telephone a figure scrolls, and its words stay legible."""
+
 STYLE = {
     "axes.edgecolor": INK,
     "axes.labelcolor": INK,
@@ -57,6 +60,7 @@ def as_html(figure: Figure, alt: str, caption: str = "") -> str:
     plt.rcParams["svg.hashsalt"] = alt  # ids of its own, the same in every build
     file = io.StringIO()
     figure.savefig(file, format="svg", transparent=True, metadata=dict.fromkeys(["Date"]))
+    least = round(LEAST * 72 * figure.get_figwidth())
     plt.close(figure)
     svg = file.getvalue()
     svg = svg[svg.index("<svg") :].replace(INK, "currentColor")
@@ -64,7 +68,8 @@ def as_html(figure: Figure, alt: str, caption: str = "") -> str:
     # A rule of matplotlib's for every element: on the figure, not on the page.
     svg = re.sub(r"<style.*?</style>", "", svg, flags=re.DOTALL)
     label = html.escape(alt)
-    svg = svg.replace("<svg", f'<svg role="img" aria-label="{label}" stroke-linejoin="round"', 1)
+    options = f'role="img" aria-label="{label}" stroke-linejoin="round"'
+    svg = svg.replace("<svg", f'<svg {options} style="min-width: {least}px"', 1)
     svg = re.sub(r"\n\s*", "\n", svg)
     words = f"<figcaption>{caption}</figcaption>" if caption else ""
     return f'<figure class="plot" data-search-exclude>{svg.strip()}{words}</figure>'

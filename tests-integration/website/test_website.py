@@ -2,6 +2,7 @@
 
 import shutil
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import sync_playwright
@@ -87,16 +88,51 @@ def test_nothing_is_wider_than_its_frame(page, path):
         page.set_viewport_size({"width": 1280, "height": 720})
 
 
-def test_search_finds_a_class(page):
+def test_words_of_figures_are_legible_on_a_telephone(page):
+    try:
+        page.set_viewport_size({"width": 400, "height": 900})
+        for path in ("tutorial/trace", "tutorial/microcircuit", "benchmarks"):
+            visit(page, path)
+            heights = page.locator("figure svg text").evaluate_all(
+                "all => all.map(e => e.getBoundingClientRect().height)"
+            )
+            assert min(heights) > 7, path
+    finally:
+        page.set_viewport_size({"width": 1280, "height": 720})
+
+
+# What is looked for, and where the answer is; a few of these are not here, and the answer says so.
+LOOKED_FOR = {
+    "TracedSynapses": "reference/synapses/#spark.nn.components.synapses.TracedSynapses",
+    "STDP": "how-to/which-class/#stdp-from-traces",
+    "refractory": "how-to/which-class/#neurons-refractory-time",
+    "Poisson": "how-to/which-class/#poisson-input",
+    "conductance": "how-to/which-class/#conductance-based-synapses",
+    "NMDA": "how-to/which-class/#nmda-receptors",
+    "surrogate": "tutorial/surrogate/",
+    "FAQ": "how-to/questions/",
+    "CUBA": "tutorial/cuba/",
+    "delays": "how-to/delays/",
+}
+
+
+@pytest.mark.parametrize(("word", "address"), LOOKED_FOR.items())
+def test_search_finds_a_word(page, word, address):
     visit(page, ".")
     field = page.locator(".md-search__input")
     field.focus()
     page.wait_for_load_state("networkidle")  # the index is there
-    field.press_sequentially("TracedSynapses")
-    where = "#spark.nn.components.synapses.TracedSynapses"
-    found = page.locator(f"a.md-search-result__link[href*='{where}']").first
-    found.wait_for(state="attached")
-    assert "TracedSynapses" in found.text_content()
+    field.fill(word[:-1])
+    field.press(word[-1])  # searches at a key, once
+    found = page.locator(".md-search-result__item")
+    found.first.wait_for(state="attached")
+    # Among the first pages that it shows, of which each brings its best sections.
+    first = [
+        urlsplit(link.get_attribute("href"))
+        for item in found.all()[:3]
+        for link in item.locator("a.md-search-result__link").all()
+    ]
+    assert address in [f"{each.path.lstrip('/')}#{each.fragment}".rstrip("#") for each in first]
     assert not page.wrong
 
 
