@@ -6,6 +6,7 @@
 
 import itertools
 import re
+import textwrap
 
 import jax
 import jax.numpy as jnp
@@ -38,9 +39,9 @@ FACTORS = {
 REASONS = {
     "procedural connections are not stored": "Procedural connections store nothing, so that none "
     "of them can have a number, a trace or a spike of its own.",
-    "async_spikes|a gate belongs|must not name tau": "What an input does, it does once for all of "
-    "its connections: delays, release and gate of the input come before spikes of connections, and "
-    "the time constant of a gate is that of its input.",
+    "async_spikes|a gate belongs|must not name tau": "Delays, release and gate belong to an input "
+    "and act once for all of its connections. So they cannot follow spikes of single connections, "
+    "and the time constant of a gate is that of its input.",
     "a partition does not shard": "A partition shards rows of connections, and not the traces or "
     "spikes that single stored connections have.",
 }
@@ -172,7 +173,10 @@ def table(found):
         parts = [f"**{name}**: {' / '.join(values)}" for name, values in some.items()]
         parts += [""] * (3 - len(parts))
         lines.append(f"| {' | '.join(parts)} | {order.index(why) + 1} |")
-    reasons = [f"{number}. {text}" for number, text in enumerate(REASONS.values(), 1)]
+    reasons = [
+        textwrap.fill(f"{number}. {text}", 120, subsequent_indent="   ")
+        for number, text in enumerate(REASONS.values(), 1)
+    ]
     return "\n".join([*lines, "", *reasons])
 
 

@@ -18,7 +18,7 @@ NumPyArray = np.ndarray[Any, Any]
 
 
 class Connections(NamedTuple):
-    """Who reaches whom, between so many inputs and targets.
+    """Which inputs reach which targets.
 
     Attributes:
         rows: How the connections of each input are read.

@@ -38,7 +38,7 @@ class Connectivity(Config, abc.ABC):
 
     @abc.abstractmethod
     def connect(self, inputs: int, targets: int, key: Array) -> Connections:
-        """Lay out the connections between so many inputs and targets.
+        """Lay out the connections between given numbers of inputs and targets.
 
         Args:
             inputs: Number of inputs.
@@ -195,7 +195,7 @@ class SparseConnectivity(Connectivity):
 
 
 class ProceduralConnectivity(Connectivity):
-    """Each input reaches so many targets at random; drawn anew at each step, and never stored.
+    """A fixed number of targets for each input, drawn again at each step and never stored.
 
     Targets are drawn with replacement: an input may reach one twice. The kernel holds the
     parameters of the law that weights are distributed by, which can be trained.

@@ -37,10 +37,10 @@ class LinearSynapsesConfig(Config):
             `dtype` of float64. In half precision an optimizer needs care.
         projection: How spikes are multiplied with the kernel: `"dense"`; `"events"`, by the rows of
             the inputs that spike, which a CPU alone reads one by one; or `"auto"`, the faster.
-        connectivity: Who reaches whom: `"dense"`, every input every target; or a
+        connectivity: Which synapses exist: `"dense"`, from every input to every target; or a
             `SparseConnectivity`, `RandomConnectivity`, `FixedFanOut` or `ProceduralConnectivity`.
             The kernel then holds a weight per connection, and so does an array as initializer.
-        delays: How late spikes arrive, in whole multiples of `dt`: a scalar or of the shape of the
+        delays: When spikes arrive, in whole multiples of `dt`: a scalar or of the shape of the
             inputs; or with as many axes as the kernel and broadcastable to its shape, for each
             connection. None is no delay.
         seed: Seed of the kernel and of stochastic rounding; None stands for 0.

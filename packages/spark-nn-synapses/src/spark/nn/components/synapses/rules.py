@@ -53,7 +53,7 @@ class Rule(Connectivity):
 
     @abc.abstractmethod
     def _counts(self, sizes: Ints, lines: Ints, key: int) -> Ints:
-        """How many partners each line has, of so many that it could have."""
+        """How many partners each line has, out of a number of candidates."""
 
 
 class OneToOne(Rule):
@@ -127,7 +127,7 @@ class RandomConnectivity(Rule):
 
 
 class FixedFanOut(Rule):
-    """Each input reaches so many targets, at random; stored.
+    """A fixed number of targets for each input, at random; stored.
 
     Attributes:
         fan_out: Connections of an input.
@@ -153,7 +153,7 @@ class FixedFanOut(Rule):
 
 
 class FixedInDegree(Rule):
-    """Each target is reached by so many inputs, at random; stored.
+    """A fixed number of inputs for each target, at random; stored.
 
     Attributes:
         in_degree: Connections of a target.
@@ -181,7 +181,7 @@ class FixedInDegree(Rule):
 
 
 class FixedTotal(Rule):
-    """So many connections, each between an input and a target at random; stored.
+    """A fixed number of connections, each from a random input to a random target; stored.
 
     Attributes:
         connections: How many.
