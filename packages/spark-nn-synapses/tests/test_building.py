@@ -24,6 +24,7 @@ from spark.nn.components.synapses import (
 )
 from spark.nn.components.synapses._connect import laid_out
 from spark.nn.components.synapses._drawing import engine
+from spark.nn.components.synapses._drawing.assemble import planned
 
 from .connected import built
 
@@ -87,6 +88,28 @@ def test_the_engine_draws_weights_of_other_dtypes(monkeypatch, x64, dtype):
     connectivity = BlockConnectivity(blocks=BLOCKS)
     ours, theirs = (laid(monkeypatch, few, connectivity, dtype) for few in (0, 1 << 30))
     assert_same(ours, theirs, dtype)
+
+
+@pytest.mark.parametrize("few", [0, 1 << 30], ids=["engine", "numpy"])
+@pytest.mark.parametrize("window", [(0, 55, 0, 100), (12, 50, 33, 61), (30, 31, 0, 50)])
+def test_a_part_is_drawn_as_in_the_whole(monkeypatch, few, window):
+    connectivity = BlockConnectivity(blocks=BLOCKS)
+    whole = laid(monkeypatch, few, connectivity)
+    pre, place = (np.asarray(each) for each in whole.rows.all(whole.adjacency))
+    later, post = np.divmod(place, 100)
+    i, j, k, m = window
+    kept = (i <= pre) & (pre < j) & (k <= post) & (post < m)
+
+    parts = connectivity._parts(110, 100)
+    plan = planned(parts, 100, jax.random.key(3), 0.1, "float32")
+    begun = plan.begin(window)
+    assert begun.size == kept.sum()
+    found, size = plan.draw(begun, begun.size + 3), begun.size
+    assert len(found.places) == size + 3
+    np.testing.assert_array_equal(np.repeat(np.arange(i, j), np.diff(found.starts)), pre[kept])
+    expected = later[kept] * (m - k) + post[kept] - k
+    np.testing.assert_array_equal(found.places[:size], expected)
+    np.testing.assert_array_equal(found.weights[:size], whole.weights[kept])
 
 
 def test_threads_change_nothing(monkeypatch):

@@ -40,18 +40,25 @@ def said_by_sharded(part):
     return found(part, 2, program=PROGRAM.with_name("sharded.py"))
 
 
-def said_by_two(program, folder):
+def said_by_two(program, *folder):
     """What each of two processes says."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     run = functools.partial(found, program=PROGRAM.with_name(program))
     with ThreadPoolExecutor(2) as both:
-        return list(both.map(run, [folder] * 2, (0, 1), [port] * 2))
+        return list(both.map(lambda process: run(*folder, process, port), (0, 1)))
 
 
 def test_two_processes_compute_and_refuse_what_one_does_and_resume(tmp_path):
     assert said_by_two("partitioned.py", tmp_path) == ["3 equal, 2 refused, 2 resumed"] * 2
+
+
+def test_a_process_of_two_never_holds_all_connections():
+    # At the peak of a build, beside the bytes of all targets and weights: half are its own.
+    one = float(found(program=PROGRAM.with_name("remembered.py")))
+    assert one > 1
+    assert max(map(float, said_by_two("remembered.py"))) < 1
 
 
 def test_what_is_saved_on_one_mesh_resumes_on_others_and_on_one_device(tmp_path):

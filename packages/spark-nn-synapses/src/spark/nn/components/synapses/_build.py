@@ -75,13 +75,21 @@ def build(
     connected = key
     if config.connectivity != "dense":
         connected, key = jax.random.split(key)
-    found, delays = connect(config, inputs, connected)
+    layout = None
+    if tracer_class is not None and config.connectivity != "dense":
+        layout = _laid_out(config, inputs, True)
+    own = spec.async_spikes or (layout is not None and layout.sharing == "synapse")
+    several = not own and partition is not None and partition.grid != (1, 1)
+    given = isinstance(config.kernel_initializer, np.ndarray)  # in the order of the whole
+    by_device = partition if several and not given else None
+    found, delays = connect(config, inputs, connected, by_device)
     if config.connectivity == "dense":
         weights = dense_weights(config, key, units + inputs, partition)
+        if tracer_class is not None:
+            layout = _laid_out(config, inputs, found is not None)
     else:
         assert found is not None
         weights = weights_along_rows(config, found, key)
-    layout = None if tracer_class is None else _laid_out(config, inputs, found)
     read_as = read(found, layout is not None and layout.sharing == "synapse", spec.async_spikes)
     if partition is not None and read_as.ends is not None:
         raise ValueError(
@@ -108,7 +116,7 @@ def build(
     if config.connectivity != "dense":
         warn_of_faint_currents(config, found, inputs, matrix.weights.get_value())
     if partition is not None:
-        matrix.shard()
+        matrix.shard(None if found is None else found.by_device)
     matrix.pending = nnx.data(_pending(config, matrix, batch, layout))
     links = Links(release, line, matrix, tracer, total)
     projection = _projection(config, spec, inputs, read_as, matrix, layout)
@@ -201,12 +209,10 @@ def _release(config: Any, kind: type[Any], shape: tuple[int, ...], seed: Array) 
     )
 
 
-def _laid_out(config: Any, inputs: tuple[int, ...], found: Connections | None) -> Layout:
+def _laid_out(config: Any, inputs: tuple[int, ...], along_rows: bool) -> Layout:
     """The layout of the traces, as few as the parameters allow."""
     kind = config.recurrence_class
-    return lay_out(
-        kind, config.parameters, config.units, inputs, config.trainable, found is not None
-    )
+    return lay_out(kind, config.parameters, config.units, inputs, config.trainable, along_rows)
 
 
 def _trace(
@@ -238,11 +244,13 @@ def _keep_gains(
 ) -> None:
     """Keep what multiplies the kernel: scales that vary over inputs, and groups of these."""
     for name in layout.gains:
-        value = layout.kept[name]
-        if found is not None:
+        value, dtype = layout.kept[name], as_storage_dtype(config.dtype)
+        if found is not None and found.by_device is None:
             value = along_rows(found, name, value)
-        checked = as_parameter(name, value, np.shape(value), as_storage_dtype(config.dtype))
-        matrix.gains[name] = _kind(config, name)(jnp.asarray(checked.kept))
+        kept: Any = as_parameter(name, value, np.shape(value), dtype).kept
+        if found is not None and found.by_device is not None:
+            kept = along_rows(found, name, kept)
+        matrix.gains[name] = _kind(config, name)(jnp.asarray(kept))
     if layout.groups is not None:
         groups = layout.groups
         if matrix.async_spikes and read_as.ends is not None:

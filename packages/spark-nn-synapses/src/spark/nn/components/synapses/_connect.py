@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -13,6 +13,10 @@ from jaxtyping import Array
 from ._drawing import engine_for
 from ._projections.rows import Adjacency, Rows, StoredRows
 from .delays import as_steps
+
+if TYPE_CHECKING:
+    from ._by_device import ByDevice
+    from .partition import Partition
 
 NumPyArray = np.ndarray[Any, Any]
 
@@ -27,6 +31,8 @@ class Connections(NamedTuple):
         delays: Delay of each connection, in the unit of the time step; None without, or if they
             are in the rows.
         drawn: Whether the weights are random.
+        by_device: How they are laid out if each device has its own; None if arrays are those of a
+            whole.
     """
 
     rows: Rows
@@ -34,6 +40,7 @@ class Connections(NamedTuple):
     weights: np.ndarray[Any, Any] | None = None
     delays: np.ndarray[Any, Any] | None = None
     drawn: bool = False
+    by_device: ByDevice | None = None
 
 
 def stored_rows(
@@ -151,7 +158,7 @@ def laid_out(
 
 
 def connect(
-    config: Any, inputs: tuple[int, ...], key: Array
+    config: Any, inputs: tuple[int, ...], key: Array, partition: Partition | None = None
 ) -> tuple[Connections | None, NumPyArray | None]:
     """Lay out what a configuration says.
 
@@ -159,6 +166,7 @@ def connect(
         config: Configuration of synapses.
         inputs: Shape of the inputs.
         key: JAX PRNG key of random connectivity.
+        partition: For whose devices to lay out connections, if they can do so; None for a whole.
 
     Returns:
         The connections, None if every input reaches every target at once; and the delays of the
@@ -170,11 +178,11 @@ def connect(
     """
     # Connections are laid out once, also where the build is part of a compiled program.
     with jax.ensure_compile_time_eval():
-        return _connect(config, inputs, key)
+        return _connect(config, inputs, key, partition)
 
 
 def _connect(
-    config: Any, inputs: tuple[int, ...], key: Array
+    config: Any, inputs: tuple[int, ...], key: Array, partition: Partition | None
 ) -> tuple[Connections | None, NumPyArray | None]:
     count, targets = math.prod(inputs), math.prod(config.units)
     of_inputs, of_connections = _delays(config, inputs)
@@ -184,7 +192,13 @@ def _connect(
         # In the order of the kernel, whatever the delays.
         pre, post = np.divmod(np.arange(count * targets), targets)
         return Connections(*stored_rows(pre, post, count, targets, of_connections)), None
-    found = config.connectivity.lay_out(count, targets, key, config.dt, config.dtype_of_kernel)
+    asked = count, targets, key, config.dt, config.dtype_of_kernel
+    found = None
+    by_device = config.connectivity.lay_out_by_device
+    if partition is not None and of_connections is None and by_device is not None:
+        found = by_device(*asked, partition)
+    if found is None:
+        found = config.connectivity.lay_out(*asked)
     given = None
     late = found.rows.steps > 1 or found.delays is not None or config.connectivity.delayed
     if config.delays is not None and late:
@@ -239,7 +253,7 @@ def pairs(rows: Rows, adjacency: Adjacency) -> tuple[Array, Array]:
     return inputs, places % rows.targets
 
 
-def along_rows(found: Connections, name: str, gain: NumPyArray) -> NumPyArray:
+def along_rows(found: Connections, name: str, gain: NumPyArray) -> NumPyArray | Array:
     """A matrix (inputs, targets), either axis whole or of size 1, as it multiplies weights.
 
     Args:
@@ -248,7 +262,8 @@ def along_rows(found: Connections, name: str, gain: NumPyArray) -> NumPyArray:
         gain: The matrix.
 
     Returns:
-        The same if it is of shape (inputs, 1); otherwise an entry per connection.
+        The same if it is of shape (inputs, 1); otherwise an entry per connection, as the arrays of
+        these are laid out.
 
     Raises:
         ValueError: If it needs one, and connections are not stored.
@@ -256,6 +271,8 @@ def along_rows(found: Connections, name: str, gain: NumPyArray) -> NumPyArray:
     rows = found.rows
     if gain.shape[1] == 1:
         return gain
+    if found.by_device is not None:
+        return found.by_device.along_rows(found.adjacency, gain)
     if not isinstance(rows, StoredRows):
         raise ValueError(
             f"{name} of ProceduralConnectivity must not differ between connections: give it per "

@@ -15,6 +15,7 @@ from spark.core.internal import CheckedModule
 from spark.core.tracers import Constant
 from spark.nn.payloads import FloatArray
 
+from ._by_device import ByDevice
 from ._connect import pairs
 from ._kernel import as_kernel, inputs_first
 from ._own import Read
@@ -93,8 +94,12 @@ class Matrix(CheckedModule):
         self._whole: tuple[tuple[str, str], ...] = ()
         self.weights = nnx.Param(weights)
 
-    def shard(self) -> None:
-        """Lay connections out for the devices of the partition; done once, by `build`."""
+    def shard(self, by_device: ByDevice | None) -> None:
+        """Lay connections out for the devices of the partition; done once, by `build`.
+
+        Args:
+            by_device: How they are laid out already; None if they are not.
+        """
         if self.partition is None or self.rows is None or self.partition.grid == (1, 1):
             return
         first, second = (each.get_value() for each in self.adjacency)
@@ -103,7 +108,12 @@ class Matrix(CheckedModule):
         arrays |= {"weights": self.weights.get_value()}
         arrays |= {f"gains.{name}": each.get_value() for name, each in self.gains.items()}
         whole = {name: f"{each.dtype}{list(each.shape)}" for name, each in arrays.items()}
+        if by_device is not None:
+            whole |= by_device.described(arrays)
         self._whole = tuple(whole.items())
+        if by_device is not None:
+            self.shards = by_device.shards
+            return
         if isinstance(self.rows, DrawnRows):
             self.shards, adjacency = drawn_shards(self.rows, (first, second), grid)
         else:

@@ -94,6 +94,8 @@ def weights_along_rows(config: Any, found: Connections, key: Array) -> Array:
                 f"{_NAME} must be an array of shape {shape} where the connectivity has weights of "
                 f"its own, got {given!r}."
             )
+        if found.by_device is not None:  # looked through by each device
+            return jnp.asarray(found.weights)
         return jnp.asarray(as_kernel("weights of the connectivity", found.weights, shape, dtype))
     targets = math.prod(config.units)
     matrix = (targets, -(-found.rows.weights // targets))

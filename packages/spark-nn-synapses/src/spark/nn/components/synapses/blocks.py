@@ -12,9 +12,11 @@ from spark.core.internal import show
 from spark.nn.configs import Config
 from spark.nn.initializers.distributions import Distributed
 
+from ._by_device import draw_by_device
 from ._connect import Connections
-from ._drawing.assemble import Part, assemble
+from ._drawing.assemble import Part, assemble, planned
 from .connectivity import Connectivity, as_connectivity, require_delays
+from .partition import Partition
 from .rules import Rule
 
 
@@ -135,6 +137,34 @@ class BlockConnectivity(Connectivity):
 
     def lay_out(self, inputs: int, targets: int, key: Array, dt: float, dtype: str) -> Connections:
         """Lay out the connections; see `Connectivity`."""
+        return assemble(self._parts(inputs, targets), inputs, targets, key, dt, dtype)
+
+    def lay_out_by_device(
+        self, inputs: int, targets: int, key: Array, dt: float, dtype: str, partition: Partition
+    ) -> Connections | None:
+        """Lay out the connections of the devices of this process alone, if they have weights.
+
+        Args:
+            inputs: As in `lay_out`.
+            targets: As in `lay_out`.
+            key: As in `lay_out`.
+            dt: As in `lay_out`.
+            dtype: As in `lay_out`.
+            partition: Which device has what.
+
+        Returns:
+            The connections; None where they have to be laid out as a whole.
+
+        Raises:
+            ValueError: As `lay_out`.
+        """
+        if any(block.weights is None for block in self.blocks):
+            return None  # an initializer draws those of all
+        plan = planned(self._parts(inputs, targets), targets, key, dt, dtype)
+        return draw_by_device(plan, inputs, targets, partition)
+
+    def _parts(self, inputs: int, targets: int) -> list[Part]:
+        """The blocks, once their spans are known to fit."""
         parts = []
         for number, block in enumerate(self.blocks):
             name = f"blocks[{number}]: "
@@ -148,4 +178,4 @@ class BlockConnectivity(Connectivity):
                         f"{name}{what} must end at {size} at most, the number of {of}; got {span}."
                     )
             parts.append(Part(block.rule, pre, post, block.weights, block.delays, name))
-        return assemble(parts, inputs, targets, key, dt, dtype)
+        return parts

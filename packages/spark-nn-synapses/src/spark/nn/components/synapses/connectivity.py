@@ -6,7 +6,7 @@ import abc
 import inspect
 import os
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import jax
 import jax.numpy as jnp
@@ -30,6 +30,9 @@ from .delays import as_steps
 
 class Connectivity(Config, abc.ABC):
     """Base of what `connectivity` of synapses can be, other than `"dense"`."""
+
+    lay_out_by_device: ClassVar[Any] = None
+    """As `lay_out`, for some devices alone; None where all connections are laid out together."""
 
     @property
     def delayed(self) -> bool:
@@ -108,8 +111,8 @@ class SparseConnectivity(Connectivity):
             other = getattr(self, name)
             if other is not None and other.shape != self.pre.shape:
                 raise ValueError(
-                    f"{name} must have one entry per connection, as pre of shape {self.pre.shape}; "
-                    f"got shape {other.shape}"
+                    f"{name} must have one entry per connection, as pre of shape "
+                    f"{self.pre.shape}; got shape {other.shape}"
                 )
         return self
 
@@ -135,8 +138,7 @@ class SparseConnectivity(Connectivity):
         if matrix.ndim != 2:
             raise ValueError(f"matrix must have two axes, targets x inputs, got {matrix.ndim}.")
         given = coo_array(matrix)
-        targets, inputs = given.shape
-        shape = (int(targets), int(inputs))
+        shape = (int(given.shape[0]), int(given.shape[1]))
         return cls(pre=given.col, post=given.row, weights=given.data, shape=shape)
 
     @classmethod

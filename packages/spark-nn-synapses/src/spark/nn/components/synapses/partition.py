@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 from collections.abc import Sequence
 from typing import Any, TypeAlias
 
@@ -25,9 +26,11 @@ class Partition:
     Each device holds the connections between its inputs and its targets, and the traces of its
     targets. No device ever sees more of a dense kernel that is drawn, or given as a NumPy array;
     stored connections are laid out on the host, and each device is given its own, padded to equal
-    numbers. Cut over inputs, the sums of the devices are added up; cut over targets or a batch
-    alone, devices exchange nothing but the spikes, if these come in sharded: once a step, and
-    booleans as bits.
+    numbers; of a `BlockConnectivity` with weights, each process draws those of its devices alone.
+
+    Cut over inputs, the sums of the devices are added up; cut over targets or a batch alone,
+    devices exchange nothing but the spikes, if these come in sharded: once a step, and booleans as
+    bits.
 
     Attributes:
         mesh: The devices; its axes of the type that leaves the cutting to the compiler (`Auto`).
@@ -97,6 +100,13 @@ class Partition:
         names = tuple(name for name in (self.inputs, self.targets) if name is not None)
         return (names if len(names) > 1 else names[0],) if names else (None,)
 
+    @property
+    def own_devices(self) -> list[int]:
+        """Which devices along `flat` belong to this process."""
+        inputs, targets = self.grid
+        indices = self.sharding(self.flat).addressable_devices_indices_map((inputs * targets,))
+        return sorted({_first(index) for index in indices.values()})
+
     def spikes(self, batch: int, inputs: int) -> Names:
         """How spikes are cut that have so many axes for batch and inputs."""
         return (*self._first(self.batch, batch), *self._first(self.inputs, inputs))
@@ -145,6 +155,8 @@ def _put(value: Array, where: NamedSharding) -> Array:
     if where.is_fully_addressable:
         return jax.device_put(value, where)
     if isinstance(value, jax.Array) and not value.is_fully_addressable:
+        if value.sharding == where:
+            return value
         return jax.jit(lambda value: value, out_shardings=where)(value)
     if jnp.issubdtype(value.dtype, jax.dtypes.prng_key):
         data, kind = np.asarray(jax.random.key_data(value)), jax.random.key_impl(value)
@@ -152,6 +164,24 @@ def _put(value: Array, where: NamedSharding) -> Array:
         return jax.jit(wrap, out_shardings=where)(data)
     whole = np.asarray(value)
     return jax.make_array_from_callback(whole.shape, where, lambda part: whole[part])
+
+
+def joined(partition: Partition, parts: dict[int, np.ndarray[Any, Any]]) -> Array:
+    """An array along whose first axis the devices of a grid have parts, one after the other.
+
+    Args:
+        partition: Which devices there are.
+        parts: Those of the devices of this process, all of one shape, by their numbers.
+    """
+    size, *rest = next(iter(parts.values())).shape
+    shape = math.prod(partition.grid) * size, *rest
+    where = partition.sharding((*partition.flat, *(None,) * len(rest)))
+    return jax.make_array_from_callback(shape, where, lambda index: parts[_first(index) // size])
+
+
+def _first(index: Any) -> int:
+    """Where a part of an array begins along the first axis."""
+    return int(index[0].start or 0)
 
 
 def cut(shape: Sequence[int], names: Names) -> Names:

@@ -134,34 +134,39 @@ def kernels(revision):
         options["cache"] = False
 
     @njit(**options)
-    def count(block, low, high, counts):
-        """Count the partners of some lines."""
+    def count(block, low, high, along_inputs, window, counts):
+        """Count the connections of each input of a window along some lines."""
         revision  # noqa: B018
         most = block.partners[1] - block.partners[0]
         seen, out = np.zeros((most >> 3) + 1, np.uint8), np.empty(block.most, np.int64)
         for place in range(low, high):
             number = block.counts[place]
-            _partners(block.lines[0] + place, block, number, seen, out)
+            line = block.lines[0] + place
+            _partners(line, block, number, seen, out)
             for c in range(number):
-                counts[out[c]] += 1
+                pre, post = (line, out[c]) if along_inputs else (out[c], line)
+                if window[0] <= pre < window[1] and window[2] <= post < window[3]:
+                    counts[pre - window[0]] += 1
 
     @njit(**options)
-    def fill(block, low, high, along_inputs, targets, cursors, places, weights):
+    def fill(block, low, high, along_inputs, window, cursors, places, weights):
         """Write the connections of some lines where the cursors of their inputs are."""
         revision  # noqa: B018
         most = block.partners[1] - block.partners[0]
         seen, out = np.zeros((most >> 3) + 1, np.uint8), np.empty(block.most, np.int64)
-        weighed = weights.size > 0
+        weighed, targets = weights.size > 0, window[3] - window[2]
         for place in range(low, high):
             line, number = block.lines[0] + place, block.counts[place]
             of_weights, of_delays = _at(block.seeds[1], line), _at(block.seeds[2], line)
             _partners(line, block, number, seen, out)
             for c in range(number):
                 pre, post = (line, out[c]) if along_inputs else (out[c], line)
+                if not (window[0] <= pre < window[1] and window[2] <= post < window[3]):
+                    continue
                 step = np.int64(math.floor(_value(block.delays, of_delays, c) + 0.5))
-                to = cursors[pre]
-                cursors[pre] = to + 1
-                places[to] = step * targets + post
+                to = cursors[pre - window[0]]
+                cursors[pre - window[0]] = to + 1
+                places[to] = step * targets + post - window[2]
                 if weighed:
                     value = _value(block.weights, of_weights, c)
                     if value != 0 and abs(value) < block.least:

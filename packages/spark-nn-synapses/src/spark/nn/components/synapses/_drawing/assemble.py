@@ -17,8 +17,8 @@ from spark.nn.initializers.distributions import Inverse
 
 from .._connect import Connections, Laid, laid_out, require_countable
 from ..delays import as_steps
-from . import engine_for
-from .lines import Lines, Span, draw
+from . import engine_for, freeze
+from .lines import Lines, Span, Window, draw
 from .streams import child, root
 
 
@@ -42,6 +42,38 @@ class Part(NamedTuple):
     name: str = ""
 
 
+class Plan(NamedTuple):
+    """Parts of a network before any connection of theirs is drawn.
+
+    Attributes:
+        blocks: Their lines.
+        size: Number of connections of all.
+        dtype: Dtype of the weights, as they are stored.
+        drawn: Whether weights are random.
+    """
+
+    blocks: list[Lines]
+    size: int
+    dtype: jnp.dtype
+    drawn: bool
+
+    def begin(self, window: Window) -> Any:
+        """Count the connections between some inputs and some targets, for `draw`."""
+        least = smallest(self.dtype)
+        engine = engine_for(self.size)
+        if engine is not None:
+            return engine.count_rows(self.blocks, window, least)
+        return _Plain(_draw_plainly(self.blocks, window, compute_dtype(self.dtype), least))
+
+    def draw(self, begun: Any, room: int) -> Laid:
+        """Lay out connections that were counted, in arrays of so many; nothing is set beyond."""
+        found: Laid = begun.fill(compute_dtype(self.dtype), room)
+        if found.weights is not None:
+            with np.errstate(over="ignore"):  # told from the other weights later
+                found = found._replace(weights=found.weights.astype(self.dtype, copy=False))
+        return found
+
+
 def assemble(
     parts: Sequence[Part], inputs: int, targets: int, key: Array, dt: float, dtype: str
 ) -> Connections:
@@ -59,8 +91,17 @@ def assemble(
         ValueError: If a rule cannot be kept, a delay is no multiple of the time step, or weights
             are lost in their dtype; the message begins with the name of the part.
     """
+    plan = planned(parts, targets, key, dt, dtype)
+    found = plan.draw(plan.begin((0, inputs, 0, targets)), plan.size)
+    for each in (found.places, found.weights):
+        if each is not None:
+            freeze(each)
+    return found.connections(targets, plan.drawn)
+
+
+def planned(parts: Sequence[Part], targets: int, key: Array, dt: float, dtype: str) -> Plan:
+    """What is drawn by the rules of some parts; as `assemble`, which raises the same."""
     seed, storage = root(key), as_storage_dtype(dtype)
-    wide, least = compute_dtype(storage), smallest(storage)
     blocks = []
     for number, part in enumerate(parts):
         try:
@@ -74,14 +115,8 @@ def assemble(
     count = sum(int(block.counts.sum()) for block in blocks)
     steps = 1 + max(_longest(block.delays) for block in blocks)
     require_countable(count, steps * targets)
-    engine = engine_for(count)
-    lay_out = engine.draw_rows if engine else _draw_plainly
-    found = lay_out(blocks, inputs, targets, wide, least)
-    if found.weights is not None:
-        with np.errstate(over="ignore"):  # told from the other weights later
-            found = found._replace(weights=found.weights.astype(storage, copy=False))
     drawn = any(isinstance(part.weights, Distribution) for part in parts)
-    return found.connections(targets, drawn)
+    return Plan(blocks, count, storage, drawn)
 
 
 def _in_steps(delays: Distribution | float | None, dt: float) -> Inverse | int:
@@ -119,10 +154,28 @@ def _require_kept(weights: Distribution | float | None, dtype: jnp.dtype) -> Non
         )
 
 
-def _draw_plainly(
-    blocks: Sequence[Lines], inputs: int, targets: int, dtype: Any, least: float
-) -> Laid:
-    """As `engine.draw_rows`, in NumPy."""
+class _Plain(NamedTuple):
+    """As `engine.Counted`, of connections that are drawn already."""
+
+    laid: Laid
+
+    @property
+    def size(self) -> int:
+        """Number of connections."""
+        return len(self.laid.places)
+
+    def fill(self, dtype: Any, room: int) -> Laid:
+        """The connections; arrays have room for so many."""
+        starts, places, weights = self.laid
+        if room == self.size:
+            return self.laid
+        if weights is not None:
+            weights = np.resize(weights.astype(dtype, copy=False), room)
+        return Laid(starts, np.resize(places, room), weights)
+
+
+def _draw_plainly(blocks: Sequence[Lines], window: Window, dtype: Any, least: float) -> Laid:
+    """As `engine.count_rows` and `fill`, in NumPy."""
     drawn = [draw(block) for block in blocks]
     pre, post, steps = (np.concatenate([each[i] for each in drawn]) for i in range(3))
     weights = None
@@ -131,4 +184,7 @@ def _draw_plainly(
         with np.errstate(over="ignore"):
             magnitude = np.where(weights == 0, 0, np.maximum(np.abs(weights), least))
             weights = np.copysign(magnitude, weights).astype(dtype)
-    return laid_out(pre, post, inputs, targets, steps, weights)
+    i, j, k, m = window
+    kept = (i <= pre) & (pre < j) & (k <= post) & (post < m)
+    weights = None if weights is None else weights[kept]
+    return laid_out(pre[kept] - i, post[kept] - k, j - i, m - k, steps[kept], weights)

@@ -14,7 +14,8 @@ from spark.nn.initializers.distributions import Inverse
 
 from .._connect import Laid
 from .._cpu import REVISION, building
-from .lines import Ints, Lines, Span
+from . import freeze
+from .lines import Ints, Lines, Span, Window
 from .streams import DELAYS, PARTNERS, WEIGHTS, child
 
 _GRAIN = 1 << 16
@@ -37,14 +38,6 @@ class _Block(NamedTuple):
     least: float
 
 
-def freeze(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """The same array, which nobody writes to any more: it need not be copied."""
-    for each in (array.base, array):
-        if isinstance(each, np.ndarray):
-            each.setflags(write=False)
-    return array
-
-
 def aligned(size: int, dtype: Any) -> np.ndarray[Any, Any]:
     """An array that JAX takes over without a copy, once it is frozen."""
     bytes_ = np.empty(size * np.dtype(dtype).itemsize + 64, np.uint8)
@@ -52,54 +45,97 @@ def aligned(size: int, dtype: Any) -> np.ndarray[Any, Any]:
     return bytes_[first : first + len(bytes_) - 64].view(dtype)
 
 
-def draw_rows(blocks: Sequence[Lines], inputs: int, targets: int, dtype: Any, least: float) -> Laid:
-    """Draw blocks, and lay out their connections.
+class Counted(NamedTuple):
+    """Connections of some blocks, counted and not drawn yet.
+
+    Attributes:
+        blocks: The blocks.
+        encoded: The same, as kernels read them.
+        window: Inputs and targets whose connections these are.
+        lengths: Connections of each input.
+        shares: Of each block, ranges of its lines, and how many connections of each input there
+            are in each of them, if that matters.
+    """
+
+    blocks: Sequence[Lines]
+    encoded: list[_Block]
+    window: Window
+    lengths: Ints
+    shares: list[tuple[list[Span], list[Any]]]
+
+    @property
+    def size(self) -> int:
+        """Number of connections."""
+        return int(self.lengths.sum())
+
+    def fill(self, dtype: Any, room: int) -> Laid:
+        """Draw them into arrays that have room for so many.
+
+        Args:
+            dtype: float32 or float64, of the weights.
+            room: Length of the arrays.
+        """
+        _, fill, sort, *_ = building.kernels(REVISION)
+        starts = np.concatenate([[0], np.cumsum(self.lengths)])
+        places, weighed = aligned(room, np.uint32), self.blocks[0].weights is not None
+        weights, cursors = aligned(room if weighed else 0, dtype), starts[:-1].copy()
+        with ThreadPoolExecutor(_threads()) as pool:
+            for lines, block, shares in zip(self.blocks, self.encoded, self.shares, strict=True):
+                along, calls = lines.along == "inputs", []
+                for part, each in enumerate(shares[0]):
+                    own = cursors
+                    if not along:  # the lines of other threads write to the same rows
+                        cursors = cursors + shares[1][part]
+                    calls.append((block, *each, along, self.window, own, places, weights))
+                _run(pool, fill, calls)
+            ranges = _ranges(self.lengths, pool, 0, len(self.lengths))
+            _run(pool, sort, [(starts, *each, places, weights) for each in ranges])
+        return Laid(starts, places, weights if weighed else None)
+
+
+def count_rows(blocks: Sequence[Lines], window: Window, least: float) -> Counted:
+    """Count the connections of blocks between some inputs and some targets.
 
     Args:
         blocks: The blocks; all with weights or none.
-        inputs: Number of inputs.
-        targets: Number of targets.
-        dtype: float32 or float64, of the weights.
+        window: Inputs and targets whose connections are laid out, counted from the first of these.
         least: Smallest magnitude of a weight other than 0.
     """
-    count, fill, sort, *_ = building.kernels(REVISION)
+    count, *_ = building.kernels(REVISION)
     every = [_encoded(block, least) for block in blocks]
+    lengths = np.zeros(window[1] - window[0], np.int64)
+    found: list[Any] = []
     with ThreadPoolExecutor(_threads()) as pool:
-        lengths = np.zeros(inputs, np.int64)
-        partial: dict[int, Any] = {}
-        for number, (lines, block) in enumerate(zip(blocks, every, strict=True)):
-            if lines.along == "inputs":
-                lengths[slice(*lines.lines)] += block.counts
-                continue
-            ranges = _ranges(block.counts, pool)
-            counts = [np.zeros(inputs, np.int32) for _ in ranges]
-            _run(
-                pool,
-                count,
-                [(block, *each, into) for each, into in zip(ranges, counts, strict=True)],
-            )
-            partial[number] = ranges, counts
-            lengths += np.sum(counts, axis=0, dtype=np.int64)
-        starts = np.concatenate([[0], np.cumsum(lengths)])
-        places = aligned(int(starts[-1]), np.uint32)
-        weighed = blocks[0].weights is not None
-        weights = aligned(len(places) if weighed else 0, dtype)
-        cursors = starts[:-1].copy()
-        for number, (lines, block) in enumerate(zip(blocks, every, strict=True)):
-            if lines.along == "inputs":
-                calls = [
-                    (block, *each, True, targets, cursors, places, weights)
-                    for each in _ranges(block.counts, pool)
-                ]
+        for lines, block in zip(blocks, every, strict=True):
+            low, high = _within(lines, window)
+            ranges = _ranges(block.counts, pool, low, high)
+            counts: list[Any] = []
+            along = lines.along == "inputs"
+            if along and _covers(window[2:], lines.partners):
+                first = lines.lines[0] + low - window[0]
+                lengths[first : first + high - low] += block.counts[low:high]
             else:
-                calls = []
-                for each, before in zip(*partial[number], strict=True):
-                    own, cursors = cursors, cursors + before
-                    calls.append((block, *each, False, targets, own, places, weights))
-            _run(pool, fill, calls)
-        ranges = _ranges(lengths, pool)
-        _run(pool, sort, [(starts, *each, places, weights) for each in ranges])
-    return Laid(starts, freeze(places), freeze(weights) if weighed else None)
+                counts = [np.zeros(len(lengths), np.int32) for _ in ranges]
+                calls: list[Any] = [
+                    (block, *each, along, window, into)
+                    for each, into in zip(ranges, counts, strict=True)
+                ]
+                _run(pool, count, calls)
+                lengths += np.sum(counts, axis=0, dtype=np.int64)
+            found.append((ranges, [] if along else counts))
+    return Counted(blocks, every, window, lengths, found)
+
+
+def _within(lines: Lines, window: Window) -> Span:
+    """Which lines lead through a window, as places among those of the block."""
+    low, high = window[:2] if lines.along == "inputs" else window[2:]
+    first, last = lines.lines
+    start = min(max(low, first), last)
+    return start - first, max(start, min(high, last)) - first
+
+
+def _covers(window: Span, partners: Span) -> bool:
+    return window[0] <= partners[0] and partners[1] <= window[1]
 
 
 def sort_rows(pre: Any, post: Any, inputs: int, targets: int, steps: Any, weights: Any) -> Laid:
@@ -134,7 +170,11 @@ def sort_rows(pre: Any, post: Any, inputs: int, targets: int, steps: Any, weight
             calls.append((*each, cursors))
             cursors = cursors + before
         _run(pool, fill_part, calls)
-        _run(pool, sort, [(starts, *each, places, kept) for each in _ranges(lengths, pool)])
+        _run(
+            pool,
+            sort,
+            [(starts, *each, places, kept) for each in _ranges(lengths, pool, 0, inputs)],
+        )
     moved = None if weights is None else freeze(kept).astype(weights.dtype, copy=False)
     return Laid(starts, freeze(places), moved)
 
@@ -180,13 +220,13 @@ def _law(given: Inverse | float | None) -> Inverse:
     return Inverse(*fields)
 
 
-def _ranges(counts: Ints, pool: ThreadPoolExecutor) -> list[Span]:
-    """Lines in as many ranges as threads, with about as many connections each."""
-    ends = np.cumsum(counts)
+def _ranges(counts: Ints, pool: ThreadPoolExecutor, low: int, high: int) -> list[Span]:
+    """Lines from one to another, in as many ranges as threads: about as many connections each."""
+    ends = np.cumsum(counts[low:high])
     total = int(ends[-1]) if len(ends) else 0
     parts = max(1, min(pool._max_workers, total // _GRAIN))
     inner = np.searchsorted(ends, [total * part // parts for part in range(1, parts)]).tolist()
-    bounds = [0, *inner, len(counts)]
+    bounds = [low, *(low + each for each in inner), high]
     return list(itertools.pairwise(bounds))
 
 

@@ -19,6 +19,8 @@ from .streams import DELAYS, PARTNERS, WEIGHTS, at, below, child, uniform
 
 Ints = np.ndarray[Any, np.dtype[np.int64]]
 Span = tuple[int, int]
+Window = tuple[int, int, int, int]
+"""The first input and the one after the last, and the same of the targets."""
 
 _MOST = 1 << 24
 """Entries of a table of all partners of some lines."""
