@@ -24,7 +24,7 @@ BACKENDS = {"cpu": "", "cuda12": "[cuda12]", "cuda13": "[cuda13]"}
 KATEX = "katex@0.16"
 
 # What sessions install and set, the libraries to compare with, and the networks to run.
-ABOUT = nox.project.load_toml(Path(__file__).with_name("environments.toml"))
+ABOUT = nox.project.load_toml(Path(__file__).with_name(".environments.toml"))
 JAX, TOOLS, VARIABLES = ABOUT["jax"], ABOUT["tools"], ABOUT["variables"]
 PEERS, NETWORKS = ABOUT["peers"], ABOUT["networks"]
 REPORT = Path("report")
