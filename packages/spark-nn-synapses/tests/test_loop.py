@@ -10,6 +10,8 @@ from flax import nnx
 
 from spark.nn.components.synapses import InputSpec, TracedSynapses, loop_options
 
+pytestmark = pytest.mark.versions
+
 NEURONS = 3000
 SPLIT = "outer_dimension_partitions"
 """How a compiled program says into how many parts an operation is split."""
