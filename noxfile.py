@@ -1,7 +1,4 @@
-"""Everything that is run, checked and built; `nox -l` lists it.
-
-The README's two commands are `nox -s demo` and `nox -s check`, which runs the sessions of `CHECKS`.
-"""
+"""Everything that is run, checked and built; `nox -l` lists it, and `check` runs `CHECKS`."""
 
 import json
 import os
@@ -97,8 +94,7 @@ def oldest(session):
 def bounds(session):
     """Run the tests of synapses while numba checks every index of the compiled kernels."""
     install(session, "spark-nn-synapses")
-    session.env["NUMBA_BOUNDSCHECK"] = "1"
-    session.env["NUMBA_CACHE_DIR"] = session.create_tmp()
+    session.env.update(NUMBA_BOUNDSCHECK="1", NUMBA_CACHE_DIR=session.create_tmp())
     test(session, "-n", "auto", "packages/spark-nn-synapses")
 
 
@@ -270,10 +266,7 @@ def peers(session):
 
 @nox.session
 def networks(session):
-    """Run the networks beside NEST and Brian2, each in its own environment: rates, then times.
-
-    It takes some four minutes on two cores with nothing else running, and the environments one.
-    """
+    """Run the networks beside NEST and Brian2, each in its own environment: rates, then times."""
     install(session, "spark-bench")
     REPORT.mkdir(exist_ok=True)
     pythons, failed = environments(session, ["nest", "brian2"]), []
@@ -281,9 +274,9 @@ def networks(session):
         options = [*about.get("options", []), f"--json={REPORT / network}.json"]
         options += [f"--figure={REPORT / network}.png"]
         options += [pythons[each] for each in about["beside"] if each in pythons]
-        run = ("spark-bench", "network", network, *options, *session.posargs)
-        try:
-            session.run(*run, success_codes=[0, 3])  # 3: a simulator is missing
+        options += session.posargs
+        try:  # 3: a simulator is missing
+            session.run("spark-bench", "network", network, *options, success_codes=[0, 3])
         except nox.command.CommandFailed:
             failed.append(network)
     if failed:
