@@ -40,7 +40,8 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
         for line in code.splitlines():
             if len(line) > WIDTH:
                 log.warning("%s: a line of a figure is too long: %s", page.file.src_uri, line)
-        return block[0] + _FOLD.format(textwrap.indent(code.strip(), " " * 4))
+        code = code.replace(", as_html", "").replace("import as_html, ", "import ").strip()
+        return block[0] + _FOLD.format(textwrap.indent(code, " " * 4))
 
     return _FIGURE.sub(folded, markdown)
 
