@@ -89,7 +89,7 @@ def save(
 
 
 def restore(directory: str | os.PathLike[str], module: nnx.Module, step: int | None = None) -> int:
-    """Give a module the arrays that were saved, each to where the module has it.
+    """Restore the saved arrays of a module, each with the sharding that it has there.
 
     A run that goes on from there has the numbers of one that was never cut, bit for bit on the same
     devices. On other devices it has so where no sum crosses them. A scan that is cut in two has so

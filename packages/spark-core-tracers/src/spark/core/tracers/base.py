@@ -33,7 +33,7 @@ from ._time import as_dt, as_event_steps
 
 
 class BaseTracer(RecurrenceModule, abc.ABC):
-    """Base Tracer class.
+    """Base class of the tracers.
 
     It holds shape, time step, storage dtype and random numbers, checks what comes in, and has the
     verbs of every tracer: call, `scan`, `jump`, `reset` and `masked_reset`; `before_input` reads

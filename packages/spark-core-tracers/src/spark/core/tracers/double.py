@@ -127,7 +127,7 @@ class DoubleExponential(Recurrence[DoubleExponentialParameters]):
 
 
 class DoubleTracer(BaseTracer):
-    r"""Multipurpose double exponential tracer.
+    r"""A double exponential trace of each element: a rise and a decay.
 
     A cascade: the input drives stage 1, stage 1 drives stage 2, and stage 2 is the value.
 
@@ -233,7 +233,7 @@ class DoubleTracer(BaseTracer):
 
 
 class SaturableDoubleTracer(DoubleTracer):
-    """Multipurpose saturable double exponential tracer.
+    """A double exponential trace of each element, clipped to a range.
 
     A `DoubleTracer` whose two traces are clipped to `[minimum, maximum]` after each update; stage 2
     is driven by the clipped stage 1. The clip acts at the steps, so own, and only own, the values

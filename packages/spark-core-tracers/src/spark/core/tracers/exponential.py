@@ -86,7 +86,7 @@ class Exponential(Recurrence[ExponentialParameters]):
 
 
 class Tracer(BaseTracer):
-    r"""Multipurpose exponential tracer.
+    r"""An exponential trace of each element.
 
     $$ \tau \frac{du}{dt} = -u, \qquad u \mathrel{+}= \mathrm{scale} \cdot x
        \text{ at each input}, \qquad \mathrm{trace} = \mathrm{base} + u. $$
@@ -159,7 +159,7 @@ class Tracer(BaseTracer):
 
 
 class SaturableTracer(Tracer):
-    """Multipurpose saturable exponential tracer.
+    """An exponential trace of each element, clipped to a range.
 
     A `Tracer` whose trace is clipped to `[minimum, maximum]` after each update. With `scale = 1`
     and the default bounds it is the nearest-spike trace of pair-based plasticity: each spike sets

@@ -116,7 +116,7 @@ def _portion(x: Array, coefficients: _Coefficients) -> Array:
 
 
 class RUTracer(BaseTracer):
-    r"""Resource-Usage tracer for STP (Short Term Plasticity).
+    r"""Short-term plasticity (STP) of each element: its resources and their usage.
 
     Between spikes the usage `U` relaxes to 0 and the resources `R` to 1, exactly over the step:
 

@@ -12,7 +12,7 @@ from spark.core.internal import show as show
 
 
 class ConfigError(ValueError):
-    """A configuration was refused.
+    """A configuration that is refused.
 
     Attributes:
         title: Name of the configuration.

@@ -66,7 +66,7 @@ class Inverse(NamedTuple):
 
 
 class Distribution(Config, abc.ABC):
-    """Base of the distributions; one is also an initializer, called as those of JAX."""
+    """Base class of the distributions, which are also initializers, called as those of JAX."""
 
     @property
     @abc.abstractmethod
@@ -89,7 +89,7 @@ class Distribution(Config, abc.ABC):
 
 
 class Uniform(Distribution):
-    """Every value of an interval is as likely.
+    """The uniform distribution on an interval.
 
     Attributes:
         low: Lower end.
@@ -184,7 +184,7 @@ class Normal(_Bell):
 
 
 class LogNormal(_Bell):
-    """The distribution of the exponential of what is normally distributed.
+    """The log-normal distribution: the exponential of a normal one.
 
     Attributes:
         mean: Mean of the logarithm, as in NEST and NumPy.

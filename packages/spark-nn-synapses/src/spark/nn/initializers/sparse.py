@@ -16,7 +16,7 @@ from spark.core.internal import compute_dtype
 def sparse_uniform(
     density: float = 0.2, minimum: float = 0.0, maximum: float = 1.0, dtype: Any = jnp.float32
 ) -> Initializer:
-    """Entries that are there with a probability, and uniformly distributed where they are.
+    """Entries that are nonzero with a probability, and then uniformly distributed.
 
     Args:
         density: Probability that an entry is there, in [0, 1]; the others are 0.

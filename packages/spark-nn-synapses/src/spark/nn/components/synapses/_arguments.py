@@ -17,7 +17,7 @@ from spark.nn.payloads import SpikeArray
 
 
 class InputSpec(NamedTuple):
-    """What will come in.
+    """The shape of the inputs, and of their batch.
 
     Attributes:
         shape: Shape of the spikes of one step, without batch axes; with `async_spikes`, that of the

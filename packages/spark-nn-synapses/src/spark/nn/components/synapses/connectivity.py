@@ -29,7 +29,7 @@ from .delays import as_steps
 
 
 class Connectivity(Config, abc.ABC):
-    """Base of what `connectivity` of synapses can be, other than `"dense"`."""
+    """Base class of the values of `connectivity`, other than `"dense"`."""
 
     lay_out_by_device: ClassVar[Any] = None
     """As `lay_out`, for some devices alone; None where all connections are laid out together."""

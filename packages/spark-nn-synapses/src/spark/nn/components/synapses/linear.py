@@ -21,7 +21,7 @@ from .delays import as_steps
 
 
 class LinearSynapsesConfig(Config):
-    """LinearSynapses model configuration class.
+    """Configuration of `LinearSynapses`.
 
     Attributes:
         units: Shape of the targets; an integer stands for one axis.
@@ -88,7 +88,7 @@ class LinearSynapsesConfig(Config):
 
 
 class LinearSynapses(Synapses):
-    r"""Linear synaptic model.
+    r"""Synapses whose currents last one step: the product of kernel and spikes.
 
     Output currents are computed as the dot product of the kernel with the input spikes, summed over
     all axes of the input:

@@ -21,7 +21,7 @@ Names: TypeAlias = tuple[str | tuple[str, ...] | None, ...]
 
 @dataclasses.dataclass(frozen=True)
 class Partition:
-    """Over which axes of a mesh of devices synapses are cut.
+    """How synapses are sharded over the axes of a mesh of devices.
 
     Each device holds the connections between its inputs and its targets, and the traces of its
     targets. No device ever sees more of a dense kernel that is drawn, or given as a NumPy array;

@@ -14,7 +14,7 @@ from .traced import TracedSynapses, TracedSynapsesConfig
 
 
 class RUTracedSynapsesConfig(TracedSynapsesConfig):
-    """RUTracedSynapses model configuration class; it has the fields of `TracedSynapsesConfig` too.
+    """Configuration of `RUTracedSynapses`, with the fields of `TracedSynapsesConfig`.
 
     Attributes:
         R_tau: Time constant of the recovery from depression, in the unit of `dt` (ms by
@@ -41,7 +41,7 @@ class RUTracedSynapsesConfig(TracedSynapsesConfig):
 
 
 class RUTracedSynapses(TracedSynapses):
-    r"""Traced synaptic model with short-term plasticity.
+    r"""`TracedSynapses` with short-term plasticity: they depress and facilitate.
 
     Each input has a `RUTracer`, resources and their usage, of which a spike releases a part: the
     efficacy `U R`, after facilitation and before depletion. The current is the trace of the dot

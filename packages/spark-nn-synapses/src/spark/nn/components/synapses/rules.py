@@ -57,7 +57,7 @@ class Rule(Connectivity):
 
 
 class OneToOne(Rule):
-    """The first input reaches the first target, the second the second, and so on.
+    """Each input reaches the target with the same index.
 
     Example:
         >>> from spark.nn.components.synapses import InputSpec, LinearSynapses, OneToOne

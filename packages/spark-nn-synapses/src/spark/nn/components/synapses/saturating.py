@@ -16,7 +16,7 @@ from .traced import TracedSynapses, TracedSynapsesConfig
 
 
 class SaturatingTracedSynapsesConfig(TracedSynapsesConfig):
-    """SaturatingTracedSynapses model configuration class; see `TracedSynapsesConfig` too.
+    """Configuration of `SaturatingTracedSynapses`; see `TracedSynapsesConfig` too.
 
     Attributes:
         tau: Time constant of gates and currents, in the unit of `dt` (ms by convention): a scalar,
@@ -76,7 +76,7 @@ class SaturatingTracedSynapsesConfig(TracedSynapsesConfig):
 
 
 class SaturatingTracedSynapses(TracedSynapses):
-    r"""Traced synaptic model with receptors that saturate, as those of NMDA do.
+    r"""`TracedSynapses` with receptors that saturate, as those of NMDA do.
 
     Each input has a gate `g`, the open part of its receptors. A spike opens a part of those that
     are closed, and all close with `tau`. The current is the sum of the gates:

@@ -87,7 +87,7 @@ class _TracerConfig(LinearSynapsesConfig):
 
 
 class TracedSynapsesConfig(_TracerConfig):
-    """TracedSynapses model configuration class; it has the fields of `LinearSynapsesConfig` too.
+    """Configuration of `TracedSynapses`, with the fields of `LinearSynapsesConfig`.
 
     Attributes:
         tau: Time constant, in the unit of `dt` (ms by convention). Like `scale`, a scalar, an array
@@ -113,7 +113,7 @@ class TracedSynapsesConfig(_TracerConfig):
 
 
 class TracedSynapses(LinearSynapses):
-    r"""Traced synaptic model.
+    r"""Synapses whose currents decay exponentially: current-based synapses (CUBA).
 
     Output currents are computed as the trace of the dot product of the kernel with the input
     spikes: each spike adds its weight times `scale` to the current of its target, which decays with
@@ -175,7 +175,7 @@ class TracedSynapses(LinearSynapses):
 
 
 class DoubleTracedSynapsesConfig(_TracerConfig):
-    """DoubleTracedSynapses model configuration class; see `LinearSynapsesConfig` too.
+    """Configuration of `DoubleTracedSynapses`; see `LinearSynapsesConfig` too.
 
     Attributes:
         tau_1: Time constant of stage 1, which the spikes drive; in the unit of `dt`. Like the other
@@ -205,7 +205,7 @@ class DoubleTracedSynapsesConfig(_TracerConfig):
 
 
 class DoubleTracedSynapses(LinearSynapses):
-    r"""Traced synaptic model, with a rise and a decay.
+    r"""Synapses whose currents rise and decay.
 
     Output currents are computed as the double trace of the dot product of the kernel with the input
     spikes: the response to a spike is its weight times the dual exponential

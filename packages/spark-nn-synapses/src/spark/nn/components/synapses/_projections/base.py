@@ -43,7 +43,7 @@ class Kernel(NamedTuple):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Projection(Function):
-    """A stage from spikes, of shape `(*front, *spikes_shape)`, to what drives each trace.
+    """A stage from spikes, of shape `(*front, *spikes_shape)`, to the input of each trace.
 
     Its output is of shape `(*front, *units)`, in the wider one of the arithmetic dtypes of kernel
     and currents. A projection of your own is the `projection_class` of a configuration; it has

@@ -104,7 +104,7 @@ class DelayRun(Run):
 
 
 class DelayState(nnx.Variable[Array]):
-    """What is on its way."""
+    """Spikes that have not arrived yet."""
 
 
 class DelayLine(CheckedModule):
