@@ -42,8 +42,6 @@ REASONS = {
     "async_spikes|a gate belongs|must not name tau": "Delays, release and gate belong to an input "
     "and act once for all of its connections. So they cannot follow spikes of single connections, "
     "and the time constant of a gate is that of its input.",
-    "a partition does not shard": "A partition shards rows of connections, and not the traces or "
-    "spikes that single stored connections have.",
 }
 
 

@@ -35,6 +35,11 @@ def test_all_pairs_of_features_are_on_four_devices_what_they_are_on_one():
     assert [each.split()[1:] for each in said] == [["of", "43", "equal"]] * 2
 
 
+def test_connections_with_traces_and_spikes_of_their_own_are_sharded(tmp_path):
+    assert found(tmp_path, program=PROGRAM.with_name("owned.py")) == "26 equal"
+    assert said_by_two("owned.py", tmp_path) == ["4 equal"] * 2
+
+
 def said_by_sharded(part):
     """What the program with the covering array says of a half of it."""
     return found(part, 2, program=PROGRAM.with_name("sharded.py"))

@@ -90,12 +90,9 @@ def build(
     else:
         assert found is not None
         weights = weights_along_rows(config, found, key)
-    read_as = read(found, layout is not None and layout.sharing == "synapse", spec.async_spikes)
-    if partition is not None and read_as.ends is not None:
-        raise ValueError(
-            "a partition does not shard stored connections that have traces or spikes of their own:"
-            " build these on one device, or give time constants per target and spikes of inputs."
-        )
+    traced = layout is not None and layout.sharing == "synapse"
+    grid = (1, 1) if partition is None else partition.grid
+    read_as = read(found, traced, spec.async_spikes, grid)
     matrix = Matrix(units, inputs, weights, read_as, spec.async_spikes, partition)
 
     release = line = tracer = None
@@ -112,11 +109,14 @@ def build(
         traced = units if read_as.traces is None else read_as.traces.shape[1:]
         tracer = _trace(config, tracer_class, layout, (*batch, *layout.lead, *traced), seed)
         _keep_gains(matrix, config, layout, found, read_as)
-    total = _total(config, layout, tracer, read_as.traces)
+    traces = read_as.traces
+    if traces is not None:  # counted among the targets of a device
+        traces = traces % (math.prod(units) // grid[1])
+    total = _total(config, layout, tracer, traces)
     if config.connectivity != "dense":
         warn_of_faint_currents(config, found, inputs, matrix.weights.get_value())
     if partition is not None:
-        matrix.shard(None if found is None else found.by_device)
+        matrix.shard(None if found is None else found.by_device, read_as.shards)
     matrix.pending = nnx.data(_pending(config, matrix, batch, layout))
     links = Links(release, line, matrix, tracer, total)
     projection = _projection(config, spec, inputs, read_as, matrix, layout)
@@ -153,7 +153,10 @@ def _projection(
     sharing, lead = ("target", ()) if layout is None else (layout.sharing, layout.lead)
     units, batch, partition = config.units, spec.batch, matrix.partition
     per_synapse = sharing == "synapse" or spec.async_spikes
-    if partition is not None and not per_synapse:
+    rows = matrix.rows if matrix.shards is None else matrix.shards.own
+    if read_as.shards is not None:
+        rows = read_as.shards.rows
+    if partition is not None and (rows is not None or not per_synapse):
         units = partition.local(units, partition.targets)
         inputs = partition.local(inputs, partition.inputs)
         batch = partition.local(batch, partition.batch)
@@ -165,10 +168,9 @@ def _projection(
         "way": config.projection,
     }
     each: Projection
-    rows = matrix.rows if matrix.shards is None else matrix.shards.own
     if rows is not None:
         if read_as.traces is not None:
-            shared["units"] = (*inputs, *read_as.traces.shape[1:])
+            shared["units"] = (*inputs, rows.targets // math.prod(inputs))
         if spec.async_spikes:
             shared["inputs"] = (rows.inputs,)
         each = Sparse(**shared, rows=rows)
@@ -190,7 +192,9 @@ def _pending(
     lead = () if layout is None or layout.sharing == "synapse" else layout.lead
     dtypes = [as_storage_dtype(each) for each in (config.dtype, config.dtype_of_kernel)]
     widest = max(map(compute_dtype, dtypes), key=lambda dtype: dtype.itemsize)
-    steps = rows.steps * (1 if partition is None else partition.grid[0])
+    # Of traces of connections, each device has those of its own inputs.
+    several = 1 if partition is None or matrix.own else partition.grid[0]
+    steps = rows.steps * several
     return DelayLine((*batch, *lead, steps, rows.targets), widest)
 
 

@@ -19,22 +19,26 @@ from ._by_device import ByDevice
 from ._connect import pairs
 from ._kernel import as_kernel, inputs_first
 from ._own import Read
+from ._own_shards import OwnShards
 from ._projections.base import Kernel
 from ._projections.rows import DrawnRows, Rows, StoredRows
+from ._sharding import names_of
 from ._shards import (
     Shards,
     compiled,
     drawn_shards,
+    from_devices,
     of_other_grid,
     pairs_of_all,
     spread,
     stored_shards,
+    to_devices,
     weights_of_all,
     weights_of_devices,
 )
 from ._stages.delay import DelayLine
 from ._stages.ring import RingBuffer
-from .partition import Names, Partition, cut
+from .partition import Names, Partition
 
 
 class Matrix(CheckedModule):
@@ -55,6 +59,8 @@ class Matrix(CheckedModule):
         inputs: Shape of the inputs; static.
         async_spikes: Whether each connection has its own spike; static.
         rows: Which connections there are; None if every input reaches every target; static.
+        own: Which connection of the whole stands where among those of devices, and the input of
+            each, where they have traces or spikes of their own on several devices; none otherwise.
         partition: How the weights are sharded; None keeps them whole; static.
         shards: The rows as devices have them, where weights along rows and adjacency are those of
             all devices, one after the other; None where they are in the order of users; static.
@@ -68,6 +74,7 @@ class Matrix(CheckedModule):
     groups: Constant | None
     adjacency: list[Constant]
     ends: list[Constant]
+    own: list[Constant]
     rows: Rows | None
     pending: DelayLine | None
     shards: Shards | None
@@ -91,16 +98,21 @@ class Matrix(CheckedModule):
         self.ends = nnx.data([Constant(jnp.asarray(each)) for each in read_as.ends or ()])
         self.gains, self.groups, self.pending = nnx.data({}), nnx.data(None), nnx.data(None)
         self.shards = None
+        self.own = nnx.data([])
         self._whole: tuple[tuple[str, str], ...] = ()
         self.weights = nnx.Param(weights)
 
-    def shard(self, by_device: ByDevice | None) -> None:
+    def shard(self, by_device: ByDevice | None, own: OwnShards | None) -> None:
         """Lay connections out for the devices of the partition; done once, by `build`.
 
         Args:
             by_device: How they are laid out already; None if they are not.
+            own: The connections as devices have them, if they have traces or spikes of their own.
         """
         if self.partition is None or self.rows is None or self.partition.grid == (1, 1):
+            return
+        if own is not None:
+            self._shard_own(own)
             return
         first, second = (each.get_value() for each in self.adjacency)
         grid, order = self.partition.grid, None
@@ -128,12 +140,25 @@ class Matrix(CheckedModule):
             if order is not None and weights.get_value().ndim == 1:
                 weights.set_value(spread(weights.get_value(), order))
 
+    def _shard_own(self, own: OwnShards) -> None:
+        for variable, each in zip(self.adjacency, (own.starts, own.places), strict=True):
+            variable.set_value(jnp.asarray(each))
+        for weights in (self.weights, *self.gains.values()):
+            if weights.get_value().ndim == 1:
+                weights.set_value(spread(weights.get_value(), own.order))
+        if self.groups is not None and self.async_spikes:
+            self.groups.set_value(spread(self.groups.get_value(), own.order))
+        self.own = nnx.data([Constant(jnp.asarray(each)) for each in (own.order, own.pre)])
+
     @property
     def layout(self) -> list[int] | None:
         """Over how many devices connections are laid out, along inputs and targets; None if whole.
 
         As a checkpoint keeps it, which is read into any other layout.
         """
+        if self.own:
+            assert self.partition is not None
+            return list(self.partition.grid)
         return None if self.shards is None else list(self.shards.grid)
 
     @property
@@ -148,46 +173,11 @@ class Matrix(CheckedModule):
 
     def relaid(self, arrays: dict[str, Any], layout: list[int] | None) -> dict[str, Any]:
         """Arrays of a checkpoint in another layout, or with other connections, in this one's."""
-        if self.rows is None:
+        if self.rows is None or self.own:
             return arrays
         grid = (1, 1) if layout is None else (layout[0], layout[1])
         found, self.shards = of_other_grid(arrays, self.rows, self.shards, grid)
         return found
-
-    def place(self, batch: int, lead: int) -> None:
-        """Put the arrays where the partition has them.
-
-        Args:
-            batch: Number of axes of the batch.
-            lead: Number of axes of the groups of a trace.
-        """
-        assert self.partition is not None
-        names = self.names
-        for weights, each in zip((self.weights, *self.gains.values()), names.weights, strict=True):
-            self.partition.place(weights, each)
-        if self.groups is not None:
-            self.partition.place(self.groups, names.groups)
-        for variable, each in zip(self.adjacency, names.adjacency or (), strict=True):
-            self.partition.place(variable, each)
-        if self.pending is not None:
-            self.partition.place(self.pending.slots, self.partition.sums(batch, lead))
-            self.partition.place(self.pending.cursor, ())
-
-    @property
-    def names(self) -> Any:
-        """How the arrays of `parameters` are cut: a kernel with names in their place."""
-        partition = self.partition
-        assert partition is not None
-        drawn = isinstance(self.rows, DrawnRows)
-        along_rows: Names = (None,) if drawn else partition.flat
-        shapes = [each.get_value().shape for each in (self.weights, *self.gains.values())]
-        weights: Any = tuple(
-            cut(shape, partition.kernel) if len(shape) == 2 else along_rows for shape in shapes
-        )
-        groups: Any = None if self.groups is None else (partition.inputs,)
-        # Of drawn rows the words differ between devices, of stored ones both.
-        adjacency: Any = (partition.flat, along_rows) if self.adjacency else None
-        return Kernel(weights, groups, adjacency)
 
     @property
     def kernel(self) -> FloatArray:
@@ -195,7 +185,9 @@ class Matrix(CheckedModule):
         value = self.weights.get_value()
         if value.ndim > 1:
             return FloatArray(value.T.reshape(self.units + self.inputs))
-        if isinstance(self.rows, StoredRows) and self.shards is not None:
+        if self.own:
+            value = self._moved(from_devices, value, ())
+        elif isinstance(self.rows, StoredRows) and self.shards is not None:
             value = self._of_all(weights_of_all, value)
         return FloatArray(value)
 
@@ -210,13 +202,15 @@ class Matrix(CheckedModule):
             assert self.rows is not None
             shape = (self.rows.weights,)
             weights = as_kernel("kernel", kernel, shape, value.dtype, "(connections,)")
-            if isinstance(self.rows, StoredRows) and self.shards is not None:
+            if self.own:
+                weights = self._moved(to_devices, jnp.asarray(weights), names_of(self).weights[0])
+            elif isinstance(self.rows, StoredRows) and self.shards is not None:
                 weights = self._of_all(weights_of_devices, jnp.asarray(weights))
         if self.partition is None:
             self.weights.set_value(jnp.asarray(weights))
         else:
             self.weights.set_value(weights)
-            self.partition.place(self.weights, self.names.weights[0])
+            self.partition.place(self.weights, names_of(self).weights[0])
 
     @property
     def connections(self) -> tuple[Int[Array, " connections"], Int[Array, " connections"]]:
@@ -241,6 +235,14 @@ class Matrix(CheckedModule):
             return self.inputs
         return self.units + self.inputs if self.rows is None else (self.rows.inputs,)
 
+    def _moved(self, move: Any, values: Array, names: Names) -> Array:
+        """Weights of connections that devices have in an order of their own, or in that."""
+        assert self.partition is not None
+        assert self.rows is not None
+        run = compiled(move, self.partition.sharding(names))
+        found: Array = run(self.rows.weights, self.own[0].get_value(), values)
+        return found
+
     def _of_all(self, read: Any, *values: Array) -> Any:
         """What a function reads of the connections of all devices, on each of these."""
         assert self.partition is not None
@@ -261,8 +263,10 @@ class Matrix(CheckedModule):
         gains = [_read(gain) for gain in self.gains.values()]
         groups = None if self.groups is None else _read(self.groups)
         adjacency: Any = tuple([_read(each) for each in self.adjacency]) or None
-        pre = _read(self.ends[0]) if self.ends and self.async_spikes else None
-        return Kernel((_read(self.weights), *gains), groups, adjacency, pre)
+        pre = order = None
+        if self.ends and self.async_spikes:
+            order, pre = map(_read, self.own) if self.own else (None, _read(self.ends[0]))
+        return Kernel((_read(self.weights), *gains), groups, adjacency, pre, order)
 
     @property
     def state(self) -> RingBuffer | None:

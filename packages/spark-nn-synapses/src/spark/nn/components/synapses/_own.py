@@ -16,6 +16,7 @@ from spark.core.tracers import Recurrence
 
 from ._connect import Connections, pairs, stored_rows
 from ._layout import Layout, as_matrix
+from ._own_shards import OwnShards, own_shards, ranks
 from ._projections.rows import StoredRows
 
 NumPyArray = np.ndarray[Any, Any]
@@ -28,21 +29,27 @@ class Read(NamedTuple):
         connections: The connections.
         ends: Input and target of each connection; None if they are those of the rows.
         traces: Target of each trace, of shape `(inputs, width)`, where the connections of an input
-            have traces one after the other; None if targets have them.
+            have traces one after the other; None if targets have them. On several devices along the
+            targets the width is that of the traces of each, side by side.
+        shards: The connections as devices have them; None for one device.
     """
 
     connections: Connections | None
     ends: tuple[NumPyArray, NumPyArray] | None = None
     traces: NumPyArray | None = None
+    shards: OwnShards | None = None
 
 
-def read(found: Connections | None, traced: bool, spiking: bool) -> Read:
+def read(
+    found: Connections | None, traced: bool, spiking: bool, grid: tuple[int, int] = (1, 1)
+) -> Read:
     """Connections with traces or spikes of their own.
 
     Args:
         found: The connections; None if every input reaches every target at once.
         traced: Whether each has a trace.
         spiking: Whether each has a spike.
+        grid: How many devices there are along the inputs, and along the targets.
 
     Raises:
         ValueError: If they are not stored.
@@ -61,21 +68,25 @@ def read(found: Connections | None, traced: bool, spiking: bool) -> Read:
         pre, post = map(np.asarray, pairs(rows, found.adjacency))
         delays = np.asarray(rows.all(found.adjacency)[1]) // rows.targets
         inputs, targets, places = rows.inputs, rows.targets, post
-        traces: NumPyArray | None = None
+        shape, traces, local = (inputs, targets), None, None
         if traced:
-            lengths = np.bincount(pre, minlength=inputs)
-            width = max(1, int(lengths.max(initial=0)))
-            places = np.arange(len(pre)) + np.arange(inputs)[pre] * width
-            places -= (np.cumsum(lengths) - lengths)[pre]
-            targets = inputs * width
+            side = post // max(targets // grid[1], 1)
+            rank, width = ranks(pre * grid[1] + side, inputs * grid[1])
+            local = rank, width
+            places = (pre * grid[1] + side) * width + rank
+            targets = inputs * grid[1] * width
             flat = np.zeros(targets, np.int32)  # beyond the end of a row, traces stay at 0
             flat[places] = post
-            traces = flat.reshape(inputs, width)
+            traces = flat.reshape(inputs, grid[1] * width)
+        shards = None
+        if grid != (1, 1):
+            shards = own_shards((pre, post), delays, local, spiking, shape, grid)
         start = pre
         if spiking:
             inputs, start = len(pre), np.arange(len(pre))
         laid = stored_rows(start, places, inputs, targets, delays)
-    return Read(Connections(*laid), (pre.astype(np.int32), post.astype(np.int32)), traces)
+    ends = pre.astype(np.int32), post.astype(np.int32)
+    return Read(Connections(*laid), ends, traces, shards)
 
 
 def with_traces(

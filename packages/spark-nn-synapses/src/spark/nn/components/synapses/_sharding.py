@@ -7,12 +7,15 @@ from typing import Any
 from flax import nnx
 from jax.sharding import PartitionSpec
 
+from ._own_shards import Selecting, TotalOfShards
 from ._projections.base import Kernel
 from ._projections.per_synapse import PerSynapse
+from ._projections.rows import DrawnRows
 from ._stages.crossing import Crossing
 from ._stages.delay import DelayLine
 from ._stages.ring import RingBuffer
 from ._stages.sharded import Placed, Sharded
+from ._stages.total import TotalOfConnections
 from .partition import Names, Partition, cut
 
 
@@ -35,31 +38,95 @@ def shard(
     release, delay, projection, trace, total = stages
     matrix = links.matrix
     spikes = partition.spikes(batch, len(matrix.inputs))
-    traces = partition.traces(batch, lead, len(matrix.units))
+    sums = partition.traces(batch, lead, len(matrix.units))
+    traced = links.total is not None and links.total.targets is not None
+    traces = partition.traces(batch, lead, 1) if traced else sums
     if release is not None:
         _place_tracer(links.release_tracer, partition, spikes)
         release = Placed(release, partition, spikes)
     if delay is not None:
         delays, ring = _place_line(links.delay_line, partition, partition.spikes(batch, 1))
         delay = Sharded(delay, partition, delays, ring, spikes, spikes)
-    matrix.place(batch, len(lead))
+    _place_matrix(matrix, batch, len(lead))
     if not isinstance(projection, PerSynapse):  # the compiler shards an elementwise one
         ring = None
         if matrix.pending is not None:
-            slots = PartitionSpec(*partition.sums(batch, len(lead)))
+            slots = PartitionSpec(*_slots(matrix, batch, len(lead)))
             ring = RingBuffer(slots, PartitionSpec())  # type: ignore[arg-type]
-        kernel = _specifications(matrix.names)
-        projection = Sharded(projection, partition, kernel, ring, spikes, traces, partition.inputs)
+        kernel = _specifications(names_of(matrix))
+        of_spikes, over = spikes, None if traced else partition.inputs
+        if matrix.async_spikes:
+            of_spikes = (*partition.spikes(batch, 0), *partition.flat)
+        projection = Sharded(projection, partition, kernel, ring, of_spikes, traces, over)
+        if matrix.async_spikes and matrix.own:
+            projection = Selecting(projection, partition, of_spikes)
     if trace is not None:
         _place_tracer(links.current_tracer, partition, traces)
         trace = Placed(trace, partition, traces)
     if total is not None and links.total.base is not None:
-        partition.place(links.total.base, traces[len(traces) - len(matrix.units) :])
+        partition.place(links.total.base, sums[len(sums) - len(matrix.units) :])
+    if traced:
+        partition.place(links.total.targets, partition.kernel)
+        sums = partition.traces(batch, (), len(matrix.units))
+        units = partition.local(matrix.units, partition.targets)
+        local = TotalOfConnections(total.several, units, total.dtype)
+        total = TotalOfShards(
+            total.several, total.units, total.dtype, partition, local, traces, sums
+        )
     stages = [release, delay, projection, trace, total]
     if partition.targets is not None and not matrix.async_spikes:  # each device reads all spikes
         first = next(place for place, stage in enumerate(stages) if stage is not None)
         stages[first] = Crossing(stages[first], partition, batch)
     return stages
+
+
+def _place_matrix(matrix: Any, batch: int, lead: int) -> None:
+    """Put the arrays where the partition has them.
+
+    Args:
+        matrix: The matrix.
+        batch: Number of axes of the batch.
+        lead: Number of axes of the groups of a trace.
+    """
+    names: Any = names_of(matrix)
+    for weights, each in zip((matrix.weights, *matrix.gains.values()), names.weights, strict=True):
+        matrix.partition.place(weights, each)
+    if matrix.groups is not None:
+        matrix.partition.place(matrix.groups, names.groups)
+    for variable, each in zip(matrix.adjacency, names.adjacency or (), strict=True):
+        matrix.partition.place(variable, each)
+    for variable in matrix.own:
+        matrix.partition.place(variable, matrix.partition.flat)
+    for variable in matrix.ends:
+        matrix.partition.place(variable, (None,))
+    if matrix.pending is not None:
+        matrix.partition.place(matrix.pending.slots, _slots(matrix, batch, lead))
+        matrix.partition.place(matrix.pending.cursor, ())
+
+
+def _slots(matrix: Any, batch: int, lead: int) -> Names:
+    """How sums on their way are cut: those of traces lie one device after the other."""
+    partition: Partition = matrix.partition
+    if matrix.ends:
+        return (*partition.spikes(batch, 0), None, *partition.flat)
+    return partition.sums(batch, lead)
+
+
+def names_of(matrix: Any) -> Any:
+    """How the arrays of `parameters` are cut: a kernel with names in their place."""
+    partition: Partition = matrix.partition
+    drawn = isinstance(matrix.rows, DrawnRows)
+    along_rows: Names = (None,) if drawn else partition.flat
+    shapes = [each.get_value().shape for each in (matrix.weights, *matrix.gains.values())]
+    weights: Any = tuple(
+        cut(shape, partition.kernel) if len(shape) == 2 else along_rows for shape in shapes
+    )
+    of_groups = partition.flat if matrix.own and matrix.async_spikes else (partition.inputs,)
+    groups: Any = None if matrix.groups is None else of_groups
+    # Of drawn rows the words differ between devices, of stored ones both.
+    adjacency: Any = (partition.flat, along_rows) if matrix.adjacency else None
+    of_spikes: Any = partition.flat if matrix.ends and matrix.async_spikes else None
+    return Kernel(weights, groups, adjacency, of_spikes)
 
 
 def _specifications(names: Any) -> Kernel:
@@ -68,9 +135,9 @@ def _specifications(names: Any) -> Kernel:
     def each(names: Any) -> Any:
         return None if names is None else PartitionSpec(*names)
 
-    weights, groups, adjacency, _ = names
+    weights, groups, adjacency, pre, _ = names
     pair: Any = None if adjacency is None else tuple(map(each, adjacency))
-    return Kernel(tuple(map(each, weights)), each(groups), pair)
+    return Kernel(tuple(map(each, weights)), each(groups), pair, each(pre))
 
 
 def _place_tracer(tracer: Any, partition: Partition, traces: Names) -> None:

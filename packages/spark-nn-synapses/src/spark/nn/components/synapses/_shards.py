@@ -224,12 +224,23 @@ def _pending(slots: NumPyArray, before: int, now: int) -> NumPyArray:
     return np.concatenate([total, *[np.zeros_like(total)] * (now - 1)], axis=-2)
 
 
-def spread(values: Any, order: NumPyArray) -> Any:
+def spread(values: Any, order: Any) -> Any:
     """Values of connections where the devices have these; 0 beyond."""
     numpy: Any = np if isinstance(values, np.ndarray) else jnp
     if not len(values):
         return numpy.zeros(order.shape, values.dtype)
-    return numpy.where(order < 0, numpy.zeros((), values.dtype), values[np.maximum(order, 0)])
+    return numpy.where(order < 0, numpy.zeros((), values.dtype), values[numpy.maximum(order, 0)])
+
+
+def from_devices(size: int, order: Array, values: Array) -> Array:
+    """The other way round than `spread`: so many values, from where the devices have them."""
+    zeros = jnp.zeros(size, values.dtype)
+    return zeros.at[jnp.where(order < 0, size, order)].set(values, mode="drop")
+
+
+def to_devices(size: int, order: Array, values: Array) -> Array:
+    """So many values where the devices have them; as `spread`, compiled."""
+    return spread(values[:size], order)
 
 
 def _require_ordered(pre: NumPyArray, place: NumPyArray) -> None:

@@ -33,12 +33,15 @@ class Kernel(NamedTuple):
         groups: Which group each input belongs to; None without groups.
         adjacency: What rows are read from; None without rows.
         pre: Input of each spike, where connections along rows have spikes of their own.
+        order: Which of these spikes the connections of devices have, -1 for none; None if they have
+            them in this order.
     """
 
     weights: Weights
     groups: Array | None = None
     adjacency: Adjacency | None = None
     pre: Array | None = None
+    order: Array | None = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -46,20 +46,25 @@ class Total(Function):
 class TotalOfConnections(Total):
     """The stage where each connection has a trace; its parameters are the base, and the targets.
 
-    `several` counts the axes of the traces, and the targets are those of the traces in row-major
-    order.
+    `several` counts the axes of the traces, and the targets are those of the traces, of shape
+    `(inputs, width)`.
     """
 
     def apply(
         self, parameters: Any, carry: None, traces: Float[Array, "*front *several"]
     ) -> tuple[None, Float[Array, "*front *units"]]:
         base, targets = parameters
+        sums = self.summed(targets, traces)
+        base = jnp.broadcast_to(base.astype(sums.dtype), sums.shape)
+        return None, saturated(sums + base, self.dtype)
+
+    def summed(self, targets: Array, traces: Array) -> Array:
+        """The traces of each target added up, in the arithmetic dtype."""
         front = traces.shape[: traces.ndim - self.several]
         wide = compute_dtype(self.dtype)
-        flat = traces.astype(wide).reshape(*front, len(targets))
-        sums = jnp.zeros((*front, math.prod(self.units)), wide).at[..., targets].add(flat)
-        sums = sums.reshape(*front, *self.units)
-        return None, saturated(sums + jnp.broadcast_to(base.astype(wide), sums.shape), self.dtype)
+        flat = traces.astype(wide).reshape(*front, targets.size)
+        sums = jnp.zeros((*front, math.prod(self.units)), wide)
+        return sums.at[..., targets.reshape(-1)].add(flat).reshape(*front, *self.units)
 
 
 class Base(CheckedModule):
@@ -96,8 +101,7 @@ class Base(CheckedModule):
         """
         self.stage, self.limits = stage, limits
         self.base = nnx.data(None if base is None else kind(self._checked(name, base)))
-        flat = None if targets is None else Constant(jnp.asarray(targets.reshape(-1)))
-        self.targets = nnx.data(flat)
+        self.targets = nnx.data(None if targets is None else Constant(jnp.asarray(targets)))
 
     def _checked_value(self, name: str, value: Any) -> Array | None:
         return self._checked(name, value) if name == "base" else None
