@@ -1,8 +1,12 @@
 """Receptors that saturate: against gates in NumPy, and the differential equations of NMDA."""
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import nnx
 from scipy.integrate import solve_ivp
+from scipy.signal import lfilter
 
 from spark.core.tracers.testing import tolerance
 from spark.nn.components.synapses import (
@@ -80,6 +84,36 @@ def test_currents_are_sums_of_gates(more):
     np.testing.assert_allclose(by_steps(module, XS), expected(steps), **close)
     open_part = 1 - np.asarray(module.release_tracer.trace_R[...])
     np.testing.assert_allclose(open_part, gates(XS)[-1], **close)
+
+
+@pytest.mark.usefixtures("x64")
+def test_graded_spikes_open_in_proportion_and_silent_inputs_have_a_gradient():
+    xs = XS * RNG.uniform(-1, 1, XS.shape)
+    module = SaturatingTracedSynapses(
+        units=UNITS, kernel_initializer=KERNEL, dtype="float64", tau=TAU[None], opening=OPENING
+    )
+    module.build({"spikes": InputSpec((INPUTS,))})
+    # Each spike adds what it opens, with its sign: a negative one inhibits.
+    before = np.concatenate([np.zeros((1, INPUTS)), gates(xs)[:-1]]) * np.exp(-1 / TAU)
+    opened = np.sign(xs) * (gates(xs) - before)
+    expected = lfilter_each(opened, TAU) @ KERNEL.T
+    close = dict.fromkeys(("rtol", "atol"), tolerance("currents", "float64"))
+    np.testing.assert_allclose(module.scan(xs), expected, **close)
+
+    module.reset()
+    graph, state = nnx.split(module)
+
+    def run(xs):
+        return nnx.merge(graph, state, copy=True).scan(xs).value[-1]
+
+    found = jax.jacobian(run)(jnp.zeros((TIME, INPUTS)))
+    left = np.exp(-np.arange(TIME)[::-1, None] / TAU)
+    np.testing.assert_allclose(found, KERNEL[:, None] * (OPENING * left), **close)
+
+
+def lfilter_each(xs, tau):
+    found = [lfilter([1], [1, -np.exp(-1 / each)], x) for x, each in zip(xs.T, tau, strict=True)]
+    return np.stack(found, axis=1)
 
 
 def test_a_spike_is_as_the_differential_equations_of_nmda():

@@ -201,7 +201,7 @@ def _pending(
 def _release(config: Any, kind: type[Any], shape: tuple[int, ...], seed: Array) -> Any:
     """The tracer before the projection."""
     for name, value in config.release.items():
-        require_fit(config.release_fields.get(name, name), np.shape(value), shape)
+        require_fit(name, np.shape(value), shape)
     return kind(
         shape,
         **config.release,

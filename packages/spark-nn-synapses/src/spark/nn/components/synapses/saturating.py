@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, ClassVar, Self
 
 import numpy as np
 from pydantic import field_validator, model_validator
 
-from spark.core.tracers import BaseTracer, RUTracer
+from spark.core.tracers import BaseTracer
 from spark.nn.configs import Config, TimeConstant
 from spark.nn.configs.fields import Portion
 
+from ._gates import GateTracer
 from .traced import TracedSynapses, TracedSynapsesConfig
 
 
@@ -28,16 +28,13 @@ class SaturatingTracedSynapsesConfig(TracedSynapsesConfig):
     tau: TimeConstant = 100.0
     opening: Portion = 0.5
 
-    release_fields: ClassVar[Mapping[str, str]] = {"scale_U": "opening"}
-
     @property
     def release(self) -> dict[str, Any]:
-        """The gates as resources of a `RUTracer` without facilitation: those that are closed."""
+        """Parameters of the gates."""
         tau = np.asarray(self.tau)
         return {
-            "R_tau": tau.reshape(tau.shape[len(self.units) :]) if tau.ndim else self.tau,
-            "U_tau": self.dt / 200,  # exp(-200) is 0 beside any usage
-            "scale_U": self.opening,
+            "tau": tau.reshape(tau.shape[len(self.units) :]) if tau.ndim else self.tau,
+            "opening": self.opening,
         }
 
     @model_validator(mode="after")
@@ -85,8 +82,7 @@ class SaturatingTracedSynapses(TracedSynapses):
        g_j \mathrel{+}= \mathrm{opening}\,(1 - g_j) \text{ at each spike}, \qquad
        I_i(t) = \mathrm{base} + \mathrm{scale} \sum_j K_{ij}\, g_j(t - d_{ij}). $$
 
-    A graded spike `x` in [0, 1] opens `opening x^2` of them, so that the derivative by a silent
-    input is 0.
+    A graded spike `x` in [0, 1] opens `opening x` of those.
 
     A step reads only the rows of the inputs that spike: what a spike adds to its gate is what it
     releases, and the trace of the released is the gate. So everything goes along that does with
@@ -129,7 +125,7 @@ class SaturatingTracedSynapses(TracedSynapses):
     """
 
     config_class: ClassVar[type[Config]] = SaturatingTracedSynapsesConfig
-    release_class: ClassVar[type[BaseTracer] | None] = RUTracer
+    release_class: ClassVar[type[BaseTracer] | None] = GateTracer
 
     config: SaturatingTracedSynapsesConfig
-    release_tracer: RUTracer
+    release_tracer: GateTracer

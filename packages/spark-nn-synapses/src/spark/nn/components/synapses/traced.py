@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, ClassVar, Self
 
 import jax.numpy as jnp
@@ -43,9 +42,6 @@ class _TracerConfig(LinearSynapsesConfig):
 
     release_class: ClassVar[type[Recurrence[Any]] | None] = None
     """What the inputs obey, likewise; None without short-term plasticity."""
-
-    release_fields: ClassVar[Mapping[str, str]] = {}
-    """Fields that give parameters of the tracer of the inputs by another name than theirs."""
 
     @classmethod
     def _names(cls, kind: type[Recurrence[Any]] | None) -> list[str]:
