@@ -32,10 +32,6 @@ def allowed(case):
         return False
     if case.get("async_spikes") and case.get("delayed"):
         return False  # they have come with their delays
-    if case.get("connectivity") == "dense" and not case.get("delayed", True):
-        return False  # nor are its connections stored
-    if case.get("connectivity") == "dense" and case.get("async_spikes"):
-        return False
     return traced or case.get("async_spikes", True)
 
 
@@ -100,7 +96,9 @@ def make(case, partition=None):
     if case["connectivity"] == "stored":
         options["connectivity"] = library.RandomConnectivity(probability=0.4)
     module = getattr(library, f"{case['cls']}Synapses")(units=TARGETS, dtype="float32", **options)
-    spec = library.InputSpec((INPUTS,), case["async_spikes"], case["batch"])
+    each = case["async_spikes"] and case["connectivity"] == "dense"
+    shape = (TARGETS, INPUTS) if each else (INPUTS,)
+    spec = library.InputSpec(shape, case["async_spikes"], case["batch"])
     module.build({"spikes": spec}, partition=partition)
     return module
 

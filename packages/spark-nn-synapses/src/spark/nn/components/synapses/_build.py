@@ -111,7 +111,7 @@ def build(
         _keep_gains(matrix, config, layout, found, read_as)
     traces = read_as.traces
     if traces is not None:  # counted among the targets of a device
-        traces = traces % (math.prod(units) // grid[1])
+        traces = traces % max(math.prod(units) // grid[1], 1)
     total = _total(config, layout, tracer, traces)
     if config.connectivity != "dense":
         warn_of_faint_currents(config, found, inputs, matrix.weights.get_value())

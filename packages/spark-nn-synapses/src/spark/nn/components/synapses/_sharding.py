@@ -9,6 +9,7 @@ from jax.sharding import PartitionSpec
 
 from ._own_shards import Selecting, TotalOfShards
 from ._projections.base import Kernel
+from ._projections.grouped import Grouped
 from ._projections.per_synapse import PerSynapse
 from ._projections.rows import DrawnRows
 from ._stages.crossing import Crossing
@@ -48,7 +49,8 @@ def shard(
         delays, ring = _place_line(links.delay_line, partition, partition.spikes(batch, 1))
         delay = Sharded(delay, partition, delays, ring, spikes, spikes)
     _place_matrix(matrix, batch, len(lead))
-    if not isinstance(projection, PerSynapse):  # the compiler shards an elementwise one
+    inner = projection.projection if isinstance(projection, Grouped) else projection
+    if not isinstance(inner, PerSynapse):  # the compiler shards an elementwise one
         ring = None
         if matrix.pending is not None:
             slots = PartitionSpec(*_slots(matrix, batch, len(lead)))
