@@ -14,10 +14,12 @@ CHANCE = 1e-6
 """That a correct program lies outside of the prediction interval of a statistic."""
 
 
-@pytest.fixture(scope="module")
-def found():
+@pytest.fixture(scope="module", params=["float32", "float16"])
+def found(request):
+    """Statistics with weights of a dtype."""
     network = microcircuit(reference.SCALE)
-    return statistics(simulate(network, reference.SECONDS).spikes, network.ranges)
+    run = simulate(network, reference.SECONDS, kernel_dtype=request.param)
+    return statistics(run.spikes, network.ranges)
 
 
 def test_the_network_has_as_many_connections():
