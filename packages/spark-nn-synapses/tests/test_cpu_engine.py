@@ -18,13 +18,14 @@ from flax import nnx
 from spark.nn.components.synapses import (
     FixedFanOut,
     InputSpec,
+    LinearSynapses,
     RandomConnectivity,
     SparseConnectivity,
     TracedSynapses,
     _cpu,
 )
 from spark.nn.components.synapses._cpu import bridge, header
-from spark.nn.components.synapses._cpu.reading import number
+from spark.nn.components.synapses._cpu.reading import float_of_half_bits, number
 
 from .connected import built
 from .kinds import spikes
@@ -106,8 +107,11 @@ def test_another_version_of_the_interface_warns_and_leaves_the_work_to_xla(monke
     np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 
-@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
-def test_every_number_of_half_precision_is_read(dtype):
+@pytest.mark.parametrize(
+    ("dtype", "number"),
+    [("float16", number), ("float16", float_of_half_bits), ("bfloat16", number)],
+)
+def test_every_number_of_half_precision_is_read(dtype, number):
     every = np.arange(1 << 16, dtype=np.uint16)
 
     @numba.njit
@@ -121,6 +125,20 @@ def test_every_number_of_half_precision_is_read(dtype):
     expected = every.view(jnp.dtype(dtype)).astype(np.float32)
     same = found.view(np.uint32) == expected.view(np.uint32)
     assert np.all(same | (np.isnan(found) & np.isnan(expected)))
+
+
+def test_float16_below_the_normal_numbers_is_read_inside_a_program():
+    # XLA takes float32 below its normal numbers for 0 there; these are above them.
+    weights = np.arange(1, 6, dtype=np.uint16).view(np.float16)
+    synapses = LinearSynapses(
+        units=5,
+        connectivity=SparseConnectivity(pre=np.zeros(5, int), post=np.arange(5)),
+        kernel_initializer=weights,
+        kernel_dtype="float16",
+        dtype="float32",
+    )
+    synapses.build({"spikes": InputSpec((1,))})
+    np.testing.assert_array_equal(synapses(np.ones(1, bool)).value, np.arange(1, 6) * 2.0**-24)
 
 
 def test_there_is_one_target_for_each_kernel_and_dtypes():

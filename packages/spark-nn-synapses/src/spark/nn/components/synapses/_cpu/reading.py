@@ -9,11 +9,18 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
+from llvmlite.binding import get_host_cpu_features
 from numba import njit, types
-from numba.core import cgutils
+from numba.core import cgutils, config
 from numba.extending import intrinsic, overload
 
 _WORD = ir.IntType(64)
+
+_CONVERTS_HALVES = (
+    get_host_cpu_features().get("f16c", False) and not config.CPU_NAME and not config.CPU_FEATURES
+)
+"""Whether code is compiled for a processor with an instruction from float16 to float32: those of
+x86 have it since about 2012."""
 
 
 def _element(context: Any, builder: Any, signature: Any, args: Any, kind: Any) -> Any:
@@ -68,6 +75,31 @@ def float_of_bits(typing: Any, bits: Any) -> Any:
     return types.float32(types.uint32), code
 
 
+@intrinsic
+def float_of_half(typing: Any, bits: Any) -> Any:
+    """The float32 of the 16 bits of a float16, by the instruction that processors have for it."""
+
+    def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        kind = ir.FunctionType(ir.FloatType(), [ir.IntType(16)])
+        convert = builder.module.declare_intrinsic("llvm.convert.from.fp16.f32", (), kind)
+        return builder.call(convert, args)
+
+    return types.float32(types.uint16), code
+
+
+@njit
+def float_of_half_bits(bits):
+    """The float32 of the 16 bits of a float16, on any processor."""
+    sign = (np.uint32(bits) & np.uint32(0x8000)) << np.uint32(16)
+    rest = np.uint32(bits) & np.uint32(0x7FFF)
+    if rest < np.uint32(0x400):  # below the normal numbers: so many times 2^-24
+        size = np.float32(rest) * np.float32(2.0**-24)
+        return -size if sign else size
+    # The exponent is counted from another number, by 112; and those of infinities differ.
+    more = np.uint32(112 << 23 if rest < np.uint32(0x7C00) else 224 << 23)
+    return float_of_bits(np.uint32(sign | ((rest << np.uint32(13)) + more)))
+
+
 def number(value: Any) -> Any:
     """A value of an encoded array as a float: halves in float32, which holds them exactly."""
     raise NotImplementedError  # compiled only
@@ -82,17 +114,10 @@ def _number(value: Any) -> Any:
 
         return bfloat16
     if value == types.uint16:
+        convert = float_of_half if _CONVERTS_HALVES else float_of_half_bits
 
         def float16(value: Any) -> Any:
-            bits = np.uint32(value)
-            sign = (bits & np.uint32(0x8000)) << np.uint32(16)
-            bits &= np.uint32(0x7FFF)
-            if bits < np.uint32(0x400):  # below the normal numbers: so many times 2^-24
-                size = np.float32(bits) * np.float32(2.0**-24)
-                return -size if sign else size
-            # The exponent is counted from another number, by 112; and those of infinities differ.
-            more = np.uint32(112 << 23 if bits < np.uint32(0x7C00) else 224 << 23)
-            return float_of_bits(np.uint32(sign | ((bits << np.uint32(13)) + more)))
+            return convert(value)
 
         return float16
 
