@@ -40,6 +40,10 @@ def test_connections_with_traces_and_spikes_of_their_own_are_sharded(tmp_path):
     assert said_by_two("owned.py", tmp_path) == ["4 equal"] * 2
 
 
+def test_devices_draw_what_one_device_does_with_and_without_the_engine():
+    assert found(program=PROGRAM.with_name("drawn_by_device.py")) == "16 equal"
+
+
 def said_by_sharded(part):
     """What the program with the covering array says of a half of it."""
     return found(part, 2, program=PROGRAM.with_name("sharded.py"))

@@ -165,13 +165,11 @@ class _Plain(NamedTuple):
         return len(self.laid.places)
 
     def fill(self, dtype: Any, room: int) -> Laid:
-        """The connections; arrays have room for so many."""
+        """The connections, of the same dtypes; arrays have room for so many."""
         starts, places, weights = self.laid
-        if room == self.size:
-            return self.laid
         if weights is not None:
             weights = np.resize(weights.astype(dtype, copy=False), room)
-        return Laid(starts, np.resize(places, room), weights)
+        return Laid(starts, np.resize(places.astype(np.uint32), room), weights)
 
 
 def _draw_plainly(blocks: Sequence[Lines], window: Window, dtype: Any, least: float) -> Laid:

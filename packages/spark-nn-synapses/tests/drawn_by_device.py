@@ -1,0 +1,73 @@
+"""Blocks whose devices draw their own connections, beside one device: `python drawn_by_device.py`.
+
+On 4 virtual devices of one process: drawn by NumPy and by the engine, with places of 16 bits and of
+32. Prints how many networks it compared.
+"""
+
+import itertools
+import os
+
+INPUTS = 8
+
+# Targets of each device are counted in 16 bits below 65536, with the place of padding; else in 32.
+TARGETS = {"uint16": 4 * 1000, "int32": 4 * (1 << 16)}
+
+# By each, some devices have fewer connections than others, and are padded.
+RULES = ["FixedFanOut", "FixedTotal"]
+
+
+def main():
+    """Compare each way of drawing with each dtype of places and each partition."""
+    os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=4"
+    os.environ["JAX_PLATFORMS"] = "cpu"
+    cases = list(itertools.product(["numpy", "engine"], TARGETS, RULES, ["targets", "both"]))
+    for case in cases:
+        compare(*case)
+    print(f"{len(cases)} equal")
+
+
+def compare(way, places, rule, cut):
+    """Kernel, connections and currents are those of one device."""
+    import numpy as np
+    from sharded import over_devices
+
+    from spark.core.tracers.testing import tolerance
+    from spark.nn.components import synapses as library
+    from spark.nn.components.synapses import _drawing
+
+    _drawing._FEW = 1 << 30 if way == "numpy" else 0
+    assert (_drawing.engine_for(1) is None) == (way == "numpy")
+    count = {"FixedFanOut": {"fan_out": 100}, "FixedTotal": {"connections": 803, "multapses": True}}
+    block = library.Block(
+        rule=getattr(library, rule)(**count[rule]),
+        weights=library.Normal(mean=1.0, std=0.1),
+        delays=library.Uniform(low=0.0, high=3.0) if places == "uint16" else None,
+    )
+    made = []
+    for partition in (None, over_devices(cut)):
+        module = library.LinearSynapses(
+            units=TARGETS[places],
+            connectivity=library.BlockConnectivity(blocks=[block]),
+            dtype="float32",
+        )
+        module.build({"spikes": library.InputSpec((INPUTS,))}, partition=partition)
+        made.append(module)
+    one, several = made
+    own = (1 if cut == "targets" else 2) * TARGETS[places] // 4
+    steps = several.matrix.rows.steps
+    stored = several.matrix.adjacency[1].get_value()
+    assert len(stored) == len(several.weights.get_value())
+    assert stored.dtype == ("uint16" if steps * own < 1 << 16 else "int32") == places
+    np.testing.assert_array_equal(several.kernel, one.kernel)
+    for found, expected in zip(several.connections, one.connections, strict=True):
+        np.testing.assert_array_equal(found, expected)
+    spikes = np.random.default_rng(0).random((6, INPUTS)) < 0.5
+    found, expected = (np.asarray(each.scan(spikes).value) for each in (several, one))
+    largest = np.abs(expected).max()
+    assert largest > 0
+    atol = tolerance("crossing", "float32") * largest
+    np.testing.assert_allclose(found, expected, rtol=0, atol=atol)
+
+
+if __name__ == "__main__":
+    main()
