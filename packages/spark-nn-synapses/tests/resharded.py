@@ -17,6 +17,7 @@ CASES = [
     ("one length", "connections", "DoubleTraced"),
     ("dense", "connections", "Linear"),
     ("drawn late", "none", "RUTraced"),
+    ("blocks", "none", "Traced"),
 ]
 
 

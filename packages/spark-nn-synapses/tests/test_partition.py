@@ -72,7 +72,7 @@ def test_a_process_of_two_never_holds_all_connections():
 
 
 def test_what_is_saved_on_one_mesh_resumes_on_others_and_on_one_device(tmp_path):
-    assert found(tmp_path, program=PROGRAM.with_name("resharded.py")) == "48 resumed"
+    assert found(tmp_path, program=PROGRAM.with_name("resharded.py")) == "64 resumed"
 
 
 def test_two_processes_save_on_one_mesh_and_resume_on_others(tmp_path):

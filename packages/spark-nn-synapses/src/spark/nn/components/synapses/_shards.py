@@ -218,7 +218,13 @@ def of_other_grid(
 
 
 def _pending(slots: NumPyArray, before: int, now: int) -> NumPyArray:
-    """Sums on their way of so many devices along the inputs: all of them given to the first."""
+    """Sums on their way, of so many devices along the inputs before, and so many now.
+
+    Of as many, each keeps its own: they are added up in the order they would have been. Otherwise
+    the first is given all of them.
+    """
+    if before == now:
+        return slots
     *lead, steps, targets = slots.shape
     total = slots.reshape(*lead, before, steps // before, targets).sum(-3)
     return np.concatenate([total, *[np.zeros_like(total)] * (now - 1)], axis=-2)
