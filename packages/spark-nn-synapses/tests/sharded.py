@@ -231,8 +231,12 @@ def count_what_crosses(cls, delays, cut):
         return
     own = TARGETS // 4 if cut == "targets" else TARGETS
     rings = f"4,{own}", f"4,{INPUTS}", f"4,{INPUTS // 4}"
-    (body,) = [block for block in text.split("\n\n") if "custom-call(" in block]
-    copied = re.findall(r" = \w+\[([\d,]*)\]\S* copy[a-z-]*\(", body)
+    bodies = [block for block in text.split("\n\n") if "custom-call(" in block]
+    assert len(bodies) == 1, (
+        f"one loop calls kernels of the CPU engine, got {len(bodies)}: none without numba, or with "
+        "a jaxlib of another interface"
+    )
+    copied = re.findall(r" = \w+\[([\d,]*)\]\S* copy[a-z-]*\(", bodies[0])
     assert not {*rings} & {*copied}, copied
 
 
