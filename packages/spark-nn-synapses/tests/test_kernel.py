@@ -9,6 +9,7 @@ import pytest
 from flax import nnx
 
 from spark.nn.components.synapses import (
+    AllToAll,
     DoubleTracedSynapses,
     InputSpec,
     LinearSynapses,
@@ -202,6 +203,13 @@ def test_a_current_that_the_dtype_cannot_show_is_warned_of(cls, arguments):
     scales = {name: 1.0 for name in arguments if name.startswith("scale")}
     if scales:
         cls(synapses.config, **scales).build({"spikes": InputSpec((3,))})
+
+
+def test_a_weight_is_looked_at_with_the_scale_of_its_own_input():
+    # Of 1e-4 each. A weight with the scale of the other input would give 1e-8.
+    arguments = {"scale": np.array([[1.0, 1e-4]]), "kernel_initializer": np.array([1e-4, 1.0])}
+    synapses = TracedSynapses(units=1, connectivity=AllToAll(), **arguments)
+    synapses.build({"spikes": InputSpec((2,))})  # warnings are errors here
 
 
 @pytest.mark.parametrize("name", ["scale", "base"])

@@ -12,7 +12,16 @@ import numpy as np
 import pytest
 from jax.sharding import AbstractMesh, AxisType, Mesh
 
-from spark.nn.components.synapses import InputSpec, LinearSynapses, Partition
+from spark.nn.components.synapses import (
+    Block,
+    BlockConnectivity,
+    FixedFanOut,
+    InputSpec,
+    LinearSynapses,
+    Normal,
+    Partition,
+)
+from spark.nn.components.synapses._connect import laid_out_for
 
 PROGRAM = Path(__file__).with_name("partitioned.py")
 
@@ -104,6 +113,22 @@ def test_shapes_that_devices_do_not_divide_are_refused_and_change_nothing():
     with pytest.raises(ValueError, match=r"batch of shape \(\) cannot be cut over 2 devices"):
         synapses.build({"spikes": InputSpec((4,))}, partition=Partition(two, batch="devices"))
     assert synapses.chain is None
+
+
+class Inhibitory(BlockConnectivity):
+    """Blocks whose weights are made negative once they are laid out."""
+
+    def lay_out(self, *arguments):
+        found = super().lay_out(*arguments)
+        return found._replace(weights=-np.abs(found.weights))
+
+
+def test_a_connectivity_that_lays_out_in_its_own_way_does_so_on_several_devices():
+    block = Block(rule=FixedFanOut(fan_out=2), weights=Normal(mean=1.0, std=0.1))
+    four = AbstractMesh((4,), ("devices",), axis_types=(AxisType.Auto,))
+    arguments = 4, 8, jax.random.key(0), 1.0, "float32"
+    found = laid_out_for(Inhibitory(blocks=[block]), arguments, Partition(four, targets="devices"))
+    assert np.all(found.weights < 0)
 
 
 def test_an_initializer_fills_each_part_with_what_the_whole_would_have():

@@ -193,12 +193,7 @@ def _connect(
         pre, post = np.divmod(np.arange(count * targets), targets)
         return Connections(*stored_rows(pre, post, count, targets, of_connections)), None
     asked = count, targets, key, config.dt, config.dtype_of_kernel
-    found = None
-    by_device = config.connectivity.lay_out_by_device
-    if partition is not None and of_connections is None and by_device is not None:
-        found = by_device(*asked, partition)
-    if found is None:
-        found = config.connectivity.lay_out(*asked)
+    found = laid_out_for(config.connectivity, asked, partition if of_connections is None else None)
     given = None
     late = found.rows.steps > 1 or found.delays is not None or config.connectivity.delayed
     if config.delays is not None and late:
@@ -253,6 +248,23 @@ def pairs(rows: Rows, adjacency: Adjacency) -> tuple[Array, Array]:
     return inputs, places % rows.targets
 
 
+def laid_out_for(connectivity: Any, asked: Any, partition: Partition | None) -> Connections:
+    """Connections as a partition has them, where the class can lay out those of some devices.
+
+    A subclass that lays out all of them in a way of its own cannot.
+    """
+    for each in type(connectivity).__mro__ if partition is not None else ():
+        if vars(each).get("lay_out_by_device") is not None:
+            found: Connections | None = connectivity.lay_out_by_device(*asked, partition)
+            if found is not None:
+                return found
+            break
+        if "lay_out" in vars(each):
+            break
+    whole: Connections = connectivity.lay_out(*asked)
+    return whole
+
+
 def along_rows(found: Connections, name: str, gain: NumPyArray) -> NumPyArray | Array:
     """A matrix (inputs, targets), either axis whole or of size 1, as it multiplies weights.
 
@@ -268,9 +280,12 @@ def along_rows(found: Connections, name: str, gain: NumPyArray) -> NumPyArray | 
     Raises:
         ValueError: If it needs one, and connections are not stored.
     """
+    return gain if gain.shape[1] == 1 else per_connection(found, name, gain)
+
+
+def per_connection(found: Connections, name: str, gain: NumPyArray) -> NumPyArray | Array:
+    """A matrix (inputs, targets), as in `along_rows`, as an entry per connection in any case."""
     rows = found.rows
-    if gain.shape[1] == 1:
-        return gain
     if found.by_device is not None:
         return found.by_device.along_rows(found.adjacency, gain)
     if not isinstance(rows, StoredRows):

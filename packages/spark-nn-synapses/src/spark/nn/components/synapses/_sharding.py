@@ -76,7 +76,8 @@ def shard(
             total.several, total.units, total.dtype, partition, local, traces, sums
         )
     stages = [release, delay, projection, trace, total]
-    if partition.targets is not None and not matrix.async_spikes:  # each device reads all spikes
+    several = partition.grid[1] > 1
+    if several and not matrix.async_spikes:  # each device reads the spikes of others
         first = next(place for place, stage in enumerate(stages) if stage is not None)
         stages[first] = Crossing(stages[first], partition, batch)
     return stages

@@ -13,7 +13,7 @@ from jaxtyping import Array
 from spark.core.internal import as_storage_dtype, compute_dtype
 from spark.nn.initializers import KernelInitializerConfig
 
-from ._connect import Connections, along_rows
+from ._connect import Connections, per_connection
 from ._kernel import (
     AnyArray,
     Fault,
@@ -132,5 +132,5 @@ def warn_of_faint_currents(
             response = np.max(response, keepdims=True)[0]
         else:
             whole = (len(response), math.prod(config.units))
-            response = along_rows(found, "scale", np.broadcast_to(response, whole))
+            response = per_connection(found, "scale", np.broadcast_to(response, whole))
     warn_of_underflow(weights, response, as_storage_dtype(config.dtype), drawn)

@@ -16,11 +16,13 @@ def loop_options(platform: str | None = None) -> dict[str, str]:
     They also keep `jax.lax.optimization_barrier`, which XLA drops on a CPU. Values that several
     outputs depend on are computed once if they pass a barrier, and otherwise once for each.
 
-    Give them to the outermost `jax.jit`; JAX refuses options of an inner one. They do not suit
-    programs whose single operations are large, as products of matrices or parallel scans are.
+    Give them to the outermost `jax.jit`: JAX refuses options of an inner one, and `nnx.jit` takes
+    none. They do not suit programs whose single operations are large, as products of matrices or
+    parallel scans are.
 
     Args:
-        platform: Where the loop runs: `"cpu"`, `"gpu"` or `"tpu"`; by default where JAX puts it.
+        platform: Where the loop runs: `"cpu"`, `"gpu"` or `"tpu"`; by default
+            `jax.default_backend()`.
 
     Returns:
         Options for `jax.jit(..., compiler_options=...)`; empty unless on a CPU.
