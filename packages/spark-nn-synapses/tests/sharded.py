@@ -222,7 +222,7 @@ def count_what_crosses(cls, delays, cut):
     where = NamedSharding(partition.mesh, PartitionSpec(None, cut))
     xs = jax.device_put(jnp.zeros((TIME, INPUTS), bool), where)
     text = jax.jit(run).lower(weights, rest, xs).compile().as_text()
-    crossing = re.findall(r" = (\w+)\[([\d,]*)\]\S* ((?:all|collective|reduce)-[a-z-]+)\(", text)
+    crossing = re.findall(r" = (\w+)\[([\d,]*)\]\S* ((?:all|collective|reduce-s)[a-z-]+)\(", text)
     if cut == "targets":  # a bit for each input, in bytes of each device
         assert crossing == [("u8", f"4,{INPUTS // 32}", "all-gather")], crossing
     else:
