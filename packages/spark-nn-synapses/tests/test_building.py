@@ -102,7 +102,7 @@ def test_a_part_is_drawn_as_in_the_whole(monkeypatch, few, window):
 
     parts = connectivity._parts(110, 100)
     plan = planned(parts, 100, jax.random.key(3), 0.1, "float32")
-    begun = plan.begin(window)
+    _, begun = plan.begin((0, 1, 0, 1), window)
     assert begun.size == kept.sum()
     found, size = plan.draw(begun, begun.size + 3), begun.size
     assert len(found.places) == size + 3

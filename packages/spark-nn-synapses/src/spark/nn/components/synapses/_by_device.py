@@ -1,4 +1,7 @@
-"""Stored connections that each process draws for its own devices: none holds those of all."""
+"""Stored connections that each process draws for its own devices.
+
+With numba none holds those of all; without, each draws all of them and keeps its own.
+"""
 
 from __future__ import annotations
 
@@ -86,11 +89,11 @@ def draw_by_device(
     """
     grid = along_inputs, along_targets = partition.grid
     rows, columns = inputs // along_inputs, targets // along_targets
-    begun = {}
+    windows = {}
     for device in partition.own_devices:
         i, j = divmod(device, along_targets)
-        window = (i * rows, (i + 1) * rows, j * columns, (j + 1) * columns)
-        begun[device] = plan.begin(window)
+        windows[device] = (i * rows, (i + 1) * rows, j * columns, (j + 1) * columns)
+    begun = dict(zip(windows, plan.begin(*windows.values()), strict=True))
     (most,), (count,) = _agreed(partition, {device: [each.size] for device, each in begun.items()})
     if count == 0 or math.prod(grid) * most >= 2**31:
         return None

@@ -57,13 +57,17 @@ class Plan(NamedTuple):
     dtype: jnp.dtype
     drawn: bool
 
-    def begin(self, window: Window) -> Any:
-        """Count the connections between some inputs and some targets, for `draw`."""
+    def begin(self, *windows: Window) -> list[Any]:
+        """Count the connections between some inputs and some targets, each for `draw`.
+
+        The engine counts those of each window. NumPy draws all connections, once for all windows,
+        and keeps those within each.
+        """
         least = smallest(self.dtype)
         engine = engine_for(self.size)
         if engine is not None:
-            return engine.count_rows(self.blocks, window, least)
-        return _Plain(_draw_plainly(self.blocks, window, compute_dtype(self.dtype), least))
+            return [engine.count_rows(self.blocks, each, least) for each in windows]
+        return _draw_plainly(self.blocks, windows, compute_dtype(self.dtype), least)
 
     def draw(self, begun: Any, room: int) -> Laid:
         """Lay out connections that were counted, in arrays of so many; nothing is set beyond."""
@@ -92,7 +96,8 @@ def assemble(
             are lost in their dtype; the message begins with the name of the part.
     """
     plan = planned(parts, targets, key, dt, dtype)
-    found = plan.draw(plan.begin((0, inputs, 0, targets)), plan.size)
+    (begun,) = plan.begin((0, inputs, 0, targets))
+    found = plan.draw(begun, plan.size)
     for each in (found.places, found.weights):
         if each is not None:
             freeze(each)
@@ -172,8 +177,10 @@ class _Plain(NamedTuple):
         return Laid(starts, np.resize(places.astype(np.uint32), room), weights)
 
 
-def _draw_plainly(blocks: Sequence[Lines], window: Window, dtype: Any, least: float) -> Laid:
-    """As `engine.count_rows` and `fill`, in NumPy."""
+def _draw_plainly(
+    blocks: Sequence[Lines], windows: Sequence[Window], dtype: Any, least: float
+) -> list[_Plain]:
+    """As `engine.count_rows` of each window, in NumPy."""
     drawn = [draw(block) for block in blocks]
     pre, post, steps = (np.concatenate([each[i] for each in drawn]) for i in range(3))
     weights = None
@@ -182,7 +189,10 @@ def _draw_plainly(blocks: Sequence[Lines], window: Window, dtype: Any, least: fl
         with np.errstate(over="ignore"):
             magnitude = np.where(weights == 0, 0, np.maximum(np.abs(weights), least))
             weights = np.copysign(magnitude, weights).astype(dtype)
-    i, j, k, m = window
-    kept = (i <= pre) & (pre < j) & (k <= post) & (post < m)
-    weights = None if weights is None else weights[kept]
-    return laid_out(pre[kept] - i, post[kept] - k, j - i, m - k, steps[kept], weights)
+    found = []
+    for i, j, k, m in windows:
+        kept = (i <= pre) & (pre < j) & (k <= post) & (post < m)
+        own = None if weights is None else weights[kept]
+        laid = laid_out(pre[kept] - i, post[kept] - k, j - i, m - k, steps[kept], own)
+        found.append(_Plain(laid))
+    return found
