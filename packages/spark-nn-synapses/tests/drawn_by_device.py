@@ -9,7 +9,7 @@ import os
 
 INPUTS = 8
 
-# Targets of each device are counted in 16 bits below 65536, with the place of padding; else in 32.
+# Places of a device take 16 bits if all of them, and the one of padding, are below 65536; else 32.
 TARGETS = {"uint16": 4 * 1000, "int32": 4 * (1 << 16)}
 
 # By each, some devices have fewer connections than others, and are padded.

@@ -52,11 +52,11 @@ class ByDevice(NamedTuple):
         """A matrix (inputs, targets), either axis whole or of size 1, as an entry per connection.
 
         Args:
-            adjacency: That of all devices.
+            adjacency: The arrays of all devices.
             gain: The matrix.
 
         Returns:
-            The entries where the devices have the connections, and 0 beyond.
+            The entries in the order of the arrays of all devices; padding is 0.
         """
         shards, (indptr, indices) = self.shards, adjacency
         own, (_, along_targets) = shards.own, shards.grid

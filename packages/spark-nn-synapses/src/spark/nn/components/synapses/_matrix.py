@@ -59,8 +59,9 @@ class Matrix(CheckedModule):
         inputs: Shape of the inputs; static.
         async_spikes: Whether each connection has its own spike; static.
         rows: Which connections there are; None if every input reaches every target; static.
-        own: Which connection of the whole stands where among those of devices, and the input of
-            each, where they have traces or spikes of their own on several devices; none otherwise.
+        own: For each entry of the arrays of all devices, the index that this connection has without
+            a partition, and its input; where connections have traces or spikes of their own, on
+            several devices; none otherwise.
         partition: How the weights are sharded; None keeps them whole; static.
         shards: The rows as devices have them, where weights along rows and adjacency are those of
             all devices, one after the other; None where they are in the order of users; static.
@@ -163,7 +164,7 @@ class Matrix(CheckedModule):
 
     @property
     def described_arrays(self) -> dict[str, str]:
-        """Dtypes and shapes as a checkpoint compares them: those of the whole."""
+        """Dtypes and shapes as a checkpoint compares them: those without a partition."""
         about = dict(self._whole)
         if self.pending is not None and self.shards is not None:
             slots = self.pending.slots.get_value()

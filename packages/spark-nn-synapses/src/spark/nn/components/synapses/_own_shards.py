@@ -25,14 +25,16 @@ NumPyArray = np.ndarray[Any, Any]
 class OwnShards:
     """Such connections, each where its input and its target are.
 
-    Arrays hold the devices one after the other, those along the targets side by side. Each has as
-    many connections as the one with most: those beyond its own lead nowhere, or have no spike.
+    Arrays are those of the devices, one after the other; devices along the targets come next to
+    each other. All are as long as that of the device with the most connections. The entries that
+    pad a shorter one never spike, where connections have spikes of their own; elsewhere their place
+    is `Rows.nowhere`.
 
     Attributes:
         rows: The rows of a device.
         starts: Where these begin, of all devices.
         places: Where the connections of all devices lead.
-        order: Which connection of the whole stands where; -1 beyond.
+        order: For each entry, the index of this connection without a partition; -1 for padding.
         pre: Input of each, counted in its device.
     """
 
@@ -85,7 +87,7 @@ def own_shards(
         order[each, : len(own)] = own
     there, chosen = order >= 0, np.maximum(order, 0)
     local = np.where(there, pre[chosen] % max(inputs, 1), 0) if most else order
-    # What has no spike leads somewhere; what is in no row, nowhere.
+    # Padding that never spikes may have any place; other padding must be added to no sum.
     nowhere = 0 if spiking else steps * size
     places = np.where(there, (delays * size + lead)[chosen], nowhere) if most else order
     if spiking:

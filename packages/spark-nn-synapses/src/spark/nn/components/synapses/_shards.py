@@ -24,11 +24,12 @@ NumPyArray = np.ndarray[Any, Any]
 class Shards:
     """Rows as the devices of a grid have them, each between its own inputs and targets.
 
-    Arrays hold the devices one after the other, those along the targets side by side. Each has as
-    many connections as the one with most: those beyond its own are in no row, and lead nowhere.
+    Arrays are those of the devices, one after the other; devices along the targets come next to
+    each other. All are as long as that of the device with the most connections. The entries that
+    pad a shorter one come after its last row, and their place is `Rows.nowhere`.
 
     Attributes:
-        whole: The rows of all devices together.
+        whole: The rows of all devices together, as without a partition.
         own: The rows of each device.
         grid: How many devices there are along the inputs, and along the targets.
         by_delay: Whether connections are in the order of inputs, then delays, then targets; those
@@ -43,31 +44,31 @@ class Shards:
     def connections(
         self, adjacency: Adjacency, numpy: Any = jnp
     ) -> tuple[Int[Array, " n"], Int[Array, " n"], Int[Array, " n"]]:
-        """All stored connections in the order of the whole.
+        """All stored connections in the order that they have without a partition.
 
         Args:
-            adjacency: That of all devices.
+            adjacency: The arrays of all devices.
             numpy: The module to compute with: `jax.numpy`, or NumPy for arrays on the host.
 
         Returns:
-            Input and place of each connection, counted in the whole; and where it stands among
-            those of all devices.
+            Input and place of each connection, as without a partition; and its index in the arrays
+            of all devices.
         """
         indptr, indices = adjacency
         whole, own, (_, along_targets) = self.whole, self.own, self.grid
         devices = self.grid[0] * along_targets
         stored = len(indices) // devices
-        # A row begins after the connections of the devices before; the last is of those beyond.
+        # A row begins after the connections of the devices before; padding is another row.
         before = numpy.arange(devices, dtype=indptr.dtype)[:, None] * stored
         starts = (indptr.reshape(devices, own.inputs + 1) + before).reshape(-1)
         positions = numpy.arange(devices * stored, dtype=indptr.dtype)
         row = numpy.searchsorted(starts, positions, side="right") - 1
         device, row = numpy.divmod(row, own.inputs + 1)
-        beyond = row == own.inputs
+        padding = row == own.inputs
         pre = device // along_targets * own.inputs + row
         later, post = numpy.divmod(indices.astype(indptr.dtype), own.targets)
         post = post + device % along_targets * own.targets
-        keys = (post, later, pre, beyond) if self.by_delay else (post, pre, beyond)
+        keys = (post, later, pre, padding) if self.by_delay else (post, pre, padding)
         order = numpy.lexsort(keys)[: whole.weights]
         return pre[order], (later * whole.targets + post)[order], positions[order]
 
@@ -84,8 +85,8 @@ def stored_shards(
         by_delay: Likewise.
 
     Returns:
-        The shards; their adjacency, on the host; and which connection of the whole stands where,
-        -1 for those beyond.
+        The shards; their adjacency, on the host; and for each entry of their arrays the index that
+        this connection has in `rows`, -1 for padding.
 
     Raises:
         ValueError: If connections are in another order than `by_delay` says.
@@ -140,18 +141,18 @@ def drawn_shards(
 
 
 def weights_of_all(shards: Shards, adjacency: Adjacency, weights: Array) -> Array:
-    """Weights of all devices in the order of the whole."""
+    """Weights in the arrays of all devices, put into the order without a partition."""
     return weights[shards.connections(adjacency)[2]]
 
 
 def weights_of_devices(shards: Shards, adjacency: Adjacency, weights: Array) -> Array:
-    """Weights in the order of the whole where the devices have them."""
+    """Weights in the order without a partition, put into the arrays of all devices."""
     zeros = jnp.zeros(len(adjacency[1]), weights.dtype)
     return zeros.at[shards.connections(adjacency)[2]].set(weights)
 
 
 def pairs_of_all(shards: Shards, adjacency: Adjacency) -> tuple[Array, Array]:
-    """Input and target of each connection in the order of the whole."""
+    """Input and target of each connection, in the order without a partition."""
     pre, place, _ = shards.connections(adjacency)
     return pre, place % shards.whole.targets
 
@@ -169,8 +170,8 @@ def of_other_grid(
 
     Args:
         arrays: By the names of the matrix, on the host.
-        rows: The rows of the whole.
-        shards: How to lay them out; None leaves them whole.
+        rows: The rows of all devices together.
+        shards: How to lay them out; None for the order without a partition.
         grid: What they were laid out for.
 
     Returns:
@@ -231,7 +232,7 @@ def _pending(slots: NumPyArray, before: int, now: int) -> NumPyArray:
 
 
 def spread(values: Any, order: Any) -> Any:
-    """Values of connections where the devices have these; 0 beyond."""
+    """Values of connections, put into the arrays of all devices; padding is 0."""
     numpy: Any = np if isinstance(values, np.ndarray) else jnp
     if not len(values):
         return numpy.zeros(order.shape, values.dtype)
@@ -239,18 +240,18 @@ def spread(values: Any, order: Any) -> Any:
 
 
 def from_devices(size: int, order: Array, values: Array) -> Array:
-    """The other way round than `spread`: so many values, from where the devices have them."""
+    """The inverse of `spread`: values of so many connections, out of the arrays of all devices."""
     zeros = jnp.zeros(size, values.dtype)
     return zeros.at[jnp.where(order < 0, size, order)].set(values, mode="drop")
 
 
 def to_devices(size: int, order: Array, values: Array) -> Array:
-    """So many values where the devices have them; as `spread`, compiled."""
+    """As `spread`, of the first `size` values, to be compiled."""
     return spread(values[:size], order)
 
 
 def _require_ordered(pre: NumPyArray, place: NumPyArray) -> None:
-    """Refuse rows that are not sorted: the order of the whole could not be told from its parts."""
+    """Refuse rows that are not sorted: their order could not be found from those of devices."""
     if not ((np.diff(pre) > 0) | (np.diff(place) >= 0)).all():
         raise ValueError(
             "a partition needs the connections of each input in the order of delays, then of "

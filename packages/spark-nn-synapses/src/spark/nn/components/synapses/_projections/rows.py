@@ -48,7 +48,7 @@ class Rows(abc.ABC):
 
     @property
     def nowhere(self) -> int:
-        """The place of connections that lead to none of `shape`."""
+        """The first place after those of `shape`: what has it is added to no sum."""
         return self.steps * self.targets
 
     @abc.abstractmethod
@@ -89,8 +89,8 @@ class DrawnRows(Rows):
     the same whenever they are drawn, on every backend.
 
     Rows may be part of larger ones, as those of one of several devices. Three words then follow the
-    key: the first input, the first target, and how many targets there are to draw from. What leads
-    to other targets than these leads nowhere.
+    key: the first input, the first target, and how many targets there are to draw from. The place
+    of a connection to another target is `nowhere`, so that it is added to no sum.
 
     Attributes:
         width: Connections of an input.
