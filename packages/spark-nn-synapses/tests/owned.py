@@ -121,19 +121,8 @@ def compare(case):
     xs = rng.random((TIME, *case["batch"], *one.matrix.spikes_shape)) < 0.3
     if case["spikes"] == "graded":
         xs = (xs * rng.uniform(-1, 1, xs.shape)).astype(np.float32)
-    calls = [lambda s: s.scan(xs), lambda s: s(xs[0])]
-    if case["batch"]:
-        some = np.arange(BATCH) % 2 == 0
-        calls += [
-            lambda s: s.scan(xs, lengths=np.arange(BATCH)),
-            lambda s: s.masked_reset(some) or s.scan(xs),
-        ]
-    for call in calls:
-        found, expected = np.asarray(call(several).value), np.asarray(call(one).value)
-        largest = np.abs(expected).max()
-        assert largest > 0
-        atol = tolerance("crossing", "float32") * largest
-        np.testing.assert_allclose(found, expected, rtol=0, atol=atol)
+    rounding = tolerance("crossing", "float32")
+    sharded.same_currents(one, several, xs, case["batch"], rounding)
 
     def loss(weights, graph, rest, xs):
         synapses = nnx.merge(graph, weights, rest, copy=True)
