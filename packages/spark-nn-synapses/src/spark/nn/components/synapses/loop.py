@@ -32,7 +32,16 @@ def loop_options(platform: str | None = None) -> dict[str, str]:
 
     Example:
         ```python
-        >>> run = jax.jit(simulate, compiler_options=loop_options())
+        >>> import jax.numpy as jnp
+        >>> def membrane(v, current):
+        ...     v = 0.99 * v + current
+        ...     return v, v > 1.0
+        >>> def run(v, currents):
+        ...     return jax.lax.scan(membrane, v, currents)
+        >>> run = jax.jit(run, compiler_options=loop_options())
+        >>> v, spikes = run(jnp.zeros(3), 0.1 * jnp.ones((20, 3)))
+        >>> int(spikes.sum())
+        30
 
         ```
     """
