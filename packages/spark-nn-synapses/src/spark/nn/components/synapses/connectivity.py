@@ -282,7 +282,9 @@ def as_connectivity(value: Any) -> Connectivity | Literal["dense"]:
         return value
     if isinstance(value, str) and value == "dense":
         return "dense"
-    known = {each.model_fields["kind"].default: each for each in _kinds(Connectivity)}
+    known: dict[str, type[Connectivity]] = {}
+    for each in _kinds(Connectivity):  # a class before those that are derived from it
+        known.setdefault(each.model_fields["kind"].default, each)
     kind = value.get("kind") if isinstance(value, Mapping) else None
     if isinstance(kind, str) and kind in known:
         return known[kind](**value)
