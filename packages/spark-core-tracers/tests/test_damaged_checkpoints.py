@@ -9,11 +9,13 @@ import signal
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from spark.core import checkpoints
+from spark.core.checkpoints import checkpoints as module
 from spark.core.tracers import Tracer
 
 pytestmark = pytest.mark.versions
@@ -93,6 +95,20 @@ def test_a_reader_beside_a_writer_reads_complete_steps(tmp_path):
         process.kill()
     assert steps == sorted(steps)
     assert len(set(steps)) == 5
+
+
+def test_a_listing_between_a_deleted_checkpoint_and_its_successor_is_repeated(
+    tmp_path, monkeypatch
+):
+    tracer = Tracer(3, 5.0, dtype="float32")
+    checkpoints.save(tmp_path, 7, tracer)
+    real, empty = module._reader, [SimpleNamespace(all_steps=list)]
+
+    def reader(folder):
+        return contextlib.nullcontext(empty.pop()) if empty else real(folder)
+
+    monkeypatch.setattr(module, "_reader", reader)
+    assert checkpoints.restore(tmp_path, tracer) == 7
 
 
 DAMAGES = {

@@ -25,6 +25,10 @@ _LISTINGS = 20
 """How often listing a folder may fail because a writer deletes a checkpoint of it."""
 
 
+_EMPTY = 3
+"""How often a folder must show no checkpoint to have none."""
+
+
 def save(
     directory: str | os.PathLike[str], step: int, module: nnx.Module, *, keep: int = 1
 ) -> None:
@@ -147,9 +151,18 @@ def restore(directory: str | os.PathLike[str], module: nnx.Module, step: int | N
 
 
 def _steps(folder: Any) -> list[int]:
-    """The steps of all complete checkpoints, ascending."""
-    with _reader(folder) as manager:
-        return sorted(manager.all_steps())
+    """The steps of all complete checkpoints, ascending.
+
+    A listing may show neither the one that a writer deletes meanwhile nor its successor; so what
+    shows none is listed again.
+    """
+    steps: list[int] = []
+    for _ in range(_EMPTY):
+        with _reader(folder) as manager:
+            steps = sorted(manager.all_steps())
+        if steps:
+            break
+    return steps
 
 
 def _read(folder: Any, step: int, module: nnx.Module, about: Mapping[str, str], arrays: Any) -> Any:
