@@ -163,12 +163,43 @@ def same_currents(one, several, xs, batch, rounding):
         np.testing.assert_allclose(found, expected, rtol=0, atol=rounding * largest)
 
 
-def compare(case):
-    """Kernel, connections, a sequence, a step and gradients, sharded and whole."""
+def gradients(module, xs, graded):
+    """Of a loss by all parameters; and as arrays by the kernel, in its order, and graded spikes.
+
+    The module is left with the gradient in place of its weights.
+    """
     import jax
     import jax.numpy as jnp
     import numpy as np
     from flax import nnx
+
+    def loss(weights, graph, rest, xs):
+        synapses = nnx.merge(graph, weights, rest, copy=True)
+        return jnp.sum(synapses.scan(xs).value.astype(jnp.float32) ** 2)
+
+    graph, weights, rest = nnx.split(module, nnx.Param, ...)
+    by = (0, 3) if graded else (0,)
+    found, *by_spikes = jax.grad(loss, argnums=by)(weights, graph, rest, jnp.asarray(xs))
+    module.weights.set_value(found["matrix"]["weights"].get_value())
+    return found, [np.asarray(module.kernel.value), *map(np.asarray, by_spikes)]
+
+
+def same_gradients(several, found, expected, dtype):
+    """Within rounding; and a kernel that is set is the kernel that is read."""
+    import numpy as np
+
+    from spark.core.tracers.testing import tolerance
+
+    for ours, theirs in zip(found, expected, strict=True):
+        slack = tolerance("gradient", dtype) * np.abs(theirs).max()
+        np.testing.assert_allclose(ours, theirs, rtol=0, atol=slack)
+    several.kernel = several.kernel.value
+    np.testing.assert_array_equal(several.kernel, found[0])
+
+
+def compare(case):
+    """Kernel, connections, a sequence, a step and gradients, sharded and whole."""
+    import numpy as np
 
     from spark.core.tracers.testing import tolerance
 
@@ -188,22 +219,10 @@ def compare(case):
     rounding = tolerance("devices" if same else "crossing", case["dtype"])
     same_currents(one, several, xs, case["batch"], rounding)
 
-    def loss(weights, graph, rest, xs):
-        synapses = nnx.merge(graph, weights, rest, copy=True)
-        return jnp.sum(synapses.scan(xs).value.astype(jnp.float32) ** 2)
-
-    found, expected = [], []
-    for module, into in ((several, found), (one, expected)):
-        graph, weights, rest = nnx.split(module, nnx.Param, ...)
-        by = (0, 3) if case["spikes"] == "graded" else (0,)
-        gradients = jax.grad(loss, argnums=by)(weights, graph, rest, jnp.asarray(xs))
-        module.weights.set_value(gradients[0]["matrix"]["weights"].get_value())
-        into += [np.asarray(module.kernel.value), *map(np.asarray, gradients[1:])]
-    for ours, theirs in zip(found, expected, strict=True):
-        slack = tolerance("gradient", case["dtype"]) * np.abs(theirs).max()
-        np.testing.assert_allclose(ours, theirs, rtol=0, atol=slack)
-    several.kernel = several.kernel.value
-    np.testing.assert_array_equal(several.kernel, found[0])
+    graded = case["spikes"] == "graded"
+    _, found = gradients(several, xs, graded)
+    _, expected = gradients(one, xs, graded)
+    same_gradients(several, found, expected, case["dtype"])
 
 
 def count_what_crosses(cls, delays, cut):

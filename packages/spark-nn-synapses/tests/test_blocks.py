@@ -98,16 +98,6 @@ def test_a_file_keeps_blocks(rule, tmp_path):
     assert read.connectivity.blocks[0].rule == rule
 
 
-def test_a_derived_class_without_a_kind_of_its_own_is_not_what_a_file_is_read_as(tmp_path):
-    class Derived(BlockConnectivity):
-        pass
-
-    assert issubclass(Derived, BlockConnectivity)
-    config = LinearSynapsesConfig(units=3, connectivity=one(OneToOne()))
-    config.to_file(tmp_path / "config.json")
-    assert LinearSynapsesConfig.from_file(tmp_path / "config.json") == config
-
-
 def test_one_to_one_is_the_diagonal_and_all_to_all_is_full():
     np.testing.assert_array_equal(
         matrix_of(one(OneToOne(), (2, 5), (0, 3)), 6, 4), np.eye(6, 4, -2) * (np.arange(4) < 3)

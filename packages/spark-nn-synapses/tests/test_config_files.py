@@ -5,6 +5,12 @@ import json
 import numpy as np
 import pytest
 
+from spark.nn.components.synapses import (
+    Block,
+    BlockConnectivity,
+    LinearSynapsesConfig,
+    OneToOne,
+)
 from spark.nn.configs import ConfigError
 from spark.nn.initializers import KernelInitializerConfig, sparse_uniform
 
@@ -101,3 +107,15 @@ def test_a_file_that_is_no_json_is_refused(tmp_path):
         Plain.from_file(path)
     with pytest.raises(FileNotFoundError):
         Plain.from_file(tmp_path / "none.json")
+
+
+def test_a_file_is_read_as_its_class_and_not_as_one_derived_from_that(tmp_path):
+    class Derived(BlockConnectivity):  # has the same `kind`
+        pass
+
+    blocks = [Block(rule=OneToOne())]
+    for cls, expected in ((BlockConnectivity, BlockConnectivity), (Derived, BlockConnectivity)):
+        config = LinearSynapsesConfig(units=3, connectivity=cls(blocks=blocks))
+        config.to_file(tmp_path / "config.json")
+        read = LinearSynapsesConfig.from_file(tmp_path / "config.json")
+        assert type(read.connectivity) is expected

@@ -15,7 +15,8 @@ from spark.nn.initializers.distributions import Distributed
 from ._by_device import draw_by_device
 from ._connect import Connections
 from ._drawing.assemble import Part, assemble, planned
-from .connectivity import Connectivity, as_connectivity, require_delays
+from .connectivity import Connectivity, as_connectivity
+from .delays import require_delays
 from .partition import Partition
 from .rules import Rule
 

@@ -25,7 +25,7 @@ from ._connect import Connections, laid_out, stored_rows
 from ._drawing.steps import step_limits
 from ._kernel import as_kernel
 from ._projections.rows import LAWS, DrawnRows, Law
-from .delays import as_steps
+from .delays import as_steps, require_delays
 
 
 class Connectivity(Config, abc.ABC):
@@ -261,19 +261,6 @@ class ProceduralConnectivity(Connectivity):
                 [sizes, np.array([steps, first], np.int32), limits.view(np.int32)]
             )
         return Connections(rows, (words, jnp.asarray(sizes)), start)
-
-
-def require_delays(delays: Distribution | float | None) -> None:
-    """Refuse delays that may be negative.
-
-    Raises:
-        ValueError: If they may.
-    """
-    low = delays.support[0] if isinstance(delays, Distribution) else delays
-    if low is not None and low < 0:
-        raise ValueError(
-            f"delays must be 0 or more, got {delays!r}; low=0 is a bound of a distribution"
-        )
 
 
 def as_connectivity(value: Any) -> Connectivity | Literal["dense"]:

@@ -15,6 +15,7 @@ from jaxtyping import Array, ArrayLike
 
 from spark.core.internal import CheckedModule, as_dt, as_shape, as_storage_dtype
 from spark.core.tracers import Constant
+from spark.nn.initializers import Distribution
 from spark.nn.payloads import SpikeArray
 
 from ._arguments import as_lengths, as_mask, as_spikes, leading, require_no_time
@@ -25,6 +26,19 @@ from ._stages.ring import RingBuffer
 
 _CHUNK = 1 << 16
 """Delays that are looked through at once."""
+
+
+def require_delays(delays: Distribution | float | None) -> None:
+    """Refuse delays that may be negative.
+
+    Raises:
+        ValueError: If they may.
+    """
+    low = delays.support[0] if isinstance(delays, Distribution) else delays
+    if low is not None and low < 0:
+        raise ValueError(
+            f"delays must be 0 or more, got {delays!r}; low=0 is a bound of a distribution"
+        )
 
 
 def as_steps(name: str, delays: Any, dt: float) -> np.ndarray[Any, Any]:
