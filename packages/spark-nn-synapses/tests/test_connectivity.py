@@ -213,6 +213,26 @@ def test_indices_are_kept_as_read_only_copies():
             array[0] = 3
 
 
+@pytest.mark.parametrize("mode", ["r", "r+", "c"])
+def test_lists_in_files_that_are_mapped_for_reading_are_not_copied(tmp_path, mode):
+    given = {
+        "pre": np.array([2, 0, 2], np.int32),
+        "post": np.array([0, 1, 1], np.int32),
+        "weights": np.array([3.0, 1.0, 4.0], np.float32),
+    }
+    for name, array in given.items():
+        np.save(tmp_path / f"{name}.npy", array)
+    maps = {name: np.load(tmp_path / f"{name}.npy", mmap_mode=mode) for name in given}
+    connectivity = SparseConnectivity(**maps)
+    assert connectivity == SparseConnectivity(**given)
+    assert SparseConnectivity.from_dict(connectivity.to_dict()) == connectivity
+    for name, array in maps.items():
+        shared = np.shares_memory(getattr(connectivity, name), array)
+        assert shared == (mode == "r")  # the others can be written to
+    synapses = LinearSynapses(units=2, connectivity=connectivity, dtype="float32")
+    assert synapses(np.array([True, False, True])).value.tolist() == [3, 5]
+
+
 @pytest.mark.parametrize(
     "arguments",
     [

@@ -6,6 +6,7 @@ import base64
 import binascii
 import hashlib
 import math
+import mmap
 from collections.abc import Mapping
 from typing import Any
 
@@ -45,7 +46,8 @@ def hold(value: Any) -> Any:
 def read_only(value: Any) -> np.ndarray[Any, Any]:
     """An array in NumPy that cannot be written to, in row-major and native order.
 
-    It is a copy, unless nobody can write to `value` already.
+    It is a copy, unless nobody can write to `value` already; that includes a file that is mapped
+    for reading.
     """
     array = np.asarray(value)
     if is_frozen(array) and array.flags.c_contiguous and array.dtype.isnative:
@@ -56,10 +58,15 @@ def read_only(value: Any) -> np.ndarray[Any, Any]:
 
 
 def is_frozen(array: Any) -> bool:
-    """Whether neither an array of NumPy can be written to, nor the one that owns its memory."""
+    """Whether neither an array of NumPy can be written to, nor what owns its memory.
+
+    The owner is an array, bytes, or a file that is mapped for reading.
+    """
     while isinstance(array, np.ndarray) and not array.flags.writeable:
         array = array.base
-    return array is None
+    if isinstance(array, mmap.mmap):
+        return memoryview(array).readonly
+    return array is None or isinstance(array, bytes)
 
 
 def digest(array: np.ndarray[Any, Any]) -> tuple[str, tuple[int, ...], bytes]:

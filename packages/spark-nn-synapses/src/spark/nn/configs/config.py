@@ -22,7 +22,8 @@ class Config(BaseModel):
     A subclass declares its fields with types and defaults; fields hold immutable values, tuples
     rather than lists. They are checked, without conversion from one type to another, unless the
     type says otherwise (`Units`, `Parameter`, ...). An array of NumPy or JAX is kept as a read-only
-    NumPy copy; annotate its field with `np.ndarray` or `Parameter`.
+    NumPy copy, or as it is if nobody can write to it; annotate its field with `np.ndarray` or
+    `Parameter`.
 
     Two configurations of one class with the same content, arrays included, are equal and hash
     alike, so that one can be a static attribute of a module under `nnx.jit`.

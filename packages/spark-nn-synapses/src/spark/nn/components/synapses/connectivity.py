@@ -77,6 +77,9 @@ class SparseConnectivity(Connectivity):
     Several connections between the same two add up. The kernel holds a weight for each, in the
     order of inputs, then of delays if connections have any, then of targets.
 
+    The lists stay as they are given. Those in a file that is mapped for reading, as by
+    `np.load(path, mmap_mode="r")`, stay on disk, if indices are int32.
+
     Attributes:
         pre: Input of each connection, counted in row-major order; of shape `(connections,)`, like
             the next three.
