@@ -13,6 +13,8 @@ from spark.bench import summaries
 from spark.bench.choose import points
 from spark.bench.conform.suite import Checked, Conformance
 from spark.bench.networks.record import Record as NetworkRecord
+from spark.bench.networks.record import by_simulator
+from spark.bench.networks.tables import median, spread
 from spark.bench.records import Record, read
 from spark.bench.report.figures import figures
 from spark.bench.summaries import Cell, Table
@@ -142,34 +144,41 @@ def statistics_of_networks(found: dict[str, list[NetworkRecord]]) -> str:
     rows = []
     for network, runs in found.items():
         for place, population in enumerate(runs[0]["populations"]):
-            for run in runs:
-                here = run["populations"][place]
-                known = population["published_rate"]
-                numbers = (here["rate"], known, here["cv"], here["synchrony"])
-                texts = ["-" if each is None else f"{each:.2f}" for each in numbers]
-                first = run is runs[0]
-                named = (
-                    network if first and not place else "",
-                    population["name"] if first else "",
+            known = population["published_rate"]
+            for row, (simulator, seeds) in enumerate(by_simulator(runs).items()):
+                here = [each["populations"][place] for each in seeds]
+                rate, cv, synchrony = (
+                    spread([each[name] for each in here]) for name in ("rate", "cv", "synchrony")
                 )
-                rows.append([Cell(text) for text in (*named, run["simulator"], *texts)])
+                texts = (
+                    network if not row and not place else "",
+                    population["name"] if not row else "",
+                    simulator,
+                    rate,
+                    "-" if known is None else f"{known:.2f}",
+                    cv,
+                    synchrony,
+                )
+                rows.append([Cell(text) for text in texts])
     return Table("networks", heads, rows).markdown()
 
 
 def costs_of_networks(found: dict[str, list[NetworkRecord]]) -> str:
-    """What each run took, and how many times as long as ours."""
+    """What a run of each simulator took, and how many times as long as ours; medians over seeds."""
     heads = ("network", "simulator", "threads", "build, s", "run, s", "over ours", "peak, GB")
     rows = []
     for network, runs in found.items():
-        for run in runs:
-            peak = run["peak_bytes"]
+        simulators = by_simulator(runs)
+        ours = median(next(iter(simulators.values())), "run_s")
+        for row, (simulator, seeds) in enumerate(simulators.items()):
+            peak, took = median(seeds, "peak_bytes"), median(seeds, "run_s")
             texts = (
-                network if run is runs[0] else "",
-                run["simulator"],
-                str(run.get("threads", "-")),
-                f"{run['build_s']:.1f}",
-                f"{run['run_s']:.2f}",
-                f"{run['run_s'] / runs[0]['run_s']:.1f}",
+                network if not row else "",
+                simulator,
+                str(seeds[0].get("threads", "-")),
+                f"{median(seeds, 'build_s'):.1f}",
+                f"{took:.2f}",
+                f"{took / ours:.1f}",
                 "-" if peak is None else f"{peak / 1e9:.2f}",
             )
             rows.append([Cell(text) for text in texts])

@@ -1,6 +1,7 @@
 import json
 import sys
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
@@ -121,6 +122,23 @@ def test_a_network_is_run_and_drawn(tmp_path):
     assert [each["name"] for each in record["populations"]] == ["E", "I"]
     assert record["real_time_factor"] == pytest.approx(record["run_s"] / 0.2)
     assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_seeds_of_a_network_are_run_one_after_the_other(tmp_path):
+    json_file = tmp_path / "cuba.json"
+    options = ("--scale", "0.05", "--seconds", "0.2", "--seed", "3", "--seeds", "2")
+    found = invoke("network", "cuba", *options, "--json", json_file)
+    assert found.exit_code == ExitCode.OK
+    records = json.loads(json_file.read_text())
+    assert [each["seed"] for each in records] == [3, 4]
+    rates = [[each["rate"] for each in record["populations"]] for record in records]
+    assert records[0]["spikes"] != records[1]["spikes"]
+    mean, spread = np.mean(rates, axis=0), np.std(rates, axis=0, ddof=1)
+    for each in zip(mean, spread, strict=True):
+        assert "{:.2f} +- {:.2f}".format(*each) in found.output
+    alone = tmp_path / "alone.json"
+    invoke("network", "cuba", *options[:4], "--seed", "4", "--json", alone)
+    assert json.loads(alone.read_text())[0]["populations"] == records[1]["populations"]
 
 
 def test_a_simulator_that_is_missing_is_skipped():

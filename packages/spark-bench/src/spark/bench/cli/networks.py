@@ -11,7 +11,7 @@ import typer
 from .frame import ExitCode, Where, app, err, guarded, out, progress, require_file, show
 
 if TYPE_CHECKING:
-    from ..networks import Network, Run
+    from ..networks import Network
     from ..networks.record import Record
 
 
@@ -42,6 +42,9 @@ def network(
         float, typer.Option(min=0.01, help="For how long to run, in the time of the network.")
     ] = 1.0,
     seed: Annotated[int, typer.Option(min=0, help="Seed of everything that is drawn.")] = 0,
+    seeds: Annotated[
+        int, typer.Option(min=1, help="Runs, from --seed on; the tables then give mean and spread.")
+    ] = 1,
     external: Annotated[
         External, typer.Option(help="External input: spikes, or their mean as a current.")
     ] = External.poisson,
@@ -73,8 +76,8 @@ def network(
 
     At full scale the microcircuit of Potjans and Diesmann (2014) has 77 169 neurons and 299 million
     synapses. With `--python` the same network is run in other simulators: the fastest of one thread
-    and all. Exits with 1 if a rate differs from theirs by more than 10 %, or of fewer than 5 000
-    neurons by more than 30 %; with 3 if one fails.
+    and all. Exits with 1 if a rate, on average over the seeds, differs from theirs by more than
+    10 %, or of fewer than 5 000 neurons by more than 30 %; with 3 if one fails.
 
     Example: `spark-bench network microcircuit --scale 0.1 --seconds 10 --figure raster.png`
     """
@@ -88,36 +91,45 @@ def network(
         for path in (json, figure):
             require_file(path, False)
         described = catalog.named(name, scale, external.value, plasticity)
+        given, runs = range(seed, seed + seeds), []
         with progress() as bar:
-            task = bar.add_task("", total=1.0)
+            for number in given:
+                said = f"{described.name}, seed {number}" if seeds > 1 else described.name
+                task = bar.add_task("", total=1.0)
 
-            def on_progress(stage: str, part: float) -> None:
-                bar.update(task, description=f"{described.name}: {stage}", completed=part)
+                def on_progress(
+                    stage: str, part: float, task: Any = task, said: str = said
+                ) -> None:
+                    bar.update(task, description=f"{said}: {stage}", completed=part)
 
-            run = simulate(
-                described,
-                seconds,
-                seed,
-                kernel_dtype=weights.value,
-                on_progress=on_progress,
-                devices=devices,
-            )
+                run = simulate(
+                    described,
+                    seconds,
+                    number,
+                    kernel_dtype=weights.value,
+                    on_progress=on_progress,
+                    devices=devices,
+                )
+                runs.append(run)
     asked = {"scale": scale, "external": external.value, "plasticity": plasticity}
     own = {"weights": weights.value, "devices": devices}
-    found = [record(described, run, seed, **asked, **own)]
-    missing, differing = _run_beside(described, run, seconds, seed, python or [], asked, found)
+    found = [
+        record(described, run, number, **asked, **own)
+        for number, run in zip(given, runs, strict=True)
+    ]
+    missing, differing = _run_beside(described, seconds, given, python or [], asked, found)
     show(tables.populations(found))
     show(tables.costs(found))
     for each in found:
-        if each["silent_from_ms"] is not None:
-            told = f"{each['simulator']} is silent from {each['silent_from_ms']:.1f} ms on"
+        if (silent := each["silent_from_ms"]) is not None:
+            told = f"{each['simulator']}, seed {each['seed']}: silent from {silent:.1f} ms on"
             err.print(f"{told}; with another --seed it may not be.", markup=False, highlight=False)
     if json is not None:
         write(json, found)
     if figure is not None:
         from ..networks.figure import picture
 
-        drawn = picture(described, run.spikes, catalog.published(described))
+        drawn = picture(described, runs[0].spikes, catalog.published(described))
         drawn.savefig(figure, dpi=150)
         out.print(f"wrote {figure}", highlight=False)
     if differing:
@@ -128,9 +140,8 @@ def network(
 
 def _run_beside(
     described: Network,
-    run: Run,
     seconds: float,
-    seed: int,
+    seeds: range,
     pythons: list[str],
     asked: dict[str, Any],
     found: list[Record],
@@ -138,11 +149,11 @@ def _run_beside(
     """Run other simulators and add their records; how many failed, and how many rates differ."""
     from ..environment import environment
     from ..networks.beside import SIMULATORS, differences, fastest_beside
-    from ..networks.record import record
-    from ..networks.statistics import statistics
+    from ..networks.record import mean_rates, record
 
     cores = int(environment()["cpu_count"])
     missing = differing = 0
+    ours = mean_rates(found)
     for each in pythons:
         simulator, equals, path = each.partition("=")
         with guarded():
@@ -150,16 +161,17 @@ def _run_beside(
                 names = " or ".join(f"{name}=PATH" for name in sorted(SIMULATORS))
                 raise ValueError(f"--python must be {names}, got {each!r}.")
         try:
-            other = fastest_beside(simulator, path, described, seconds, seed, cores)
+            runs = fastest_beside(simulator, path, described, seconds, seeds, cores)
         except ValueError as error:
             err.print(f"skipped {error}", markup=False, highlight=False)
             missing += 1
             continue
-        found.append(record(described, other, seed, **asked))
-        ranges = described.ranges
-        for name in differences(
-            described, statistics(run.spikes, ranges), statistics(other.spikes, ranges)
-        ):
-            err.print(f"[red]the rate of {name} differs from that in {other.version}[/red]")
+        theirs = [
+            record(described, run, seed, **asked) for seed, run in zip(seeds, runs, strict=True)
+        ]
+        found += theirs
+        for name in differences(described, ours, mean_rates(theirs)):
+            version = runs[0].version
+            err.print(f"[red]the rate of {name} differs from that in {version}[/red]")
             differing += 1
     return missing, differing

@@ -6,14 +6,13 @@ import dataclasses
 import json
 import subprocess
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from .network import Network
 from .spikes import Spikes
-from .statistics import Statistics
 
 LARGE = 10**7
 """Connections from which on a single thread is not tried."""
@@ -98,30 +97,34 @@ def run_beside(
 
 
 def fastest_beside(
-    simulator: str, python: str, network: Network, seconds: float, seed: int, cores: int
-) -> Beside:
-    """Run a network in another simulator with one thread and with all, and keep the faster run.
+    simulator: str, python: str, network: Network, seconds: float, seeds: Sequence[int], cores: int
+) -> list[Beside]:
+    """Run a network in another simulator, with the faster of one thread and all.
 
     A large network is run with all threads alone.
 
     Args:
-        simulator: As in `run_beside`; likewise the next four.
+        simulator: As in `run_beside`; likewise the next three.
         python: See there.
         network: See there.
         seconds: See there.
-        seed: See there.
+        seeds: One for each run; the first one is run with one thread and with all.
         cores: Number of cores.
 
     Raises:
         ValueError: As there.
     """
     threads = [cores] if network.connections > LARGE else sorted({1, cores})
+    seed, *others = seeds
     runs = [run_beside(simulator, python, network, seconds, seed, each) for each in threads]
-    return min(runs, key=lambda run: run.run)
+    first = min(runs, key=lambda run: run.run)
+    return [first] + [
+        run_beside(simulator, python, network, seconds, seed, first.threads) for seed in others
+    ]
 
 
 def differences(
-    network: Network, ours: Mapping[str, Statistics], theirs: Mapping[str, Statistics]
+    network: Network, ours: Mapping[str, float], theirs: Mapping[str, float]
 ) -> list[str]:
     """Populations whose rates differ by more than one seed of a network does from another.
 
@@ -130,12 +133,12 @@ def differences(
 
     Args:
         network: What was run.
-        ours: Statistics of each population.
+        ours: Rate of each population, spikes per second.
         theirs: Those in another simulator.
     """
     part = 0.3 if network.size < 5000 else 0.1
     return [
         name
-        for name, found in ours.items()
-        if abs(found.rate - theirs[name].rate) > max(0.2, part * theirs[name].rate)
+        for name, rate in ours.items()
+        if abs(rate - theirs[name]) > max(0.2, part * theirs[name])
     ]

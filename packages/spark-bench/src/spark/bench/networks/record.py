@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import statistics
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -13,7 +15,8 @@ from .beside import Beside
 from .catalog import published
 from .network import Network
 from .simulate import Run
-from .statistics import silent_from, statistics
+from .statistics import silent_from
+from .statistics import statistics as of_populations
 
 Record: TypeAlias = dict[str, Any]
 """What JSON holds of a run."""
@@ -30,7 +33,7 @@ def record(network: Network, run: Run | Beside, seed: int, **settings: Any) -> R
     """
     known = published(network)
     populations = []
-    for name, found in statistics(run.spikes, network.ranges).items():
+    for name, found in of_populations(run.spikes, network.ranges).items():
         numbers = {key: _number(value) for key, value in dataclasses.asdict(found).items()}
         of = {"name": name, "neurons": len(network.ranges[name])}
         populations.append({**of, **numbers, "published_rate": known.get(name)})
@@ -75,6 +78,30 @@ def write(path: Path, records: list[Record]) -> None:
         records: What to write.
     """
     path.write_text(json.dumps(records, indent=1, allow_nan=False) + "\n")
+
+
+def by_simulator(records: Iterable[Record]) -> dict[str, list[Record]]:
+    """Runs of each simulator, one for each seed.
+
+    Args:
+        records: Runs of all.
+    """
+    found: dict[str, list[Record]] = {}
+    for each in records:
+        found.setdefault(each["simulator"], []).append(each)
+    return found
+
+
+def mean_rates(records: Sequence[Record]) -> dict[str, float]:
+    """Rate of each population, spikes per second, on average over seeds.
+
+    Args:
+        records: Runs of one simulator.
+    """
+    of_seeds = zip(*[each["populations"] for each in records], strict=True)
+    return {
+        seeds[0]["name"]: statistics.fmean(each["rate"] for each in seeds) for seeds in of_seeds
+    }
 
 
 def _ours(settings: dict[str, Any]) -> str:
