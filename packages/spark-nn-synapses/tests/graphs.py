@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import scipy.sparse
 
+from spark.nn.components.synapses._connect import stored_rows
 from spark.nn.components.synapses._projections.row_sums import project_rows
-from spark.nn.components.synapses.connectivity import stored_rows
 
 from .kinds import normal, spikes
 

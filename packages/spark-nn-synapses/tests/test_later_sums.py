@@ -9,8 +9,8 @@ import pytest
 import scipy.sparse
 from jax import lax
 
+from spark.nn.components.synapses._connect import stored_rows
 from spark.nn.components.synapses._projections.row_sums import project_later
-from spark.nn.components.synapses.connectivity import stored_rows
 
 from .graphs import GRAPHS, graded, weights_of
 from .kinds import normal

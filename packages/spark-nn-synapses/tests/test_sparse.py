@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from spark.core.tracers.testing import tolerance
+from spark.nn.components.synapses._connect import stored_rows
 from spark.nn.components.synapses._projections.row_sums import project_rows
-from spark.nn.components.synapses.connectivity import stored_rows
 
 from .graphs import FLOAT32, GRAPHS, graded, matrix, project, run, weights_of
 from .kinds import spikes

@@ -12,9 +12,10 @@ from ._projections.rows import Rows
 from ._stages.delay import DelayState
 from .base import Synapses
 from .blocks import Block, BlockConnectivity
-from .connectivity import Connectivity, ProceduralConnectivity, SparseConnectivity
+from .connectivity import Connectivity, ProceduralConnectivity
 from .delays import Delays
 from .linear import LinearSynapses, LinearSynapsesConfig
+from .listed import SparseConnectivity
 from .loop import loop_options
 from .partition import Partition
 from .plastic import RUTracedSynapses, RUTracedSynapsesConfig

@@ -1,27 +1,46 @@
-"""Stored connections that each process draws for its own devices.
+"""Stored connections that each process lays out for its own devices.
 
-With numba none holds those of all; without, each draws all of them and keeps its own.
+Of lists, and with numba of what is drawn, none holds those of all; without, each draws all of them
+and keeps its own.
 """
 
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from ._connect import Connections
+from ._connect import Connections, Laid
 from ._drawing import freeze
-from ._drawing.assemble import Plan
+from ._drawing.lines import Window
 from ._kernel import as_kernel
 from ._projections.rows import StoredRows
 from ._shards import Shards
 from .partition import Partition, joined
 
 NumPyArray = np.ndarray[Any, Any]
+
+
+class Source(Protocol):
+    """Where connections come from, a window of inputs and targets at a time; see `Plan`."""
+
+    @property
+    def dtype(self) -> jnp.dtype:
+        """Dtype of the weights, as they are stored."""
+
+    @property
+    def drawn(self) -> bool:
+        """Whether weights are random."""
+
+    def begin(self, *windows: Window) -> list[Any]:
+        """Count the connections within each window."""
+
+    def draw(self, begun: Any, room: int) -> Laid:
+        """Lay out connections that were counted, in arrays of so many."""
 
 
 class ByDevice(NamedTuple):
@@ -72,13 +91,13 @@ class ByDevice(NamedTuple):
         return joined(self.partition, pieces)
 
 
-def draw_by_device(
-    plan: Plan, inputs: int, targets: int, partition: Partition
+def laid_out_by_device(
+    source: Source, inputs: int, targets: int, partition: Partition
 ) -> Connections | None:
-    """Draw the connections of the devices of this process, and lay them out as `Shards`.
+    """Lay out the connections of the devices of this process as `Shards`.
 
     Args:
-        plan: What they are drawn by, with weights.
+        source: Where they come from, with weights.
         inputs: Number of inputs.
         targets: Number of targets.
         partition: Which device has what.
@@ -93,19 +112,19 @@ def draw_by_device(
     for device in partition.own_devices:
         i, j = divmod(device, along_targets)
         windows[device] = (i * rows, (i + 1) * rows, j * columns, (j + 1) * columns)
-    begun = dict(zip(windows, plan.begin(*windows.values()), strict=True))
+    begun = dict(zip(windows, source.begin(*windows.values()), strict=True))
     (most,), (count,) = _agreed(partition, {device: [each.size] for device, each in begun.items()})
     if count == 0 or math.prod(grid) * most >= 2**31:
         return None
     laid, weights, facts = {}, {}, {}
     for device in partition.own_devices:
         there = begun[device].size
-        laid[device] = found = plan.draw(begun.pop(device), most)
+        laid[device] = found = source.draw(begun.pop(device), most)
         assert found.weights is not None
         found.weights[there:] = 0
         weights[device] = freeze(found.weights)
         largest = int(found.places[:there].max(initial=0)) // max(columns, 1)
-        facts[device] = [largest, _is_faulty(found.weights, plan.dtype)]
+        facts[device] = [largest, _is_faulty(found.weights, source.dtype)]
     (latest, faulty), _ = _agreed(partition, facts)
     if faulty:
         return None
@@ -126,7 +145,7 @@ def draw_by_device(
     by_device = ByDevice(partition, Shards(whole, of_device, grid), even)
     adjacency = indptr, joined(partition, places)
     every: Any = joined(partition, weights)
-    return Connections(whole, adjacency, every, None, plan.drawn, by_device)
+    return Connections(whole, adjacency, every, None, source.drawn, by_device)
 
 
 def _is_faulty(weights: NumPyArray, dtype: jnp.dtype) -> bool:

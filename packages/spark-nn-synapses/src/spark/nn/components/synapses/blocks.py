@@ -12,7 +12,7 @@ from spark.core.internal import show
 from spark.nn.configs import Config
 from spark.nn.initializers.distributions import Distributed
 
-from ._by_device import draw_by_device
+from ._by_device import laid_out_by_device
 from ._connect import Connections
 from ._drawing.assemble import Part, assemble, planned
 from .connectivity import Connectivity, as_connectivity
@@ -162,7 +162,7 @@ class BlockConnectivity(Connectivity):
         if any(block.weights is None for block in self.blocks):
             return None  # an initializer draws those of all
         plan = planned(self._parts(inputs, targets), targets, key, dt, dtype)
-        return draw_by_device(plan, inputs, targets, partition)
+        return laid_out_by_device(plan, inputs, targets, partition)
 
     def _parts(self, inputs: int, targets: int) -> list[Part]:
         """The blocks, once their spans are known to fit."""

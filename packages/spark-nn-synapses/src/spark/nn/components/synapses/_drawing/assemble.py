@@ -71,11 +71,16 @@ class Plan(NamedTuple):
 
     def draw(self, begun: Any, room: int) -> Laid:
         """Lay out connections that were counted, in arrays of so many; nothing is set beyond."""
-        found: Laid = begun.fill(compute_dtype(self.dtype), room)
-        if found.weights is not None:
-            with np.errstate(over="ignore"):  # told from the other weights later
-                found = found._replace(weights=found.weights.astype(self.dtype, copy=False))
-        return found
+        return filled(begun, self.dtype, room)
+
+
+def filled(begun: Any, dtype: jnp.dtype, room: int) -> Laid:
+    """Connections that were counted, in arrays of so many, with weights in their dtype."""
+    found: Laid = begun.fill(compute_dtype(dtype), room)
+    if found.weights is not None:
+        with np.errstate(over="ignore"):  # told from the other weights later
+            found = found._replace(weights=found.weights.astype(dtype, copy=False))
+    return found
 
 
 def assemble(
@@ -159,8 +164,8 @@ def _require_kept(weights: Distribution | float | None, dtype: jnp.dtype) -> Non
         )
 
 
-class _Plain(NamedTuple):
-    """As `engine.Counted`, of connections that are drawn already."""
+class Plain(NamedTuple):
+    """As `engine.Begun`, of connections that are laid out already."""
 
     laid: Laid
 
@@ -179,7 +184,7 @@ class _Plain(NamedTuple):
 
 def _draw_plainly(
     blocks: Sequence[Lines], windows: Sequence[Window], dtype: Any, least: float
-) -> list[_Plain]:
+) -> list[Plain]:
     """As `engine.count_rows` of each window, in NumPy."""
     drawn = [draw(block) for block in blocks]
     pre, post, steps = (np.concatenate([each[i] for each in drawn]) for i in range(3))
@@ -194,5 +199,5 @@ def _draw_plainly(
         kept = (i <= pre) & (pre < j) & (k <= post) & (post < m)
         own = None if weights is None else weights[kept]
         laid = laid_out(pre[kept] - i, post[kept] - k, j - i, m - k, steps[kept], own)
-        found.append(_Plain(laid))
+        found.append(Plain(laid))
     return found

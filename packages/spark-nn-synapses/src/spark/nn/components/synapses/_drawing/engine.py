@@ -1,4 +1,4 @@
-"""Connections drawn and laid out by the CPU engine, in threads."""
+"""Connections drawn, or read from lists, and laid out by the CPU engine, in threads."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def aligned(size: int, dtype: Any) -> np.ndarray[Any, Any]:
     return bytes_[first : first + len(bytes_) - 64].view(dtype)
 
 
-class Counted(NamedTuple):
+class Begun(NamedTuple):
     """Connections of some blocks, counted and not drawn yet.
 
     Attributes:
@@ -93,7 +93,7 @@ class Counted(NamedTuple):
         return Laid(starts, places, weights if weighed else None)
 
 
-def count_rows(blocks: Sequence[Lines], window: Window, least: float) -> Counted:
+def count_rows(blocks: Sequence[Lines], window: Window, least: float) -> Begun:
     """Count the connections of blocks between some inputs and some targets.
 
     Args:
@@ -123,7 +123,7 @@ def count_rows(blocks: Sequence[Lines], window: Window, least: float) -> Counted
                 _run(pool, count, calls)
                 lengths += np.sum(counts, axis=0, dtype=np.int64)
             found.append((ranges, [] if along else counts))
-    return Counted(blocks, every, window, lengths, found)
+    return Begun(blocks, every, window, lengths, found)
 
 
 def _within(lines: Lines, window: Window) -> Span:
@@ -138,55 +138,103 @@ def _covers(window: Span, partners: Span) -> bool:
     return window[0] <= partners[0] and partners[1] <= window[1]
 
 
-def sort_rows(pre: Any, post: Any, inputs: int, targets: int, steps: Any, weights: Any) -> Laid:
-    """As `laid_out`: by a counting sort of the inputs, then of each row."""
-    _, _, sort, tally, scatter = building.kernels(REVISION)
+Read = Callable[[slice, bool], tuple[Ints, Ints, Any]]
+"""Inputs and places of those connections of a part of some lists that are laid out; and their
+weights if asked for, or None."""
+
+
+class Counted(NamedTuple):
+    """Connections of lists, counted and not sorted yet.
+
+    Attributes:
+        read: How to read them.
+        ranges: Parts of the lists, one for each thread.
+        counts: Connections of each input in each of these.
+    """
+
+    read: Read
+    ranges: list[Span]
+    counts: list[Any]
+
+    @property
+    def size(self) -> int:
+        """Number of connections."""
+        return sum(int(each.sum()) for each in self.counts)
+
+    def fill(self, dtype: Any, room: int) -> Laid:
+        """Sort them into arrays that have room for so many, first by inputs, then each row.
+
+        Args:
+            dtype: float32 or float64, of the weights; None without.
+            room: Length of the arrays.
+        """
+        _, _, sort, _, scatter = building.kernels(REVISION)
+        lengths: Ints = np.asarray(np.sum(self.counts, axis=0, dtype=np.int64))
+        starts = np.concatenate([[0], np.cumsum(lengths)])
+        places = aligned(room, np.uint32)
+        weights = aligned(room if dtype else 0, dtype or np.float32)
+
+        def fill_part(low: int, high: int, cursors: Any) -> None:
+            for some in _chunks(low, high):
+                pre, to, values = self.read(some, dtype is not None)
+                values = weights[:0] if values is None else values.astype(weights.dtype)
+                scatter(pre, to, values, cursors, places, weights)
+
+        calls, cursors = [], starts[:-1].copy()
+        for each, before in zip(self.ranges, self.counts, strict=True):
+            calls.append((*each, cursors))
+            cursors = cursors + before
+        with ThreadPoolExecutor(_threads()) as pool:
+            _run(pool, fill_part, calls)
+            ranges = _ranges(lengths, pool, 0, len(lengths))
+            _run(pool, sort, [(starts, *each, places, weights) for each in ranges])
+        return Laid(starts, places, weights if dtype else None)
+
+
+def count_lists(read: Read, size: int, inputs: int) -> Counted:
+    """Count the connections of each input in lists.
+
+    Args:
+        read: How to read them.
+        size: Length of the lists.
+        inputs: Number of inputs.
+    """
+    *_, tally, _ = building.kernels(REVISION)
     with ThreadPoolExecutor(_threads()) as pool:
-        parts = max(1, min(pool._max_workers, len(pre) // _GRAIN))
-        bounds = [len(pre) * part // parts for part in range(parts + 1)]
-        ranges = list(itertools.pairwise(bounds))
+        parts = max(1, min(pool._max_workers, size // _GRAIN))
+        ranges = list(itertools.pairwise([size * part // parts for part in range(parts + 1)]))
         counts = [np.zeros(inputs, np.int32) for _ in ranges]
 
         def count_part(low: int, high: int, into: Any) -> None:
             for some in _chunks(low, high):
-                tally(pre[some].astype(np.int64), into)
+                tally(read(some, False)[0], into)
 
         _run(pool, count_part, [(*each, into) for each, into in zip(ranges, counts, strict=True)])
-        lengths: Ints = np.asarray(np.sum(counts, axis=0, dtype=np.int64))
-        starts = np.concatenate([[0], np.cumsum(lengths)])
-        places = aligned(len(pre), np.uint32)
-        kept = aligned(0 if weights is None else len(pre), _wide(weights))
+    return Counted(read, ranges, counts)
 
-        def fill_part(low: int, high: int, cursors: Any) -> None:
-            for some in _chunks(low, high):
-                to = post[some].astype(np.int64)
-                if steps is not None:
-                    to += steps[some].astype(np.int64) * targets
-                values = kept[:0] if weights is None else weights[some].astype(kept.dtype)
-                scatter(pre[some].astype(np.int64), to, values, cursors, places, kept)
 
-        calls, cursors = [], starts[:-1].copy()
-        for each, before in zip(ranges, counts, strict=True):
-            calls.append((*each, cursors))
-            cursors = cursors + before
-        _run(pool, fill_part, calls)
-        _run(
-            pool,
-            sort,
-            [(starts, *each, places, kept) for each in _ranges(lengths, pool, 0, inputs)],
-        )
-    moved = None if weights is None else freeze(kept).astype(weights.dtype, copy=False)
-    return Laid(starts, freeze(places), moved)
+def sort_rows(pre: Any, post: Any, inputs: int, targets: int, steps: Any, weights: Any) -> Laid:
+    """As `laid_out`: by a counting sort of the inputs, then of each row."""
+
+    def read(some: slice, weighed: bool) -> tuple[Ints, Ints, Any]:
+        to = post[some].astype(np.int64)
+        if steps is not None:
+            to += np.multiply(steps[some], targets, dtype=np.int64)
+        return pre[some].astype(np.int64), to, weights[some] if weighed else None
+
+    wide = None
+    if weights is not None:
+        wide = np.float64 if weights.dtype.itemsize > 4 else np.float32
+    found = count_lists(read, len(pre), inputs).fill(wide, len(pre))
+    freeze(found.places)
+    if found.weights is None:
+        return found
+    return found._replace(weights=freeze(found.weights).astype(weights.dtype, copy=False))
 
 
 def _chunks(low: int, high: int) -> list[slice]:
-    size = 1 << 18
+    size = 1 << 16
     return [slice(first, min(first + size, high)) for first in range(low, high, size)]
-
-
-def _wide(weights: Any) -> Any:
-    """The dtype that weights are moved in."""
-    return np.float64 if weights is not None and weights.dtype.itemsize > 4 else np.float32
 
 
 def _threads() -> int:
