@@ -13,7 +13,7 @@ FACTORS = {
     "connectivity": ["stored", "dense"],
     "cls": ["Linear", "Traced", "DoubleTraced"],
     "tau": ["scalar", "groups", "inputs", "connections"],
-    "scale": ["inputs", "connections"],
+    "scale": ["inputs", "connections", "targets"],
     "async_spikes": [False, True],
     "delayed": [False, True],
     "cut": ["targets", "inputs", "batch", "both", "batch and targets", "batch and inputs"],
@@ -30,6 +30,8 @@ def allowed(case):
     traced = not linear and tau in ("inputs", "connections")
     if linear and (case.get("tau", "scalar"), case.get("scale", "inputs")) != ("scalar", "inputs"):
         return False
+    if case.get("scale") == "targets" and not traced:
+        return False  # trained, and read for each trace of a connection
     if case.get("async_spikes") and case.get("delayed"):
         return False  # they have come with their delays
     return traced or case.get("async_spikes", True)
@@ -88,9 +90,9 @@ def make(case, partition=None):
             "connections": rng.uniform(3, 9, (TARGETS, INPUTS)),
         }[case["tau"]]
         if case["tau"] in ("inputs", "connections"):
-            options["trainable"] = name
-        of = TARGETS if case["scale"] == "connections" else 1
-        options[scale] = rng.uniform(0.5, 1, (of, INPUTS))
+            options["trainable"] = (name, scale) if case["scale"] == "targets" else name
+        shapes = {"inputs": (1, INPUTS), "connections": (TARGETS, INPUTS), "targets": TARGETS}
+        options[scale] = rng.uniform(0.5, 1, shapes[case["scale"]])
     if case["delayed"]:
         options["delays"] = 1.0 * rng.integers(4, size=(TARGETS, INPUTS))
     if case["connectivity"] == "stored":
@@ -124,9 +126,11 @@ def compare(case):
     arrays = []
     for module in (several, one):
         by_parameters, found = sharded.gradients(module, xs, case["spikes"] == "graded")
-        if case["tau"] == "inputs":  # where the traces of connections lie is another matter
-            name = "tau_1" if case["cls"] == "DoubleTraced" else "tau"
-            found.append(np.asarray(by_parameters["current_tracer"][name].get_value()))
+        stage = "_1" if case["cls"] == "DoubleTraced" else ""
+        for name in ("tau", "scale"):  # where the traces of connections lie is another matter
+            if case[name] == {"tau": "inputs", "scale": "targets"}[name]:
+                of_name = by_parameters["current_tracer"][name + stage]
+                found.append(np.asarray(of_name.get_value()))
         arrays.append(found)
     sharded.same_gradients(several, *arrays, "float32")
 

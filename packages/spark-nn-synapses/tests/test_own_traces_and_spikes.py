@@ -181,12 +181,6 @@ def test_features_that_do_not_go_together_are_refused(arguments, message):
         module.build({"spikes": InputSpec((3,), async_spikes=True)})
 
 
-def test_a_trained_time_constant_of_targets_is_refused_beside_one_of_inputs():
-    arguments = {"tau_1": PER_INPUT, "tau_2": np.arange(3.0, 7.0), "trainable": ("tau_1", "tau_2")}
-    with pytest.raises(ValueError, match="tau_2 must have a value for each input, or for each"):
-        pair(DoubleTracedSynapses, **arguments)
-
-
 def test_spikes_of_connections_do_not_build():
     module = LinearSynapses(
         units=2, connectivity=SparseConnectivity(pre=[0], post=[0]), async_spikes=True

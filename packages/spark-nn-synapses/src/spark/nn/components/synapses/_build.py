@@ -19,7 +19,8 @@ from ._chain import Chain
 from ._connect import Connections, along_rows, connect
 from ._layout import Layout, lay_out
 from ._matrix import Matrix
-from ._own import Read, read, with_traces
+from ._own import Read, in_devices, read, with_traces
+from ._own_tracer import Gather, sharing
 from ._projections.base import Projection
 from ._projections.grouped import Grouped
 from ._projections.per_synapse import PerSynapse
@@ -102,16 +103,16 @@ def build(
         slots = (int(delays.max()) + 1, *batch, math.prod(inputs))
         line = DelayLine(slots, compute_dtype(as_storage_dtype(config.dtype)), delays)
     if layout is not None and tracer_class is not None:
+        kind: Any = tracer_class
         if read_as.traces is not None:
-            layout = with_traces(
-                layout, config.recurrence_class, read_as.traces, units, inputs, config.trainable
-            )
+            layout, shared = with_traces(layout, read_as.traces, units, inputs, config.trainable)
+            kind = sharing(kind, shared, Gather(inputs, units), read_as.traces)
         traced = units if read_as.traces is None else read_as.traces.shape[1:]
-        tracer = _trace(config, tracer_class, layout, (*batch, *layout.lead, *traced), seed)
+        tracer = _trace(config, kind, layout, (*batch, *layout.lead, *traced), seed)
         _keep_gains(matrix, config, layout, found, read_as)
     traces = read_as.traces
-    if traces is not None:  # counted among the targets of a device
-        traces = traces % max(math.prod(units) // grid[1], 1)
+    if traces is not None:
+        traces = in_devices(traces, math.prod(units), grid[1])
     total = _total(config, layout, tracer, traces)
     if config.connectivity != "dense":
         warn_of_faint_currents(config, found, inputs, matrix.weights.get_value())
@@ -170,7 +171,8 @@ def _projection(
     each: Projection
     if rows is not None:
         if read_as.traces is not None:
-            shared["units"] = (*inputs, rows.targets // math.prod(inputs))
+            along = 1 if partition is None else partition.grid[1]
+            shared["units"] = (*inputs, read_as.traces.shape[1] // along)
         if spec.async_spikes:
             shared["inputs"] = (rows.inputs,)
         each = Sparse(**shared, rows=rows)
@@ -219,9 +221,7 @@ def _laid_out(config: Any, inputs: tuple[int, ...], along_rows: bool) -> Layout:
     return lay_out(kind, config.parameters, config.units, inputs, config.trainable, along_rows)
 
 
-def _trace(
-    config: Any, kind: type[Any], layout: Layout, shape: tuple[int, ...], seed: Array
-) -> Any:
+def _trace(config: Any, kind: Any, layout: Layout, shape: tuple[int, ...], seed: Array) -> Any:
     """The tracer after the projection."""
     return kind(
         shape,

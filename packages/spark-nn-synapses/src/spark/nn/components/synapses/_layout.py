@@ -132,7 +132,7 @@ def _share(
     several = int(groups.max(initial=-1)) + 1
     if several == 1:
         return "target", (), groups
-    if several == count and not along_rows:
+    if several == count and not (along_rows and count):
         return "synapse", inputs, None
     return "group", (several,), groups
 

@@ -6,13 +6,12 @@ no other. So the rows of such connections are read as any others are.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-
-from spark.core.tracers import Recurrence
 
 from ._connect import Connections, pairs, stored_rows
 from ._layout import Layout, as_matrix
@@ -29,8 +28,9 @@ class Read(NamedTuple):
         connections: The connections.
         ends: Input and target of each connection; None if they are those of the rows.
         traces: Target of each trace, of shape `(inputs, width)`, where the connections of an input
-            have traces one after the other; None if targets have them. On several devices along the
-            targets the width is that of the traces of each, side by side.
+            have traces one after the other, and beyond the end of a row the number of targets; None
+            if targets have them. On several devices along the targets the width is that of the
+            traces of each, side by side.
         shards: The connections as devices have them; None for one device.
     """
 
@@ -75,7 +75,7 @@ def read(
             local = rank, width
             places = (pre * grid[1] + side) * width + rank
             targets = inputs * grid[1] * width
-            flat = np.zeros(targets, np.int32)  # beyond the end of a row, traces stay at 0
+            flat = np.full(targets, shape[1], np.int32)  # what is beyond the end is added to none
             flat[places] = post
             traces = flat.reshape(inputs, grid[1] * width)
         shards = None
@@ -89,52 +89,51 @@ def read(
     return Read(Connections(*laid), ends, traces, shards)
 
 
+def in_devices(traces: NumPyArray, targets: int, along: int) -> NumPyArray:
+    """`Read.traces` counted among the targets of each of so many devices along all of them."""
+    own = targets // along
+    return np.where(traces < targets, traces % own, own)
+
+
 def with_traces(
     layout: Layout,
-    kind: type[Recurrence[Any]],
     traces: NumPyArray,
     units: tuple[int, ...],
     inputs: tuple[int, ...],
     trainable: Sequence[str],
-) -> Layout:
+) -> tuple[Layout, tuple[str, ...]]:
     """A layout with a trace per synapse as one with a trace per connection.
 
     Args:
         layout: The layout, whose parameters of the tracer broadcast to `(*inputs, *units)`.
-        kind: The recurrence that they are of.
-        traces: Target of each trace, of shape `(inputs, width)`.
+        traces: Target of each trace, as in `Read`.
         units: Shape of the targets.
         inputs: Shape of the inputs.
         trainable: Names of parameters that will change.
 
     Returns:
-        The same, with parameters that broadcast to `(*inputs, width)`.
-
-    Raises:
-        ValueError: If a trained parameter is one of several connections, and not of an input.
+        The same, with parameters that broadcast to `(*inputs, width)`; but those that are trained
+        and differ over targets, without a value for each input and target, stay as they are: their
+        names.
     """
     tracer: dict[str, Any] = {}
+    shared: list[str] = []
     axes = tuple(range(len(inputs)))
+    post = np.minimum(traces, math.prod(units) - 1)
     for name, value in layout.tracer.items():
         array = np.asarray(value)
+        lead = array.shape[: array.ndim - len(units)]
         if array.ndim == 0:
             tracer[name] = value
-            continue
-        of_inputs = array.ndim > len(units)
-        # As `as_matrix` takes it, targets first.
-        array = np.moveaxis(array, axes, range(-len(inputs), 0)) if of_inputs else array
-        matrix = as_matrix(array, units, inputs)
-        if matrix.shape[1] == 1:
-            moved = np.moveaxis(array, range(-len(inputs), 0), axes)
-            tracer[name] = moved.reshape(*moved.shape[: len(inputs)], 1)
-            continue
-        # The value of a base before the last does not show.
-        shared = array.size < np.prod(units) * np.prod(inputs) and name not in kind.bases
-        if name in trainable and shared:
-            raise ValueError(
-                f"{name} must have a value for each input, or for each connection, where these "
-                f"have traces of their own and it is trained; got shape {array.shape}."
-            )
-        rows = np.arange(len(traces))[:, None] if matrix.shape[0] > 1 else 0
-        tracer[name] = matrix[rows, traces].reshape(*inputs, -1)
-    return layout._replace(tracer=tracer)
+        elif array.size == math.prod(lead):
+            tracer[name] = array.reshape(*lead, 1)
+        elif name in trainable and array.size < math.prod(units) * math.prod(inputs):
+            tracer[name] = value
+            shared.append(name)
+        else:
+            if lead:  # as `as_matrix` takes it, targets first
+                array = np.moveaxis(array, axes, range(-len(inputs), 0))
+            matrix = as_matrix(array, units, inputs)
+            rows = np.arange(len(traces))[:, None] if matrix.shape[0] > 1 else 0
+            tracer[name] = matrix[rows, post].reshape(*inputs, post.shape[1])
+    return layout._replace(tracer=tracer), tuple(shared)

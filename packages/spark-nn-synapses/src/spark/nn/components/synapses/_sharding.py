@@ -8,6 +8,7 @@ from flax import nnx
 from jax.sharding import PartitionSpec
 
 from ._own_shards import Selecting, TotalOfShards
+from ._own_tracer import SharingTracer
 from ._projections.base import Kernel
 from ._projections.grouped import Grouped
 from ._projections.per_synapse import PerSynapse
@@ -63,7 +64,11 @@ def shard(
         if matrix.async_spikes and matrix.own:
             projection = Selecting(projection, partition, of_spikes)
     if trace is not None:
-        _place_tracer(links.current_tracer, partition, traces)
+        elsewhere: Any = ()
+        if isinstance(links.current_tracer, SharingTracer):
+            targets = links.total.targets.get_value()
+            elsewhere = links.current_tracer.shard(partition, targets)
+        _place_tracer(links.current_tracer, partition, traces, elsewhere)
         trace = Placed(trace, partition, traces)
     if total is not None and links.total.base is not None:
         partition.place(links.total.base, sums[len(sums) - len(matrix.units) :])
@@ -143,9 +148,12 @@ def _specifications(names: Any) -> Kernel:
     return Kernel(tuple(map(each, weights)), each(groups), pair, each(pre))
 
 
-def _place_tracer(tracer: Any, partition: Partition, traces: Names) -> None:
+def _place_tracer(
+    tracer: Any, partition: Partition, traces: Names, elsewhere: tuple[Any, ...] = ()
+) -> None:
+    """Put the arrays of a tracer, apart from some, where its traces are."""
     for _, variable in nnx.iter_graph(tracer):
-        if isinstance(variable, nnx.Variable):
+        if isinstance(variable, nnx.Variable) and not any(variable is each for each in elsewhere):
             own = variable is not tracer.rng.key and variable is not tracer.rng.count
             partition.place(variable, traces if own else ())
 

@@ -145,8 +145,10 @@ class TracedSynapses(LinearSynapses):
             constant. Where each synapse has a trace, as where all inputs of a dense kernel differ,
             the axes of the inputs take the place of the groups, in the order of the inputs; along
             stored connections the shape is `(*batch, *input_shape, width)`, with the connections of
-            an input one after the other, and `width` those of the longest row. Traces of groups and
-            synapses rest at 0, and `base` is added to their sum.
+            an input one after the other, and `width` those of the longest row; a trained parameter
+            that these share keeps the shape of `units`, or one that broadcasts to
+            `(*input_shape, *units)`. Traces of groups and synapses rest at 0, and `base` is added
+            to their sum.
 
     References:
         Roth and van Rossum (2009), in De Schutter (ed.), Computational Modeling Methods for

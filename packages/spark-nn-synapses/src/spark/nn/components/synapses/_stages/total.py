@@ -47,7 +47,7 @@ class TotalOfConnections(Total):
     """The stage where each connection has a trace; its parameters are the base, and the targets.
 
     `several` counts the axes of the traces, and the targets are those of the traces, of shape
-    `(inputs, width)`.
+    `(inputs, width)`; beyond the end of a row the number of targets, which are added to none.
     """
 
     def apply(
@@ -64,7 +64,8 @@ class TotalOfConnections(Total):
         wide = compute_dtype(self.dtype)
         flat = traces.astype(wide).reshape(*front, targets.size)
         sums = jnp.zeros((*front, math.prod(self.units)), wide)
-        return sums.at[..., targets.reshape(-1)].add(flat).reshape(*front, *self.units)
+        added = sums.at[..., targets.reshape(-1)].add(flat, mode="drop")
+        return added.reshape(*front, *self.units)
 
 
 class Base(CheckedModule):
