@@ -45,8 +45,8 @@ def test_all_pairs_of_features_are_on_four_devices_what_they_are_on_one():
 
 
 def test_connections_with_traces_and_spikes_of_their_own_are_sharded(tmp_path):
-    assert found(tmp_path, program=PROGRAM.with_name("owned.py")) == "26 equal"
-    assert said_by_two("owned.py", tmp_path) == ["4 equal"] * 2
+    assert found(tmp_path, program=PROGRAM.with_name("owned.py")) == "26 equal, 50 resumed"
+    assert said_by_two("owned.py", tmp_path / "two") == ["4 equal, 13 resumed"] * 2
 
 
 def test_devices_draw_what_one_device_does_with_and_without_the_engine():

@@ -24,7 +24,7 @@ def describe(module: nnx.Module) -> dict[str, str]:
     to the prefix of its fields; an attribute is a dataclass or a mapping. By default that is its
     `recurrence`.
     """
-    about: dict[str, str] = {}
+    about: dict[str, str | None] = {}
     for path, node in nnx.iter_graph(module):
         name = ".".join(map(str, path))
         if isinstance(node, nnx.Variable):
@@ -37,7 +37,7 @@ def describe(module: nnx.Module) -> dict[str, str]:
     for path, laid in laid_out(module):
         name = ".".join(map(str, path))
         about |= {f"{name}.{key}".strip("."): text for key, text in laid.described_arrays.items()}
-    return about
+    return {name: text for name, text in about.items() if text is not None}
 
 
 def differences(module: Mapping[str, str], checkpoint: Mapping[str, str]) -> list[str]:

@@ -2,18 +2,22 @@
 
 Such a module has three attributes. `layout` says how its arrays are laid out, in terms of JSON;
 None stands for whole. `described_arrays` are the dtype and shape of each, by name, as if they were
-whole. `relaid(arrays, layout)` takes arrays on the host that were saved in another layout, or with
-other shapes, and gives them in its own.
+whole; None for one that there would not be. `relaid(arrays, layout)` takes arrays on the host that
+were saved in another layout, or with other shapes, and gives them in its own.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import jax
 import numpy as np
 from flax import nnx
+
+_KEYS = re.compile(r"\['(.*?)'\]|\[(\d+)\]")
+"""A key of a dictionary in the name of an array: a string, or the index in a list."""
 
 
 def laid_out(module: nnx.Module) -> Iterator[tuple[tuple[Any, ...], Any]]:
@@ -52,10 +56,7 @@ def as_saved(module: nnx.Module, arrays: Any, saved: Mapping[str, Any]) -> tuple
             continue
         kinds = _kinds(own)
         if (there["layout"], there["arrays"]) != (node.layout, kinds):
-            leaves, tree = jax.tree.flatten(own)
-            empty = [np.empty(*there["arrays"].get(name, kind)) for name, kind in kinds.items()]
-            assert len(leaves) == len(empty)
-            arrays = _replaced(arrays, path, jax.tree.unflatten(tree, empty))
+            arrays = _replaced(arrays, path, _empty(there["arrays"]))
             other.append((path, node))
     return arrays, other
 
@@ -78,9 +79,22 @@ def _put(present: Any, value: Any) -> Any:
 
 def _kinds(arrays: Any) -> dict[str, list[Any]]:
     return {
-        jax.tree_util.keystr(path): [list(value.shape), str(value.dtype)]
+        jax.tree_util.keystr(path): [list(np.shape(value)), str(_dtype(value))]
         for path, value in jax.tree.leaves_with_path(arrays)
     }
+
+
+def _dtype(value: Any) -> Any:
+    return value.dtype if hasattr(value, "dtype") else np.asarray(value).dtype
+
+
+def _empty(kinds: Mapping[str, Any]) -> dict[Any, Any]:
+    """Arrays on the host of some shapes and dtypes, by the keys in the names of `_kinds`."""
+    found: dict[Any, Any] = {}
+    for name, kind in kinds.items():
+        keys = [int(index) if index else key for key, index in _KEYS.findall(name)]
+        found = _replaced(found, tuple(keys), np.empty(*kind))
+    return found
 
 
 def _name(path: tuple[Any, ...]) -> str:
@@ -98,4 +112,4 @@ def _at(arrays: Any, path: tuple[Any, ...]) -> Any:
 def _replaced(arrays: Any, path: tuple[Any, ...], part: Any) -> Any:
     if not path:
         return part
-    return {**arrays, path[0]: _replaced(arrays[path[0]], path[1:], part)}
+    return {**arrays, path[0]: _replaced(arrays.get(path[0], {}), path[1:], part)}

@@ -118,7 +118,7 @@ def build(
         warn_of_faint_currents(config, found, inputs, matrix.weights.get_value())
     if partition is not None:
         matrix.shard(None if found is None else found.by_device, read_as.shards)
-    matrix.pending = nnx.data(_pending(config, matrix, batch, layout))
+    matrix.pending = nnx.data(_pending(config, matrix, batch, layout, read_as))
     links = Links(release, line, matrix, tracer, total)
     projection = _projection(config, spec, inputs, read_as, matrix, layout)
     stages = [
@@ -185,7 +185,7 @@ def _projection(
 
 
 def _pending(
-    config: Any, matrix: Matrix, batch: tuple[int, ...], layout: Layout | None
+    config: Any, matrix: Matrix, batch: tuple[int, ...], layout: Layout | None, read_as: Read
 ) -> DelayLine | None:
     """Sums on their way; each device along the inputs has some of its own."""
     rows, partition = matrix.rows, matrix.partition
@@ -194,10 +194,11 @@ def _pending(
     lead = () if layout is None or layout.sharing == "synapse" else layout.lead
     dtypes = [as_storage_dtype(each) for each in (config.dtype, config.dtype_of_kernel)]
     widest = max(map(compute_dtype, dtypes), key=lambda dtype: dtype.itemsize)
-    # Of traces of connections, each device has those of its own inputs.
-    several = 1 if partition is None or matrix.own else partition.grid[0]
-    steps = rows.steps * several
-    return DelayLine((*batch, *lead, steps, rows.targets), widest)
+    grid = (1, 1) if partition is None else partition.grid
+    size = rows.steps * grid[0], rows.targets
+    if read_as.shards is not None:  # of traces of connections, each device has some of its own
+        size = rows.steps, math.prod(grid) * read_as.shards.rows.targets
+    return DelayLine((*batch, *lead, *size), widest)
 
 
 def _release(config: Any, kind: type[Any], shape: tuple[int, ...], seed: Array) -> Any:

@@ -14,6 +14,7 @@ from ._arguments import as_mask, leading
 from ._assignment import require_assignable
 from ._chain import Chain
 from ._matrix import Matrix
+from ._own_saved import described_traces, of_other_places
 from ._stages.delay import DelayLine
 from ._stages.total import Base
 
@@ -116,6 +117,31 @@ class LinkedModule(CheckedModule):
             self.delay_line.masked_reset(leading(batch, batch.ndim + 1))
         if matrix.pending is not None:
             matrix.pending.masked_reset(leading(batch, matrix.pending.slots.get_value().ndim))
+
+    @property
+    def layout(self) -> list[int] | None:
+        """Over how many devices connections are laid out, or None: see `Matrix`."""
+        return None if self.matrix is None else self.matrix.layout
+
+    @property
+    def described_arrays(self) -> dict[str, str | None]:
+        """Dtypes and shapes as a checkpoint compares them: those without a partition."""
+        if self.matrix is None:
+            return {}
+        described = self.matrix.described_arrays
+        about = {f"matrix.{name}": text for name, text in described.items()}
+        if self.matrix.own and self.total is not None and self.total.targets is not None:
+            assert self.current_tracer is not None
+            about |= described_traces(self.matrix, self.current_tracer, self.total)
+        return about
+
+    def relaid(self, arrays: dict[str, Any], layout: list[int] | None) -> dict[str, Any]:
+        """Arrays of a checkpoint in another layout, or with other connections, in this one's."""
+        matrix = self._built()
+        grid = (1, 1) if layout is None else (layout[0], layout[1])
+        if matrix.ends:
+            return of_other_places(arrays, grid, matrix, self.current_tracer, self.total)
+        return {**arrays, "matrix": matrix.of_other_grid(arrays["matrix"], grid)}
 
     def _built(self) -> Matrix:
         if self.matrix is None:

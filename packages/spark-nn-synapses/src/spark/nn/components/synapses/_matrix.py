@@ -112,18 +112,19 @@ class Matrix(CheckedModule):
         """
         if self.partition is None or self.rows is None or self.partition.grid == (1, 1):
             return
-        if own is not None:
-            self._shard_own(own)
-            return
         first, second = (each.get_value() for each in self.adjacency)
         grid, order = self.partition.grid, None
         arrays = {f"adjacency.{i}": each for i, each in enumerate((first, second))}
         arrays |= {"weights": self.weights.get_value()}
         arrays |= {f"gains.{name}": each.get_value() for name, each in self.gains.items()}
+        arrays |= {} if self.groups is None else {"groups": self.groups.get_value()}
         whole = {name: f"{each.dtype}{list(each.shape)}" for name, each in arrays.items()}
         if by_device is not None:
             whole |= by_device.described(arrays)
         self._whole = tuple(whole.items())
+        if own is not None:
+            self._shard_own(own)
+            return
         if by_device is not None:
             self.shards = by_device.shards
             return
@@ -163,20 +164,23 @@ class Matrix(CheckedModule):
         return None if self.shards is None else list(self.shards.grid)
 
     @property
-    def described_arrays(self) -> dict[str, str]:
+    def described_arrays(self) -> dict[str, str | None]:
         """Dtypes and shapes as a checkpoint compares them: those without a partition."""
-        about = dict(self._whole)
-        if self.pending is not None and self.shards is not None:
+        about: dict[str, str | None] = dict(self._whole)
+        about |= {f"own.{i}": None for i in range(len(self.own))}
+        if self.pending is not None and self.rows is not None and self.layout is not None:
             slots = self.pending.slots.get_value()
-            shape = [*slots.shape[:-2], slots.shape[-2] // self.shards.grid[0], slots.shape[-1]]
+            shape = [*slots.shape[:-2], self.rows.steps, self.rows.targets]
             about["pending.slots"] = f"{slots.dtype}{shape}"
         return about
 
-    def relaid(self, arrays: dict[str, Any], layout: list[int] | None) -> dict[str, Any]:
-        """Arrays of a checkpoint in another layout, or with other connections, in this one's."""
-        if self.rows is None or self.own:
+    def of_other_grid(self, arrays: dict[str, Any], grid: tuple[int, int]) -> dict[str, Any]:
+        """Arrays of a checkpoint of another grid, or with other connections, as this one has them.
+
+        Connections have no traces or spikes of their own; those that have are moved as a whole.
+        """
+        if self.rows is None:
             return arrays
-        grid = (1, 1) if layout is None else (layout[0], layout[1])
         found, self.shards = of_other_grid(arrays, self.rows, self.shards, grid)
         return found
 

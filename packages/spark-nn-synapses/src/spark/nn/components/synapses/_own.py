@@ -6,6 +6,7 @@ no other. So the rows of such connections are read as any others are.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -15,7 +16,8 @@ import numpy as np
 
 from ._connect import Connections, pairs, stored_rows
 from ._layout import Layout, as_matrix
-from ._own_shards import OwnShards, own_shards, ranks
+from ._own_places import OwnPlaces
+from ._own_shards import OwnShards, own_shards
 from ._projections.rows import StoredRows
 
 NumPyArray = np.ndarray[Any, Any]
@@ -25,7 +27,7 @@ class Read(NamedTuple):
     """Connections as a projection reads them.
 
     Attributes:
-        connections: The connections.
+        connections: The connections, as one device has them.
         ends: Input and target of each connection; None if they are those of the rows.
         traces: Target of each trace, of shape `(inputs, width)`, where the connections of an input
             have traces one after the other, and beyond the end of a row the number of targets; None
@@ -67,24 +69,40 @@ def read(
     with jax.ensure_compile_time_eval():
         pre, post = map(np.asarray, pairs(rows, found.adjacency))
         delays = np.asarray(rows.all(found.adjacency)[1]) // rows.targets
-        inputs, targets, places = rows.inputs, rows.targets, post
-        shape, traces, local = (inputs, targets), None, None
-        if traced:
-            side = post // max(targets // grid[1], 1)
-            rank, width = ranks(pre * grid[1] + side, inputs * grid[1])
-            local = rank, width
-            places = (pre * grid[1] + side) * width + rank
-            targets = inputs * grid[1] * width
-            flat = np.full(targets, shape[1], np.int32)  # what is beyond the end is added to none
-            flat[places] = post
-            traces = flat.reshape(inputs, grid[1] * width)
-        shards = None
-        if grid != (1, 1):
-            shards = own_shards((pre, post), delays, local, spiking, shape, grid)
-        start = pre
-        if spiking:
-            inputs, start = len(pre), np.arange(len(pre))
-        laid = stored_rows(start, places, inputs, targets, delays)
+        return lay_out_own(pre, post, delays, (rows.inputs, rows.targets), traced, spiking, grid)
+
+
+def lay_out_own(
+    pre: NumPyArray,
+    post: NumPyArray,
+    delays: NumPyArray,
+    shape: tuple[int, int],
+    traced: bool,
+    spiking: bool,
+    grid: tuple[int, int],
+) -> Read:
+    """Lay out connections of which each has a trace or a spike.
+
+    Args:
+        pre: Input of each connection, ascending.
+        post: Target of each.
+        delays: Delay of each in steps.
+        shape: Number of inputs and of targets.
+        traced: Whether each has a trace.
+        spiking: Whether each has a spike.
+        grid: How many devices there are along the inputs, and along the targets.
+    """
+    whole = OwnPlaces(pre, post, shape)
+    here = whole if grid == (1, 1) else dataclasses.replace(whole, grid=grid)
+    traces, (inputs, targets), start, led_to = None, shape, pre, post
+    if traced:
+        targets, led_to = inputs * whole.width, whole.traces
+        traces = np.full((inputs, grid[1] * here.width), shape[1], np.int32)
+        traces.reshape(-1)[here.traces] = post
+    shards = None if here is whole else own_shards(here, delays, traced, spiking)
+    if spiking:
+        inputs, start = len(pre), np.arange(len(pre))
+    laid = stored_rows(start, led_to, inputs, targets, delays)
     ends = pre.astype(np.int32), post.astype(np.int32)
     return Read(Connections(*laid), ends, traces, shards)
 

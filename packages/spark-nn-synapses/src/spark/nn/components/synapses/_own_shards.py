@@ -13,6 +13,7 @@ from jaxtyping import Array
 
 from spark.core.tracers import Method
 
+from ._own_places import OwnPlaces
 from ._projections.rows import StoredRows
 from ._stages.base import Carry, Run, Stage
 from ._stages.total import TotalOfConnections
@@ -45,51 +46,29 @@ class OwnShards:
     pre: NumPyArray
 
 
-def ranks(keys: NumPyArray, size: int) -> tuple[NumPyArray, int]:
-    """How many of the same key come before each, and the largest number of a key, at least 1."""
-    lengths = np.bincount(keys, minlength=size)
-    order = np.argsort(keys, kind="stable")
-    found = np.empty(len(keys), np.int64)
-    found[order] = np.arange(len(keys)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
-    return found, max(1, int(lengths.max(initial=0)))
-
-
-def own_shards(
-    ends: tuple[NumPyArray, NumPyArray],
-    delays: NumPyArray,
-    traces: tuple[NumPyArray, int] | None,
-    spiking: bool,
-    shape: tuple[int, int],
-    grid: tuple[int, int],
-) -> OwnShards:
+def own_shards(places: OwnPlaces, delays: NumPyArray, traced: bool, spiking: bool) -> OwnShards:
     """Give each device the connections between its inputs and its targets.
 
     Args:
-        ends: Input and target of each connection.
+        places: Where the devices have them.
         delays: Delay of each in steps.
-        traces: Which of the traces that its input has on a device belongs to each connection, and
-            how many these are; None if targets have traces.
+        traced: Whether each has a trace; otherwise targets have.
         spiking: Whether each has a spike.
-        shape: Number of inputs and of targets.
-        grid: How many devices there are along the inputs, and along the targets.
     """
-    pre, post = ends
-    inputs, targets = (size // along for size, along in zip(shape, grid, strict=True))
-    device = pre // max(inputs, 1) * grid[1] + post // max(targets, 1)
-    lead, size = post % max(targets, 1), targets
-    if traces is not None:
-        lead, size = pre % max(inputs, 1) * traces[1] + traces[0], inputs * traces[1]
-    devices, steps = grid[0] * grid[1], int(delays.max(initial=0)) + 1
-    most = int(np.bincount(device, minlength=devices).max())
+    (inputs, targets), devices = places.own, places.devices
+    lead, size = places.post % max(targets, 1), targets
+    if traced:
+        size = inputs * places.width
+        lead = places.sums % max(size, 1)
+    steps = int(delays.max(initial=0)) + 1
+    most = places.most
     order = np.full((devices, most), -1, np.int32)
-    for each in range(devices):
-        own = np.flatnonzero(device == each)
-        order[each, : len(own)] = own
+    order.reshape(-1)[places.entries] = np.arange(len(places.pre))
     there, chosen = order >= 0, np.maximum(order, 0)
-    local = np.where(there, pre[chosen] % max(inputs, 1), 0) if most else order
+    local = np.where(there, places.pre[chosen] % max(inputs, 1), 0) if most else order
     # Padding that never spikes may have any place; other padding must be added to no sum.
     nowhere = 0 if spiking else steps * size
-    places = np.where(there, (delays * size + lead)[chosen], nowhere) if most else order
+    led_to = np.where(there, (delays * size + lead)[chosen], nowhere) if most else order
     if spiking:
         rows, starts = StoredRows(most, size, most, steps=steps), np.zeros(devices, np.int32)
     else:
@@ -100,7 +79,7 @@ def own_shards(
             indptr[each, 1:] = np.cumsum(lengths)
         starts = indptr.reshape(-1)
     narrow = np.uint16 if steps * size < 1 << 16 else np.int32
-    flat = places.astype(narrow).reshape(-1)
+    flat = led_to.astype(narrow).reshape(-1)
     return OwnShards(rows, starts, flat, order.reshape(-1), local.astype(np.int32).reshape(-1))
 
 
