@@ -53,6 +53,10 @@ def test_devices_draw_what_one_device_does_with_and_without_the_engine():
     assert found(program=PROGRAM.with_name("drawn_by_device.py")) == "24 equal"
 
 
+def test_devices_do_what_one_does_where_it_is_rare():
+    assert found(program=PROGRAM.with_name("edges.py")) == "24 without inputs"
+
+
 def said_by_sharded(part):
     """What the program with the covering array says of a half of it."""
     return found(part, 2, program=PROGRAM.with_name("sharded.py"))

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from jax import lax
 from jax.sharding import NamedSharding, PartitionSpec
 from jaxtyping import Array
@@ -91,13 +92,18 @@ class ShardedRun(Run):
             return carry, y if sharded.total is None else lax.psum(y, sharded.total)
 
         each = PartitionSpec(*sharded.x[: 0 if lengths is None else lengths.ndim])
-        found: tuple[Carry, Array] = jax.shard_map(
+        mapped = jax.shard_map(
             local,
             mesh=sharded.partition.mesh,
             in_specs=(sharded.parameters, sharded.state, PartitionSpec(*time, *sharded.x), each),
             out_specs=(sharded.state, PartitionSpec(*time, *sharded.y)),
             check_vma=False,  # loops start from zeros, which are everywhere alike
-        )(self.parameters, carry, x, lengths)
+        )
+        if not x.size:  # nothing comes in, and XLA fails on empty arrays of several devices
+            _, y = jax.eval_shape(mapped, self.parameters, carry, x, lengths)
+            where = sharded.partition.sharding((*time, *sharded.y))
+            return carry, lax.with_sharding_constraint(jnp.zeros(y.shape, y.dtype), where)
+        found: tuple[Carry, Array] = mapped(self.parameters, carry, x, lengths)
         return found
 
 
