@@ -7,7 +7,7 @@ def main():
     """Run each check."""
     os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=4"
     os.environ["JAX_PLATFORMS"] = "cpu"
-    print(f"{take_no_inputs()} without inputs")
+    print(f"{take_no_inputs()} without inputs, {warn_of_faint_currents()} warnings")
 
 
 def take_no_inputs():
@@ -41,6 +41,43 @@ def take_no_inputs():
             weights = gradient["matrix"]["weights"].get_value()
             assert weights.shape == module.weights.shape
     return len(cases) * len(cuts)
+
+
+def warn_of_faint_currents():
+    """The warning names the weight that it names on one device, in the order of users."""
+    import warnings
+
+    import numpy as np
+    from sharded import over_devices
+
+    from spark.nn.components import synapses as library
+
+    blocks = [
+        library.Block(
+            rule=library.FixedFanOut(fan_out=5),
+            pre=pre,
+            weights=library.Normal(mean=mean, std=mean / 10),
+        )
+        for pre, mean in (((0, 4), 3e-7), ((4, 8), 1e-8))  # float16 holds none below 6e-8
+    ]
+    compared = 0
+    for scale in [1.0, np.full((16, 8), 1.5)]:
+        for cut in [None, "targets", "inputs", "both"]:
+            module = library.TracedSynapses(
+                units=16,
+                scale=scale,
+                connectivity=library.BlockConnectivity(blocks=blocks),
+                dtype="float16",
+            )
+            with warnings.catch_warnings(record=True) as found:
+                warnings.simplefilter("always")
+                spec = {"spikes": library.InputSpec((8,))}
+                module.build(spec, partition=over_devices(cut) if cut else None)
+            (text,) = [str(each.message) for each in found if "a spike gives" in str(each.message)]
+            # Four inputs of five connections come before.
+            assert "along the weight at index (20,)" in text, text
+            compared += 1
+    return compared
 
 
 if __name__ == "__main__":

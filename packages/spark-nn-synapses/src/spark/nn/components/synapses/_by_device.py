@@ -19,7 +19,7 @@ from ._drawing import freeze
 from ._drawing.lines import Window
 from ._kernel import as_kernel
 from ._projections.rows import StoredRows
-from ._shards import Shards
+from ._shards import Shards, compiled, weights_of_all
 from .partition import Partition, joined
 
 NumPyArray = np.ndarray[Any, Any]
@@ -66,6 +66,17 @@ class ByDevice(NamedTuple):
         about["adjacency.0"] = f"int32[{1 if self.even else rows.inputs + 1}]"
         about["adjacency.1"] = f"{'uint16' if narrow else 'int32'}[{rows.weights}]"
         return about
+
+    def whole(self, adjacency: Any, values: Array) -> Array:
+        """An entry per connection, in the order without a partition.
+
+        Args:
+            adjacency: The arrays of all devices.
+            values: The entries in the order of these.
+        """
+        run = compiled(weights_of_all, self.partition.sharding(()))
+        found: Array = run(self.shards, adjacency, values)
+        return found
 
     def along_rows(self, adjacency: Any, gain: NumPyArray) -> Array:
         """A matrix (inputs, targets), either axis whole or of size 1, as an entry per connection.

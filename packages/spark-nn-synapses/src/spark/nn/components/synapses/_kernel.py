@@ -6,6 +6,7 @@ import functools
 import math
 import sys
 import warnings
+from collections.abc import Callable
 from typing import Any, NamedTuple, TypeAlias
 
 import jax
@@ -186,7 +187,13 @@ def require_no_fault(name: str, fault: Fault, dtype: jnp.dtype) -> None:
         raise _fault(name, dtype, float(fault.value), where)
 
 
-def warn_of_underflow(weights: Array, response: Any, dtype: jnp.dtype, drawn: bool) -> None:
+def warn_of_underflow(
+    weights: Array,
+    response: Any,
+    dtype: jnp.dtype,
+    drawn: bool,
+    in_order: Callable[[Any], Any] | None = None,
+) -> None:
     """Warn if the currents of some spikes are too small for their dtype.
 
     Args:
@@ -194,11 +201,17 @@ def warn_of_underflow(weights: Array, response: Any, dtype: jnp.dtype, drawn: bo
         response: Largest current of a spike of weight 1; broadcastable to `weights`.
         dtype: Dtype of the currents.
         drawn: Whether the weights are random, so that some are small beside the largest.
+        in_order: Puts an array that is laid out like the weights into the order of users; None if
+            it is in that order.
     """
     if isinstance(weights, jax.core.Tracer) or compute_dtype(dtype) == dtype:
         return
     fault = _underflow(weights, response, dtype, drawn)
     if bool(fault.found):
+        if in_order is not None:
+            weights = in_order(weights)
+            response = response if np.size(response) == 1 else in_order(response)
+            fault = _underflow(weights, response, dtype, drawn)
         where = tuple(map(int, fault.where))
         warnings.warn(
             f"a spike gives a current of {float(fault.value):.3g} at most along the weight at "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any
 
@@ -117,7 +118,10 @@ def weights_along_rows(config: Any, found: Connections, key: Array) -> Array:
 def warn_of_faint_currents(
     config: Any, found: Connections | None, inputs: tuple[int, ...], weights: Array
 ) -> None:
-    """Warn of weights whose spikes a current cannot show; each device looks at its own part."""
+    """Warn of weights whose spikes a current cannot show; each device looks at its own part.
+
+    If there are some, those of all devices are put into the order of users, to tell the first.
+    """
     # Largest current of a spike of weight 1, or a bound of it, for each weight.
     response: Any = np.ones((1, 1))
     for factor in config.response:
@@ -133,4 +137,7 @@ def warn_of_faint_currents(
         else:
             whole = (len(response), math.prod(config.units))
             response = per_connection(found, "scale", np.broadcast_to(response, whole))
-    warn_of_underflow(weights, response, as_storage_dtype(config.dtype), drawn)
+    in_order = None
+    if found is not None and found.by_device is not None:
+        in_order = functools.partial(found.by_device.whole, found.adjacency)
+    warn_of_underflow(weights, response, as_storage_dtype(config.dtype), drawn, in_order)
