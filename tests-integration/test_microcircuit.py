@@ -1,15 +1,18 @@
-"""A tenth of the microcircuit has the statistics that it has in NEST."""
+"""The microcircuit has the statistics that it has in NEST: a tenth is run, the whole was once."""
 
 import json
+from pathlib import Path
 
 import pytest
 
 from spark.bench.networks import microcircuit, simulate, statistics
+from spark.bench.networks.record import by_simulator
 from spark.bench.networks.statistics import in_spread
 
 from .references import microcircuit as reference
 
 RECORDED = json.loads(reference.FILE.read_text())
+FULL = Path(__file__).parents[1] / "docs/benchmarks/microcircuit-seeds.json"
 CHANCE = 1e-6
 """That a correct program lies outside of the prediction interval of a statistic."""
 
@@ -40,3 +43,17 @@ def test_the_interval_would_tell_another_rate(found):
     for population in RECORDED["populations"]:
         seeds = RECORDED["populations"][population]["rate"]
         assert not in_spread(2 * found[population].rate, seeds, CHANCE)
+
+
+@pytest.mark.parametrize("statistic", ["rate", "cv", "synchrony"])
+@pytest.mark.parametrize("place", range(8))
+def test_seeds_at_full_scale_are_those_of_ten_seeds_of_nest(place, statistic):
+    def seeds(records):
+        return [each["populations"][place][statistic] for each in records]
+
+    records = json.loads(FULL.read_text())
+    ours, nest = by_simulator(records).values()
+    assert len(ours) == len(nest) == 10
+    assert {each["connections"] - 2 * each["neurons"] for each in nest} == {ours[0]["connections"]}
+    for value in seeds(ours):
+        assert in_spread(value, seeds(nest), CHANCE), (value, seeds(nest))
