@@ -1,9 +1,10 @@
 """Everything together: synapses by one value of each factor, and their currents in NumPy.
 
-`refused()` finds the smallest combinations that are refused, and `table()` writes them as the page
-`docs/explanation/together.md` shows them.
+`refused()` finds the smallest combinations that are refused. `table()` and `parts()` write these
+and the factors, as `docs/explanation/together.md` shows them.
 """
 
+import functools
 import itertools
 import re
 import textwrap
@@ -17,9 +18,10 @@ from scipy.signal import lfilter
 from spark.nn.components import synapses as library
 
 INPUTS, UNITS, TIME = 4, 3, 12
+PRE, POST = np.array([[0, 0, 1, 3, 3, 3], [2, 0, 1, 1, 0, 2]])
 
 FACTORS = {
-    "connectivity": ["dense", "stored", "procedural"],
+    "connectivity": ["dense", "one length", "many lengths", "blocks", "procedural"],
     "delays": ["none", "of inputs", "of connections"],
     "class": ["Linear", "Traced", "DoubleTraced", "RUTraced", "SaturatingTraced"],
     "tau": [
@@ -29,10 +31,13 @@ FACTORS = {
         "of connections",
         "of inputs and trained",
         "of connections and trained",
+        "of both and trained",
     ],
     "batch": ["none", "some"],
     "async_spikes": ["no", "yes"],
-    "partition": ["none", "targets", "inputs", "batch"],
+    "partition": ["none", "targets", "inputs", "targets and inputs", "batch"],
+    "dtype": ["float64", "float16"],
+    "run": ["calls", "scan", "scan with lengths"],
 }
 
 # What an error says, and why; in the order of the page.
@@ -63,7 +68,34 @@ def taus(name):
         "of targets": shared(0).uniform(3, 9, UNITS),
         "of inputs": np.array([[4.0, 9.0, 4.0, 9.0]]),
         "of connections": shared(1).uniform(3, 9, (UNITS, INPUTS)),
-    }[name.removesuffix(" and trained")]
+    }[name.removesuffix(" and trained").replace("both", "inputs")]
+
+
+def second(case):
+    """The other time constant, or the scale of a class that has one; of targets beside both."""
+    if case["tau"] == "of both and trained":
+        return shared(3).uniform(3, 9, UNITS)
+    return 5.0 if case["class"] == "DoubleTraced" else 1.0
+
+
+def connected(case, rng):
+    """The connectivity of a case, and its delays if it draws them."""
+    late = case["delays"] == "of connections"
+    delays = library.Uniform(low=0.0, high=4.0) if late else None
+    name = case["connectivity"]
+    if name == "procedural":
+        return library.ProceduralConnectivity(fan_out=2, delays=delays)
+    if name == "blocks":
+        block = functools.partial(
+            library.Block, weights=library.Normal(mean=1.0, std=0.5), delays=delays
+        )
+        rules = library.FixedFanOut(fan_out=2), library.FixedInDegree(in_degree=1)
+        halves = (0, INPUTS // 2), (INPUTS // 2, INPUTS)
+        blocks = [block(rule=rule, pre=half) for rule, half in zip(rules, halves, strict=True)]
+        return library.BlockConnectivity(blocks=blocks)
+    if name == "one length":
+        return library.FixedFanOut(fan_out=2)
+    return library.SparseConnectivity(pre=PRE, post=POST, weights=rng.normal(size=len(PRE)))
 
 
 def make(case):
@@ -73,35 +105,32 @@ def make(case):
         ValueError: If they are refused.
     """
     rng, kind = shared(2), case["class"]
-    options = {"async_spikes": case["async_spikes"] == "yes", "dtype": "float64"}
+    options = {"async_spikes": case["async_spikes"] == "yes", "dtype": case["dtype"]}
     if kind != "Linear":
-        name = "tau_1" if kind == "DoubleTraced" else "tau"
-        options[name] = taus(case["tau"])
+        names = ("tau_1", "tau_2") if kind == "DoubleTraced" else ("tau", "scale")
+        options |= dict(zip(names, (taus(case["tau"]), second(case)), strict=True))
         if "trained" in case["tau"]:
-            options["trainable"] = name
-    drawn = case["connectivity"] == "procedural"
+            options["trainable"] = names[: 2 if np.ndim(second(case)) else 1]
     if case["delays"] == "of inputs":
         options["delays"] = np.array([0.0, 2.0, 1.0, 5.0])
-    elif case["delays"] == "of connections" and not drawn:
+    elif case["delays"] == "of connections" and case["connectivity"] not in (
+        "blocks",
+        "procedural",
+    ):
         options["delays"] = 1.0 * rng.integers(0, 5, (UNITS, INPUTS))
     if case["connectivity"] == "dense":
         options["kernel_initializer"] = rng.normal(size=(UNITS, INPUTS))
-    elif drawn:
-        late = library.Uniform(low=0.0, high=4.0) if case["delays"] == "of connections" else None
-        options["connectivity"] = library.ProceduralConnectivity(fan_out=2, delays=late)
     else:
-        pre, post = np.array([[0, 0, 1, 3, 3, 3], [2, 0, 1, 1, 0, 2]])
-        weights = rng.normal(size=6)
-        listed = library.SparseConnectivity(pre=pre, post=post, weights=weights)
-        options["connectivity"] = listed
+        options["connectivity"] = connected(case, rng)
     module = getattr(library, f"{kind}Synapses")(units=UNITS, **options)
     each = options["async_spikes"] and case["connectivity"] == "dense"
     shape = (UNITS, INPUTS) if each else (INPUTS,)
     batch = (2,) if case["batch"] == "some" else ()
     partition = None
     if case["partition"] != "none":
-        mesh = Mesh(np.array(jax.devices()[:1]), ("devices",))
-        partition = library.Partition(mesh, **{case["partition"]: "devices"})
+        axes = case["partition"].split(" and ")
+        mesh = Mesh(np.array(jax.devices()[:1]).reshape([1] * len(axes)), tuple(axes))
+        partition = library.Partition(mesh, **{axis: axis for axis in axes})
     spec = library.InputSpec(shape, options["async_spikes"], batch)
     module.build({"spikes": spec}, partition=partition)
     return module
@@ -126,9 +155,9 @@ def refused():
     """
     base = {name: values[0] for name, values in FACTORS.items()}
     base |= {"class": "Traced", "batch": "some"}
-    found = {}
+    found, built = {}, [name for name in FACTORS if name != "run"]
     for size in (1, 2, 3):
-        for names in itertools.combinations(FACTORS, size):
+        for names in itertools.combinations(built, size):
             for values in itertools.product(*(FACTORS[name] for name in names)):
                 some = dict(zip(names, values, strict=True))
                 case = {**base, **some}
@@ -178,6 +207,12 @@ def table(found):
     return "\n".join([*lines, "", *reasons])
 
 
+def parts():
+    """The factors and their values as a table."""
+    rows = [f"| {name} | {', '.join(values)} |" for name, values in FACTORS.items()]
+    return "\n".join(["| part | values |", "|---|---|", *rows])
+
+
 # Reference --------------------------------------------------------------------------------------
 
 
@@ -194,10 +229,11 @@ def currents(case, module, xs):
         each = xs[..., post, pre] if case["connectivity"] == "dense" else xs
     total = np.zeros((*xs.shape[: 1 + len(module.batch)], UNITS))
     tau = np.broadcast_to(_by_axes(taus(case["tau"])), (UNITS, INPUTS))
+    other = np.broadcast_to(second(case), UNITS)
     for c, (i, j) in enumerate(zip(pre, post, strict=True)):
         train = np.zeros_like(each[..., c])
-        train[delays[c] :] = each[: TIME - delays[c], ..., c]
-        total[..., j] += weights[c] * _filtered(case["class"], train, tau[j, i])
+        train[delays[c] :] = each[: len(xs) - delays[c], ..., c]
+        total[..., j] += weights[c] * _filtered(case["class"], train, tau[j, i], other[j])
     return total
 
 
@@ -206,24 +242,31 @@ def _by_axes(tau):
 
 
 def _weights(case, module, pre, post):
-    kernel = np.asarray(module.kernel.value)
+    kernel = np.asarray(module.kernel.value, np.float64)
     if case["connectivity"] == "dense":
         return kernel[post, pre]
-    if case["connectivity"] == "stored":
+    if case["connectivity"] == "many lengths":  # as they were given
+        given = sorted(zip(PRE, POST, np.float32(module.config.connectivity.weights), strict=True))
+        assert sorted(zip(pre, post, np.float32(kernel), strict=True)) == given
+    if case["connectivity"] != "procedural":
         return kernel
-    rows, adjacency = module.matrix.rows, tuple(each[...] for each in module.matrix.adjacency)
-    basis = rows.basis(adjacency, jnp.arange(INPUTS), jnp.float64)
+    rows = module.matrix.rows
+    basis = rows.basis(_adjacency(module.matrix), jnp.arange(INPUTS), jnp.float64)
     return kernel @ np.asarray(basis).reshape(2, -1)
 
 
 def _delays(case, module, pre, post):
     if case["delays"] == "none":
         return np.zeros(len(pre), int)
-    if case["connectivity"] == "procedural" and case["delays"] == "of connections":
-        adjacency = tuple(each[...] for each in module.matrix.adjacency)
-        return np.asarray(module.matrix.rows.all(adjacency)[1]) // UNITS
+    if case["connectivity"] in ("blocks", "procedural") and case["delays"] == "of connections":
+        rows = module.matrix.rows  # those of connections with traces lead to these
+        return np.asarray(rows.all(_adjacency(module.matrix))[1]) // rows.targets
     given = np.broadcast_to(np.asarray(module.config.delays), (UNITS, INPUTS))
     return given[post, pre].astype(int)
+
+
+def _adjacency(matrix):
+    return tuple(each[...] for each in matrix.adjacency)
 
 
 def _released(case, module, xs):
@@ -243,13 +286,14 @@ def _released(case, module, xs):
     return np.stack(found)
 
 
-def _filtered(kind, train, tau):
+def _filtered(kind, train, tau, other):
+    """A train through one stage, scaled by `other`; or through a second one with that tau."""
     if kind == "Linear":
         return train
     first = lfilter([1], [1, -np.exp(-1 / tau)], train, axis=0)
     if kind != "DoubleTraced":
-        return first
-    second, other = 5.0, np.exp(-1 / 5.0)
-    same = abs(tau - second) < 1e-9
-    gain = other if same else (np.exp(-1 / tau) - other) / (1 / second - 1 / tau)
-    return lfilter([0, gain], [1, -other], first, axis=0)
+        return other * first
+    decay = np.exp(-1 / other)
+    same = abs(tau - other) < 1e-9
+    gain = decay if same else (np.exp(-1 / tau) - decay) / (1 / other - 1 / tau)
+    return lfilter([0, gain], [1, -decay], first, axis=0)

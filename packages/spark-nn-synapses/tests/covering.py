@@ -1,21 +1,24 @@
-"""Covering arrays: few cases in which every two values of different factors meet."""
+"""Covering arrays: few cases in which every two values of different factors meet, or three."""
 
 import itertools
 
 
-def all_pairs(factors, allowed=lambda case: True, strength=2):
+def all_pairs(factors, allowed=lambda case: True, triples=()):
     """Cases, each a dictionary, such that every allowed choice of values meets in one of them.
 
+    A choice is of two factors, or of three of those named.
+
     Greedy, and the same at every call: a case begins with a choice that no case has yet, and takes
-    for each other factor the value that adds most new choices.
+    for each other factor the value that adds most new choices, the first of those that add as many.
 
     Args:
         factors: The values of each factor, by name.
         allowed: Whether a case, which may lack factors, makes sense.
-        strength: How many factors a choice is of.
+        triples: Names of factors of which each three meet, too.
     """
     left = {}
-    for names in itertools.combinations(factors, strength):
+    pairs = itertools.combinations(factors, 2)
+    for names in (*pairs, *itertools.combinations(triples, 3)):
         for values in itertools.product(*(factors[name] for name in names)):
             choice = dict(zip(names, values, strict=True))
             if _completed(choice, factors, allowed, {}) is not None:
