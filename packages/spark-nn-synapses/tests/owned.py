@@ -14,8 +14,8 @@ INPUTS, TARGETS, BATCH, TIME = 32, 128, 4, 9
 FACTORS = {
     "connectivity": ["stored", "dense"],
     "cls": ["Linear", "Traced", "DoubleTraced"],
-    "tau": ["scalar", "groups", "inputs", "connections"],
-    "scale": ["inputs", "connections", "targets"],
+    "tau": ["scalar", "groups", "inputs", "connections", "drawn"],
+    "scale": ["inputs", "connections", "targets", "drawn"],
     "async_spikes": [False, True],
     "delayed": [False, True],
     "cut": ["targets", "inputs", "batch", "both", "batch and targets", "batch and inputs"],
@@ -29,7 +29,7 @@ def allowed(case):
     if "batch" in case.get("cut", "") and case.get("batch") == ():
         return False
     linear, tau = case.get("cls") == "Linear", case.get("tau", "inputs")
-    traced = not linear and tau in ("inputs", "connections")
+    traced = not linear and tau in ("inputs", "connections", "drawn")
     if linear and (case.get("tau", "scalar"), case.get("scale", "inputs")) != ("scalar", "inputs"):
         return False
     if case.get("scale") == "targets" and not traced:
@@ -45,6 +45,7 @@ ACROSS = [
     {"tau": "inputs", "connectivity": "dense", "delayed": True},
     {"tau": "connections", "async_spikes": True, "batch": (BATCH,)},
     {"tau": "groups", "async_spikes": True},
+    {"tau": "drawn", "scale": "drawn"},
 ]
 
 # What goes on on other meshes; "one" is none, and of two processes each then has a whole module.
@@ -94,6 +95,7 @@ def make(case, partition=None, seed=0):
 
     rng = np.random.default_rng(3)
     options = {"async_spikes": case["async_spikes"]}
+    drawn = library.Drawn(distribution=library.Uniform(low=3.0, high=9.0), per="connection")
     if case["cls"] != "Linear":
         name, scale = ("tau_1", "scale_1") if case["cls"] == "DoubleTraced" else ("tau", "scale")
         options[name] = {
@@ -101,11 +103,14 @@ def make(case, partition=None, seed=0):
             "groups": np.where(np.arange(INPUTS) % 3, 5.0, 9.0)[None],
             "inputs": rng.uniform(3, 9, (1, INPUTS)),
             "connections": rng.uniform(3, 9, (TARGETS, INPUTS)),
+            "drawn": drawn,
         }[case["tau"]]
-        if case["tau"] in ("inputs", "connections"):
+        if case["tau"] in ("inputs", "connections", "drawn"):
             options["trainable"] = (name, scale) if case["scale"] == "targets" else name
         shapes = {"inputs": (1, INPUTS), "connections": (TARGETS, INPUTS), "targets": TARGETS}
-        options[scale] = rng.uniform(0.5, 1, shapes[case["scale"]])
+        options[scale] = drawn
+        if case["scale"] != "drawn":
+            options[scale] = rng.uniform(0.5, 1, shapes[case["scale"]])
     if case["delayed"]:
         options["delays"] = 1.0 * rng.integers(4, size=(TARGETS, INPUTS))
     if case["connectivity"] == "stored":

@@ -26,7 +26,7 @@ FACTORS = {
     "delays": ["none", "inputs", "connections"],
     "cls": ["Linear", "Traced", "DoubleTraced", "RUTraced", "SaturatingTraced"],
     "tau": ["scalar", "targets", "groups", "synapse"],
-    "scale": ["scalar", "inputs", "connections"],
+    "scale": ["scalar", "inputs", "connections", "drawn"],
     "cut": list(CUTS),
     "batch": [(), (BATCH,)],
     "spikes": ["booleans", "graded"],
@@ -131,6 +131,9 @@ def make(case, partition=None, seed=0):
             "scalar": 0.5,
             "inputs": rng.uniform(0.5, 1, (1, INPUTS)),
             "connections": rng.uniform(0.5, 1, (TARGETS, INPUTS)),
+            "drawn": library.Drawn(
+                distribution=library.Normal(mean=1.0, std=0.2), per="connection"
+            ),
         }[case["scale"]]
     module = getattr(library, f"{case['cls']}Synapses")(
         units=TARGETS,

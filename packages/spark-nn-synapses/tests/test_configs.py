@@ -217,7 +217,7 @@ def test_a_constructor_shows_the_fields_of_its_configuration():
     assert shown[:2] == ["config", "rngs"]
     assert sorted(shown[2:]) == sorted(TracedSynapsesConfig.model_fields)
     assert signature.parameters["tau"].default == 5.0
-    assert signature.parameters["tau"].annotation == "TimeConstant"
+    assert signature.parameters["tau"].annotation == "TimeConstants"
     assert signature.parameters["units"].default is inspect.Parameter.empty
     instance = TracedSynapses(units=2)
     assert list(inspect.signature(instance).parameters) == ["spikes"]

@@ -41,12 +41,12 @@ def test_eight_devices_compute_and_refuse_what_one_does():
 def test_all_pairs_of_features_are_on_four_devices_what_they_are_on_one():
     with ThreadPoolExecutor(2) as both:
         said = list(both.map(said_by_sharded, range(2)))
-    assert [each.split()[1:] for each in said] == [["of", "43", "equal"]] * 2
+    assert [each.split()[1:] for each in said] == [["of", "44", "equal"]] * 2
 
 
 def test_connections_with_traces_and_spikes_of_their_own_are_sharded(tmp_path):
-    assert found(tmp_path, program=PROGRAM.with_name("owned.py")) == "26 equal, 50 resumed"
-    assert said_by_two("owned.py", tmp_path / "two") == ["4 equal, 13 resumed"] * 2
+    assert found(tmp_path, program=PROGRAM.with_name("owned.py")) == "34 equal, 50 resumed"
+    assert said_by_two("owned.py", tmp_path / "two") == ["5 equal, 13 resumed"] * 2
 
 
 def test_devices_draw_what_one_device_does_with_and_without_the_engine():

@@ -20,6 +20,7 @@ from jax.nn.initializers import (
 
 from .config import KernelInitializer, KernelInitializerConfig
 from .distributions import Distribution, LogNormal, Normal, Uniform
+from .drawn import Drawn
 from .sparse import sparse_normalized, sparse_uniform
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "Uniform",
     "Normal",
     "LogNormal",
+    "Drawn",
     "sparse_uniform",
     "sparse_normalized",
     "constant",

@@ -1,6 +1,6 @@
 """Synapses that turn spikes into currents, on JAX and Flax NNX."""
 
-from spark.nn.initializers import KernelInitializerConfig, LogNormal, Normal, Uniform
+from spark.nn.initializers import Drawn, KernelInitializerConfig, LogNormal, Normal, Uniform
 from spark.nn.payloads import CurrentArray, FloatArray, SpikeArray
 
 from .__about__ import __version__
@@ -61,6 +61,7 @@ __all__ = [
     "Uniform",
     "Normal",
     "LogNormal",
+    "Drawn",
     "ProceduralConnectivity",
     "Connections",
     "Rows",

@@ -13,10 +13,12 @@ from jaxtyping import Array
 
 from spark.core.internal import as_parameter, as_storage_dtype, compute_dtype, require_fit
 from spark.core.tracers import BaseTracer, Constant
+from spark.nn.initializers import Drawn
 
 from ._arguments import InputSpec
 from ._chain import Chain
 from ._connect import Connections, along_rows, connect
+from ._drawn import drawn_fields, of_traces, typical, values, with_factors, with_values
 from ._layout import Layout, lay_out
 from ._matrix import Matrix
 from ._own import Read, in_devices, read, with_traces
@@ -24,6 +26,7 @@ from ._own_tracer import Gather, sharing
 from ._projections.base import Projection
 from ._projections.grouped import Grouped
 from ._projections.per_synapse import PerSynapse
+from ._projections.rows import DrawnRows
 from ._projections.sparse import Sparse
 from ._sharding import shard
 from ._stages.delay import Delay, DelayLine
@@ -69,6 +72,7 @@ def build(
     """
     units, batch = config.units, spec.batch
     inputs = spec.inputs(config)
+    config, drawn_by = with_values(config, inputs, key), key
     if partition is not None:
         if not isinstance(partition, Partition):
             raise TypeError(f"partition must be a Partition or None, got {partition!r}.")
@@ -81,7 +85,8 @@ def build(
         layout = _laid_out(config, inputs, True)
     own = spec.async_spikes or (layout is not None and layout.sharing == "synapse")
     several = not own and partition is not None and partition.grid != (1, 1)
-    given = isinstance(config.kernel_initializer, np.ndarray)  # in the order of the whole
+    # In the order of the whole.
+    given = isinstance(config.kernel_initializer, np.ndarray) or bool(drawn_fields(config))
     by_device = partition if several and not given else None
     found, delays = connect(config, inputs, connected, by_device)
     if config.connectivity == "dense":
@@ -90,6 +95,7 @@ def build(
             layout = _laid_out(config, inputs, found is not None)
     else:
         assert found is not None
+        found = with_factors(config, found)
         weights = weights_along_rows(config, found, key)
     traced = layout is not None and layout.sharing == "synapse"
     grid = (1, 1) if partition is None else partition.grid
@@ -106,16 +112,17 @@ def build(
         kind: Any = tracer_class
         if read_as.traces is not None:
             layout, shared = with_traces(layout, read_as.traces, units, inputs, config.trainable)
+            layout = of_traces(config, layout, read_as, inputs, drawn_by)
             kind = sharing(kind, shared, Gather(inputs, units), read_as.traces)
         traced = units if read_as.traces is None else read_as.traces.shape[1:]
         tracer = _trace(config, kind, layout, (*batch, *layout.lead, *traced), seed)
-        _keep_gains(matrix, config, layout, found, read_as)
+        _keep_gains(matrix, config, layout, found, read_as, drawn_by)
     traces = read_as.traces
     if traces is not None:
         traces = in_devices(traces, math.prod(units), grid[1])
     total = _total(config, layout, tracer, traces)
     if config.connectivity != "dense":
-        warn_of_faint_currents(config, found, inputs, matrix.weights.get_value())
+        warn_of_faint_currents(typical(config), found, inputs, matrix.weights.get_value())
     if partition is not None:
         matrix.shard(None if found is None else found.by_device, read_as.shards)
     matrix.pending = nnx.data(_pending(config, matrix, batch, layout, read_as))
@@ -134,7 +141,7 @@ def build(
             lead = (partition.inputs, *lead[1:])
         stages = shard(stages, links, partition, len(batch), lead)
     if config.connectivity == "dense":
-        warn_of_faint_currents(config, found, inputs, matrix.weights.get_value())
+        warn_of_faint_currents(typical(config), found, inputs, matrix.weights.get_value())
     return Chain(tuple(each for each in stages if each is not None)), links
 
 
@@ -245,12 +252,22 @@ def _kind(config: Any, name: str) -> Any:
 
 
 def _keep_gains(
-    matrix: Matrix, config: Any, layout: Layout, found: Connections | None, read_as: Read
+    matrix: Matrix,
+    config: Any,
+    layout: Layout,
+    found: Connections | None,
+    read_as: Read,
+    key: Array,
 ) -> None:
     """Keep what multiplies the kernel: scales that vary over inputs, and groups of these."""
     for name in layout.gains:
         value, dtype = layout.kept[name], as_storage_dtype(config.dtype)
-        if found is not None and found.by_device is None:
+        if isinstance(value, Drawn):
+            assert found is not None
+            if isinstance(found.rows, DrawnRows):
+                continue  # a factor of the weights
+            value = values(config, name, (found.rows.weights,), key)
+        elif found is not None and found.by_device is None:
             value = along_rows(found, name, value)
         kept: Any = as_parameter(name, value, np.shape(value), dtype).kept
         if found is not None and found.by_device is not None:

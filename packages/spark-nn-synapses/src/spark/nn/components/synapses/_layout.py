@@ -6,9 +6,12 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 from spark.core.tracers import Recurrence
+from spark.nn.initializers import Drawn
 
 Sharing = Literal["target", "group", "synapse"]
 """The owner of a trace: a target; the inputs of a target that decay alike; a synapse."""
@@ -30,7 +33,8 @@ class Layout(NamedTuple):
             (inputs, targets) with each axis whole or of size 1.
         base: Name of the base that the synapse adds to the sum of the traces; None where the tracer
             rests on it.
-        kept: Parameters that the synapse keeps instead of the tracer: gains and base, by name.
+        kept: Parameters that the synapse keeps instead of the tracer: gains and base, by name; a
+            gain that is drawn for each of the connections along rows is `Drawn`.
     """
 
     sharing: Sharing
@@ -55,7 +59,8 @@ def lay_out(
     Args:
         kind: The recurrence that they are of: it names time constants and bases, others are scales.
         parameters: By name; each a scalar, of shape `units`, or, for time constants and scales, of
-            as many axes as the kernel and broadcastable to it.
+            as many axes as the kernel and broadcastable to it; or drawn for each of the connections
+            along rows.
         units: Shape of the targets.
         inputs: Shape of the inputs.
         trainable: Names of parameters that will change. Time constants among these are not grouped
@@ -64,14 +69,21 @@ def lay_out(
             differently are then as many groups, where they have axes of the trace otherwise.
 
     Raises:
-        ValueError: If a parameter has another shape.
+        ValueError: If a parameter has another shape, or a transform traces a time constant that
+            varies over inputs.
     """
     kernel = units + inputs
     tracer: dict[str, Any] = {}
     kept: dict[str, Any] = {}
     spread: dict[str, Any] = {}
+    own = False
     for name, value in parameters.items():
-        array = np.asarray(value)
+        if isinstance(value, Drawn):
+            own = own or name in kind.time_constants
+            (tracer if name in kind.time_constants else kept)[name] = value
+            continue
+        # A transform may trace what is drawn.
+        array: Any = value if isinstance(value, jax.core.Tracer) else np.asarray(value)
         per_input = array.ndim == len(kernel) and name not in kind.bases
         fits = array.shape in ((), units) or (
             per_input
@@ -89,7 +101,7 @@ def lay_out(
         else:
             kept[name] = as_matrix(array, units, inputs)
 
-    sharing, lead, groups = _share(spread, units, inputs, trainable, along_rows)
+    sharing, lead, groups = _share(spread, units, inputs, trainable, along_rows, own)
     for name, array in spread.items():
         # Inputs lead: the trace of a step is then a sum over leading axes.
         moved = np.moveaxis(array, range(len(units)), range(-len(units), 0))
@@ -118,12 +130,18 @@ def _share(
     inputs: tuple[int, ...],
     trainable: Sequence[str],
     along_rows: bool,
+    own: bool,
 ) -> tuple[Sharing, tuple[int, ...], np.ndarray[Any, Any] | None]:
-    """Which inputs decay alike, by time constants that vary over them."""
+    """Which inputs decay alike, by time constants that vary over them, if connections do not."""
+    if own or any(name in trainable for name in spread):
+        return "synapse", inputs, None
     if not spread:
         return "target", (), None
-    if any(name in trainable for name in spread):
-        return "synapse", inputs, None
+    if any(isinstance(array, jax.core.Tracer) for array in spread.values()):
+        raise ValueError(
+            f"{' and '.join(spread)} drawn per input tells which inputs share a trace, and is "
+            "drawn outside of JAX transforms: build the synapses before, or draw per target."
+        )
     count = math.prod(inputs)
     columns = [as_matrix(array, units, inputs) for array in spread.values()]
     rows = np.concatenate([np.broadcast_to(each, (count, each.shape[1])) for each in columns], 1)
@@ -155,7 +173,8 @@ def as_matrix(
 
     front, back = array.shape[: len(units)], array.shape[len(units) :]
     front, back = whole(front, units), whole(back, inputs)
-    full = np.broadcast_to(array, front + back)
+    numpy: Any = jnp if isinstance(array, jax.Array) else np
+    full = numpy.broadcast_to(array, front + back)
     return full.reshape(math.prod(front), math.prod(back)).T
 
 

@@ -34,12 +34,14 @@ class Read(NamedTuple):
             if targets have them. On several devices along the targets the width is that of the
             traces of each, side by side.
         shards: The connections as devices have them; None for one device.
+        places: Which of `traces`, flat, belongs to each connection; None if targets have them.
     """
 
     connections: Connections | None
     ends: tuple[NumPyArray, NumPyArray] | None = None
     traces: NumPyArray | None = None
     shards: OwnShards | None = None
+    places: NumPyArray | None = None
 
 
 def read(
@@ -62,8 +64,8 @@ def read(
     if not isinstance(rows, StoredRows):
         raise ValueError(
             "procedural connections are not stored, and have no traces or spikes of their own: "
-            "give trained time constants per target, and spikes of the inputs; or take a "
-            "connectivity that is stored."
+            "give time constants per target, or untrained ones per input, and spikes of inputs; or "
+            "take a connectivity that is stored."
         )
     # As they were laid out: also where the build is part of a compiled program.
     with jax.ensure_compile_time_eval():
@@ -104,7 +106,7 @@ def lay_out_own(
         inputs, start = len(pre), np.arange(len(pre))
     laid = stored_rows(start, led_to, inputs, targets, delays)
     ends = pre.astype(np.int32), post.astype(np.int32)
-    return Read(Connections(*laid), ends, traces, shards)
+    return Read(Connections(*laid), ends, traces, shards, here.traces if traced else None)
 
 
 def in_devices(traces: NumPyArray, targets: int, along: int) -> NumPyArray:
@@ -123,7 +125,8 @@ def with_traces(
     """A layout with a trace per synapse as one with a trace per connection.
 
     Args:
-        layout: The layout, whose parameters of the tracer broadcast to `(*inputs, *units)`.
+        layout: The layout, whose parameters of the tracer broadcast to `(*inputs, *units)`; those
+            that are drawn for each connection stay so.
         traces: Target of each trace, as in `Read`.
         units: Shape of the targets.
         inputs: Shape of the inputs.
@@ -139,7 +142,7 @@ def with_traces(
     axes = tuple(range(len(inputs)))
     post = np.minimum(traces, math.prod(units) - 1)
     for name, value in layout.tracer.items():
-        array = np.asarray(value)
+        array: Any = value if isinstance(value, jax.core.Tracer) else np.asarray(value)
         lead = array.shape[: array.ndim - len(units)]
         if array.ndim == 0:
             tracer[name] = value

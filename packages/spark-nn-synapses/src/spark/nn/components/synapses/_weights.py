@@ -124,6 +124,8 @@ def warn_of_faint_currents(
     """
     # Largest current of a spike of weight 1, or a bound of it, for each weight.
     response: Any = np.ones((1, 1))
+    if any(isinstance(factor, jax.core.Tracer) for factor in config.response):
+        return
     for factor in config.response:
         response = response * np.abs(as_matrix(np.asarray(factor), config.units, inputs))
     drawn = not isinstance(config.kernel_initializer, np.ndarray)

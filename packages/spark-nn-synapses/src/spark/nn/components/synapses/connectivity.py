@@ -127,12 +127,9 @@ class ProceduralConnectivity(Connectivity):
         words = jax.random.key_data(key).reshape(-1)[-2:].astype(jnp.uint32)
         rows = DrawnRows(inputs, targets, size, self.fan_out, self.law, steps=steps)
         start = np.ones(1) if self.law == "constant" else np.array([0.0, 1.0])
-        sizes = np.array([self.fan_out, LAWS.index(self.law)], np.int32)
-        if steps > 1:
-            sizes = np.concatenate(
-                [sizes, np.array([steps, first], np.int32), limits.view(np.int32)]
-            )
-        return Connections(rows, (words, jnp.asarray(sizes)), start)
+        header = np.array([self.fan_out, LAWS.index(self.law), steps, first, 0], np.int32)
+        sizes = jnp.asarray(np.concatenate([header, limits.view(np.int32)]))
+        return Connections(rows, (words, sizes), start)
 
 
 def as_connectivity(value: Any) -> Connectivity | Literal["dense"]:

@@ -7,9 +7,9 @@ from typing import Any, ClassVar
 from pydantic import field_validator
 
 from spark.core.tracers import BaseTracer, Recurrence, ResourceUsage, RUTracer
-from spark.nn.configs import Config, TimeConstant
-from spark.nn.configs.fields import Portion
+from spark.nn.configs import Config
 
+from ._drawn import PortionsOfInputs, TimeConstantsOfInputs
 from .traced import TracedSynapses, TracedSynapsesConfig
 
 
@@ -18,14 +18,15 @@ class RUTracedSynapsesConfig(TracedSynapsesConfig):
 
     Attributes:
         R_tau: Time constant of the recovery from depression, in the unit of `dt` (ms by
-            convention). Like the other two, a scalar or broadcastable to the shape of the inputs.
+            convention). Like the other two, a scalar, broadcastable to the shape of the inputs, or
+            `Drawn` per input.
         U_tau: Time constant of the decay of facilitation.
         scale_U: Part of the unused usage that a spike adds, in [0, 1].
     """
 
-    R_tau: TimeConstant = 100.0
-    U_tau: TimeConstant = 50.0
-    scale_U: Portion = 0.5
+    R_tau: TimeConstantsOfInputs = 100.0
+    U_tau: TimeConstantsOfInputs = 50.0
+    scale_U: PortionsOfInputs = 0.5
 
     release_class: ClassVar[type[Recurrence[Any]] | None] = ResourceUsage
 

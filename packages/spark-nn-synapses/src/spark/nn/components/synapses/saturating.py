@@ -8,9 +8,9 @@ import numpy as np
 from pydantic import field_validator, model_validator
 
 from spark.core.tracers import BaseTracer
-from spark.nn.configs import Config, TimeConstant
-from spark.nn.configs.fields import Portion
+from spark.nn.configs import Config
 
+from ._drawn import PortionsOfInputs, TimeConstantsOfInputs, drawn_fields
 from ._gates import GateTracer
 from .traced import TracedSynapses, TracedSynapsesConfig
 
@@ -20,26 +20,28 @@ class SaturatingTracedSynapsesConfig(TracedSynapsesConfig):
 
     Attributes:
         tau: Time constant of gates and currents, in the unit of `dt` (ms by convention): a scalar,
-            or with as many axes as the kernel, of which those of the targets are 1.
-        opening: Part of the closed gates that a spike opens, in [0, 1]; a scalar or broadcastable
-            to the shape of the inputs.
+            or with as many axes as the kernel, of which those of the targets are 1; or `Drawn` per
+            input.
+        opening: Part of the closed gates that a spike opens, in [0, 1]; a scalar, broadcastable
+            to the shape of the inputs, or `Drawn` per input.
     """
 
-    tau: TimeConstant = 100.0
-    opening: Portion = 0.5
+    tau: TimeConstantsOfInputs = 100.0
+    opening: PortionsOfInputs = 0.5
 
     @property
     def release(self) -> dict[str, Any]:
         """Parameters of the gates."""
-        tau = np.asarray(self.tau)
-        return {
-            "tau": tau.reshape(tau.shape[len(self.units) :]) if tau.ndim else self.tau,
-            "opening": self.opening,
-        }
+        tau: Any = self.tau
+        if shape := np.shape(tau):
+            tau = np.reshape(tau, shape[len(self.units) :])
+        return {"tau": tau, "opening": self.opening}
 
     @model_validator(mode="after")
     def _of_inputs(self) -> Self:
-        shape, axes = np.shape(self.tau), len(self.units)
+        tau: Any = self.tau
+        shape = () if "tau" in drawn_fields(self) else np.shape(tau)
+        axes = len(self.units)
         if shape and (len(shape) <= axes or any(size != 1 for size in shape[:axes])):
             raise ValueError(
                 "tau must not differ over targets, as a gate belongs to its input: it must be a "

@@ -19,8 +19,9 @@ from spark.core.tracers import (
     Rounding,
     Tracer,
 )
-from spark.nn.configs import Config, Names, Parameter, TimeConstant
+from spark.nn.configs import Config, Names
 
+from ._drawn import Bases, Scales, TimeConstants, drawn_fields
 from .linear import LinearSynapses, LinearSynapsesConfig
 
 
@@ -63,7 +64,9 @@ class _TracerConfig(LinearSynapsesConfig):
         kept = rounded_dtype(jnp.dtype(self.dtype), self.rounding)
         longest = longest_time_constant(self.dt, kept, self.integrator)
         kinds = [kind for kind in (self.recurrence_class, self.release_class) if kind is not None]
-        for name in [name for kind in kinds for name in kind.time_constants]:
+        drawn = drawn_fields(self)  # and looked at when they are
+        names = [name for kind in kinds for name in kind.time_constants if name not in drawn]
+        for name in names:
             tau = np.max(getattr(self, name), initial=0.0)
             if tau > longest:
                 raise ValueError(
@@ -88,17 +91,19 @@ class TracedSynapsesConfig(_TracerConfig):
     Attributes:
         tau: Time constant, in the unit of `dt` (ms by convention). Like `scale`, a scalar, an array
             of shape `units` for each target, or one with as many axes as the kernel and
-            broadcastable to its shape, for each input or synapse.
+            broadcastable to its shape, for each input or synapse; or `Drawn` per target, input or
+            connection.
         scale: What a spike adds, times its weight.
-        base: Current at rest, added once per target; a scalar or of shape `units`.
+        base: Current at rest, added once per target; a scalar or of shape `units`, or `Drawn`
+            per target.
         integrator: `"exact"`, or `"euler"` to reproduce a model stepped by Euler's method.
         rounding: How half-precision traces are rounded, `"stochastic"` or `"nearest"`.
         trainable: Names among `tau`, `scale` and `base` to keep as `nnx.Param`.
     """
 
-    tau: TimeConstant = 5.0
-    scale: Parameter = 1.0
-    base: Parameter = 0.0
+    tau: TimeConstants = 5.0
+    scale: Scales = 1.0
+    base: Bases = 0.0
 
     recurrence_class: ClassVar[type[Recurrence[Any]]] = Exponential
 
@@ -179,26 +184,27 @@ class DoubleTracedSynapsesConfig(_TracerConfig):
         tau_1: Time constant of stage 1, which the spikes drive; in the unit of `dt`. Like the other
             time constant and the scales, of a shape as in `TracedSynapsesConfig`.
         scale_1: What a spike adds to stage 1, times its weight.
-        base_1: Value of stage 1 at rest; a scalar or of shape `units`.
+        base_1: Value of stage 1 at rest; as `base` in `TracedSynapsesConfig`.
         tau_2: Time constant of stage 2, which stage 1 drives and which is the current.
         scale_2: What stage 1 adds to stage 2 per unit of time; with the Euler integrator, per step.
-        base_2: Current at rest, added once per target; a scalar or of shape `units`.
+        base_2: Current at rest, added once per target; likewise.
         integrator: As in `TracedSynapsesConfig`, like `rounding` and `trainable`.
     """
 
-    tau_1: TimeConstant = 5.0
-    scale_1: Parameter = 1.0
-    base_1: Parameter = 0.0
-    tau_2: TimeConstant = 5.0
-    scale_2: Parameter = 1.0
-    base_2: Parameter = 0.0
+    tau_1: TimeConstants = 5.0
+    scale_1: Scales = 1.0
+    base_1: Bases = 0.0
+    tau_2: TimeConstants = 5.0
+    scale_2: Scales = 1.0
+    base_2: Bases = 0.0
 
     recurrence_class: ClassVar[type[Recurrence[Any]]] = DoubleExponential
 
     @property
     def response(self) -> tuple[Any, ...]:
         """The scales, and a time: a dual exponential peaks below its shorter time constant."""
-        shorter = min(np.max(tau, initial=0.0) for tau in (self.tau_1, self.tau_2))
+        times: Any = self.tau_1, self.tau_2
+        shorter = min(np.max(tau, initial=0.0) for tau in times)
         return self.scale_1, self.scale_2, shorter / (self.dt if self.integrator == "euler" else 1)
 
 

@@ -9,11 +9,15 @@ The draws are those of `DrawnRows`: a hash of key, input and place in the row. A
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numba import njit
 
 from .normal import normal_quantile
-from .reading import find_spikes, number, size_of
+from .reading import find_spikes, float_of_bits, number, size_of
+
+_HEADER, _WORDS = 5, 13  # of `sizes`, and of a factor: see `DrawnRows`
 
 
 @njit
@@ -26,14 +30,15 @@ def _mix(x, salt):
 
 @njit
 def _streams(words, i):
-    """Where the random bits of an input begin: for its targets, its weights and its delays."""
+    """Where the random bits of an input begin: its own, and for targets, weights and delays."""
     first = words[2] if words.size > 2 else np.uint32(0)
     row = _mix(np.uint32(np.uint32(i + first) ^ words[0]), np.uint32(0))
-    return (
-        _mix(row, np.uint32(0)),
-        _mix(np.uint32(row + np.uint32(1)), np.uint32(0)),
-        _mix(np.uint32(row + np.uint32(2)), np.uint32(0)),
-    )
+    return row, _stream(row, 0), _stream(row, 1), _stream(row, 2)
+
+
+@njit
+def _stream(row, number):
+    return _mix(np.uint32(row + np.uint32(number)), np.uint32(0))
 
 
 @njit
@@ -43,11 +48,26 @@ def _bits(words, stream, c):
 
 @njit
 def _part(words, sizes, places):
-    """Of the targets: how many there are, the first one, and among how many it is drawn."""
-    targets = places if sizes.size == 2 else places // np.int64(sizes[2])
+    """Of the targets: how many there are, the first one, and among how many it is drawn.
+
+    And where the limits of delays begin, 0 if there are none.
+    """
+    targets = places // np.int64(sizes[2])
+    limits = np.int64(0) if sizes[2] == 1 else _HEADER + _WORDS * np.int64(sizes[4])
     if words.size > 2:  # the rows are part of larger ones
-        return targets, np.int64(words[3]), np.uint64(words[4])
-    return targets, np.int64(0), np.uint64(targets)
+        return targets, np.int64(words[3]), np.uint64(words[4]), limits
+    return targets, np.int64(0), np.uint64(targets), limits
+
+
+@njit
+def _are_whole(sizes):
+    """Whether the words of all factors are there; in a damaged file they may not be."""
+    return _HEADER + _WORDS * np.int64(sizes[4]) <= sizes.size
+
+
+@njit
+def _number(sizes, at):
+    return np.float64(float_of_bits(sizes[at])) + np.float64(float_of_bits(sizes[at + 1]))
 
 
 @njit
@@ -56,22 +76,27 @@ def _place(words, sizes, to, late, c, part, origin, places):
 
     -1 if to a target that is not of these rows; -2 if out of the ring, as by a damaged file.
     """
-    targets, first, drawn = part
+    targets, first, drawn, limits = part
     place = np.int64((np.uint64(_bits(words, to, c)) * drawn) >> np.uint64(32)) - first
     if not 0 <= place < targets:
         return np.int64(-1)
-    if sizes.size == 2:
+    if limits == 0:
         return place
-    bits, low, high = _bits(words, late, c), np.int64(4), np.int64(sizes.size)
+    bits, low, high = _bits(words, late, c), limits, np.int64(sizes.size)
     while low < high:
         middle = (low + high) >> 1
         if bits >= sizes[middle]:
             low = middle + 1
         else:
             high = middle
-    place += (np.int64(sizes[3]) + low - 4) * targets + origin
+    place += (np.int64(sizes[3]) + low - limits) * targets + origin
     place -= places if place >= places else 0
     return place if 0 <= place < places else np.int64(-2)
+
+
+@njit
+def _uniform(bits):
+    return (np.float64(bits >> np.uint32(9)) + 0.5) * 2.0**-23
 
 
 @njit
@@ -79,10 +104,27 @@ def _basis(law, bits):
     """What the first parameter of a law is multiplied by to give a weight, and what the second."""
     if law == 0:  # constant
         return 1.0, 0.0
-    uniform = (np.float64(bits >> np.uint32(9)) + 0.5) * 2.0**-23
+    uniform = _uniform(bits)
     if law == 1:  # uniform
         return 1.0 - uniform, uniform
     return 1.0, normal_quantile(uniform)
+
+
+@njit
+def _multiply(products, words, sizes, row):
+    """Write the product of the factors of each weight of a row; see `factors.encoded`."""
+    products[:] = 1.0
+    for each in range(np.int64(sizes[4])):
+        at = _HEADER + _WORDS * each
+        kind, shift, scale = sizes[at], _number(sizes, at + 1), _number(sizes, at + 3)
+        start, width = _number(sizes, at + 5), _number(sizes, at + 7)
+        low, high = _number(sizes, at + 9), _number(sizes, at + 11)
+        stream = _stream(row, 3 + each)
+        for c in range(products.size):
+            x = start + width * _uniform(_bits(words, stream, c))
+            value = shift + scale * (normal_quantile(x) if kind > 0 else x)
+            value = math.exp(value) if kind > 1 else value
+            products[c] *= min(max(value, low), high)
 
 
 @njit
@@ -93,6 +135,9 @@ def _second(parameters):
 @njit
 def to_targets(frame, words, sizes, parameters, spikes, inputs, origin, sums, places):
     """As `stored.to_targets`, of drawn connections: `sizes` are as in `DrawnRows`."""
+    if not _are_whole(sizes):
+        return False
+    products = np.empty(sizes[0] if sizes[4] > 0 else 0)
     found, part = np.empty(inputs, np.int32), _part(words, sizes, places)
     one, other = number(parameters[0]), _second(parameters)
     for b in range(sums.size // max(places, 1)):
@@ -100,7 +145,8 @@ def to_targets(frame, words, sizes, parameters, spikes, inputs, origin, sums, pl
         for k in range(find_spikes(spikes, b * inputs, inputs, found)):
             i = found[k]
             spike = sums.dtype.type(size_of(spikes[b * inputs + i]))
-            to, of, late = _streams(words, i)
+            row, to, of, late = _streams(words, i)
+            _multiply(products, words, sizes, row)
             for c in range(sizes[0]):
                 place = _place(words, sizes, to, late, c, part, origin, places)
                 if place == -2:
@@ -108,6 +154,8 @@ def to_targets(frame, words, sizes, parameters, spikes, inputs, origin, sums, pl
                 if place == -1:
                     continue
                 first, second = _basis(sizes[1], _bits(words, of, c))
+                if products.size > 0:
+                    first, second = first * products[c], second * products[c]
                 weight = sums.dtype.type(one * first + other * second)
                 own[place] += weight * spike
     return True
@@ -116,13 +164,17 @@ def to_targets(frame, words, sizes, parameters, spikes, inputs, origin, sums, pl
 @njit
 def to_weights(frame, words, sizes, spikes, sums, inputs, origin, gains, places):
     """As `stored_transposes.to_weights`, of the parameters of a law."""
+    if not _are_whole(sizes):
+        return False
+    products = np.empty(sizes[0] if sizes[4] > 0 else 0)
     found, part = np.empty(inputs, np.int32), _part(words, sizes, places)
     one, other = 0.0, 0.0
     for b in range(sums.size // max(places, 1)):
         own = sums[b * places : (b + 1) * places]
         for k in range(find_spikes(spikes, b * inputs, inputs, found)):
             i = found[k]
-            to, of, late = _streams(words, i)
+            row, to, of, late = _streams(words, i)
+            _multiply(products, words, sizes, row)
             for c in range(sizes[0]):
                 place = _place(words, sizes, to, late, c, part, origin, places)
                 if place == -2:
@@ -130,6 +182,8 @@ def to_weights(frame, words, sizes, spikes, sums, inputs, origin, gains, places)
                 if place == -1:
                     continue
                 first, second = _basis(sizes[1], _bits(words, of, c))
+                if products.size > 0:
+                    first, second = first * products[c], second * products[c]
                 gain = np.float64(own[place]) * np.float64(size_of(spikes[b * inputs + i]))
                 one += first * gain
                 if gains.size > 1:
@@ -143,10 +197,14 @@ def to_weights(frame, words, sizes, spikes, sums, inputs, origin, gains, places)
 @njit
 def to_inputs(frame, words, sizes, parameters, sums, inputs, origin, gains, places):
     """As `stored_transposes.to_inputs`, of connections that are drawn."""
+    if not _are_whole(sizes):
+        return False
+    products = np.empty(sizes[0] if sizes[4] > 0 else 0)
     one, other = number(parameters[0]), _second(parameters)
     batch, part = sums.size // max(places, 1), _part(words, sizes, places)
     for i in range(inputs):
-        to, of, late = _streams(words, i)
+        row, to, of, late = _streams(words, i)
+        _multiply(products, words, sizes, row)
         for c in range(sizes[0]):
             place = _place(words, sizes, to, late, c, part, origin, places)
             if place == -2:
@@ -154,6 +212,8 @@ def to_inputs(frame, words, sizes, parameters, sums, inputs, origin, gains, plac
             if place == -1:
                 continue
             first, second = _basis(sizes[1], _bits(words, of, c))
+            if products.size > 0:
+                first, second = first * products[c], second * products[c]
             weight = sums.dtype.type(one * first + other * second)
             for b in range(batch):
                 gains[b * inputs + i] += weight * sums[b * places + place]

@@ -14,11 +14,16 @@ from jaxtyping import Array, Float, Int
 
 from spark.core.internal import mix
 
+from .factors import WORDS, Factor, decoded
+
 Law = Literal["constant", "uniform", "normal"]
 """What drawn weights are distributed by: their parameters are a value; low and high; mean and
 standard deviation."""
 
 LAWS = get_args(Law)
+
+HEADER = 5
+"""Sizes of drawn rows before their factors and the limits of their delays."""
 
 Adjacency: TypeAlias = tuple[Array, Array]
 """What rows are read from: `indptr` and `indices` of stored ones, words and sizes of drawn ones."""
@@ -82,11 +87,12 @@ class StoredRows(Rows):
 class DrawnRows(Rows):
     """Rows of one length that are never stored.
 
-    Their adjacency is two words of a key, and their width with the number of their law. With delays
-    there follow the number of steps, the shortest delay, and the limits of each in the random words
-    of 32 bits. Targets are uniform and independent of each other, so that an input may reach one
-    twice. Target, weight and delay of a connection are a hash of key, input and place in the row:
-    the same whenever they are drawn, on every backend.
+    Their adjacency is two words of a key, and sizes: their width, the number of their law, that of
+    steps, the shortest delay, and how many factors weights have. There follow the words of each
+    factor, and the limits of each delay in the random words of 32 bits. Targets are uniform and
+    independent of each other, so that an input may reach one twice. Target, weight, delay and
+    factors of a connection are a hash of key, input and place in the row: the same whenever they
+    are drawn, on every backend.
 
     Rows may be part of larger ones, as those of one of several devices. Three words then follow the
     key: the first input, the first target, and how many targets there are to draw from. The place
@@ -95,6 +101,7 @@ class DrawnRows(Rows):
     Attributes:
         width: Connections of an input.
         law: What the weights are distributed by; each is linear in the parameters of the law.
+        factors: What each weight is multiplied by, of kinds of distributions.
 
     References:
         Knight and Nowotny (2021), Nature Computational Science 1:136-142: procedural connectivity.
@@ -104,6 +111,7 @@ class DrawnRows(Rows):
 
     width: int
     law: Law = "uniform"
+    factors: tuple[Factor, ...] = ()
 
     def all(
         self, adjacency: Adjacency
@@ -128,7 +136,8 @@ class DrawnRows(Rows):
     def _later(self, adjacency: Adjacency, inputs: Array) -> Array:
         """Delays of the connections of some inputs."""
         _, sizes = adjacency
-        limits = lax.bitcast_convert_type(sizes[4:], jnp.uint32)
+        first = HEADER + WORDS * len(self.factors)
+        limits = lax.bitcast_convert_type(sizes[first:], jnp.uint32)
         later = jnp.searchsorted(limits, self._bits(adjacency, inputs, 2), side="right")
         return sizes[3] + later.astype(jnp.int32)
 
@@ -137,13 +146,23 @@ class DrawnRows(Rows):
     ) -> Float[Array, "parameters n width"]:
         """What each parameter of the law is multiplied by in each weight of some inputs."""
         if self.law == "constant":
-            return jnp.ones((1, len(inputs), self.width), wide)
-        # In (0, 1), to 23 digits.
-        bits = self._bits(adjacency, inputs, 1) >> np.uint32(9)
-        uniform = (bits.astype(wide) + 0.5) * 2.0**-23
-        if self.law == "uniform":
-            return jnp.stack([1 - uniform, uniform])
-        return jnp.stack([jnp.ones_like(uniform), ndtri(uniform)])
+            found = jnp.ones((1, len(inputs), self.width), wide)
+        else:
+            uniform = self._uniform(adjacency, inputs, 1, wide)
+            of_normal = jnp.ones_like(uniform), ndtri(uniform)
+            found = jnp.stack((1 - uniform, uniform) if self.law == "uniform" else of_normal)
+        for each, kind in enumerate(self.factors):
+            first = HEADER + WORDS * each
+            inverse = decoded(kind, adjacency[1][first : first + WORDS], wide)
+            found *= inverse.at(self._uniform(adjacency, inputs, 3 + each, wide))[None]
+        return found
+
+    def _uniform(
+        self, adjacency: Adjacency, inputs: Array, stream: int, wide: jnp.dtype
+    ) -> Float[Array, "n width"]:
+        """Numbers in (0, 1), to 23 digits."""
+        bits = self._bits(adjacency, inputs, stream) >> np.uint32(9)
+        return (bits.astype(wide) + 0.5) * 2.0**-23
 
     def _bits(self, adjacency: Adjacency, inputs: Array, stream: int) -> Array:
         words, _ = adjacency
