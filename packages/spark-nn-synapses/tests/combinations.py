@@ -33,6 +33,7 @@ FACTORS = {
         "of connections and trained",
         "of both and trained",
     ],
+    "scale": ["scalar", "drawn", "drawn and trained"],
     "batch": ["none", "some"],
     "async_spikes": ["no", "yes"],
     "partition": ["none", "targets", "inputs", "targets and inputs", "batch"],
@@ -52,8 +53,11 @@ REASONS = {
 
 def makes_sense(case):
     """Whether a case, which may lack factors, has all that its values speak of."""
-    if case.get("class") == "Linear" and case.get("tau", "scalar") != "scalar":
+    kind, scale = case.get("class", "DoubleTraced"), case.get("scale", "scalar")
+    if kind == "Linear" and (case.get("tau", "scalar"), scale) != ("scalar", "scalar"):
         return False
+    if kind != "DoubleTraced" and case.get("tau") == "of both and trained" and scale != "scalar":
+        return False  # has given the scale to the targets
     return not (case.get("partition") == "batch" and case.get("batch", "some") == "none")
 
 
@@ -109,8 +113,13 @@ def make(case):
     if kind != "Linear":
         names = ("tau_1", "tau_2") if kind == "DoubleTraced" else ("tau", "scale")
         options |= dict(zip(names, (taus(case["tau"]), second(case)), strict=True))
-        if "trained" in case["tau"]:
-            options["trainable"] = names[: 2 if np.ndim(second(case)) else 1]
+        trained = names[: 2 if np.ndim(second(case)) else 1] if "trained" in case["tau"] else ()
+        if case["scale"] != "scalar":
+            scale = "scale_1" if kind == "DoubleTraced" else "scale"
+            spread = library.Uniform(low=0.5, high=2.0)
+            options[scale] = library.Drawn(distribution=spread, per="connection")
+            trained += (scale,) if "trained" in case["scale"] else ()
+        options["trainable"] = trained
     if case["delays"] == "of inputs":
         options["delays"] = np.array([0.0, 2.0, 1.0, 5.0])
     elif case["delays"] == "of connections" and case["connectivity"] not in (
@@ -242,14 +251,18 @@ def _by_axes(tau):
 
 
 def _weights(case, module, pre, post):
-    kernel = np.asarray(module.kernel.value, np.float64)
+    kernel, scale = np.asarray(module.kernel.value, np.float64), 1.0
+    if case["scale"] != "scalar" and case["connectivity"] != "procedural":
+        ((_, gain),) = module.gains.items()
+        gain = np.asarray(gain[...], np.float64)
+        scale = gain[pre, post] if gain.ndim == 2 else gain
     if case["connectivity"] == "dense":
-        return kernel[post, pre]
+        return kernel[post, pre] * scale
     if case["connectivity"] == "many lengths":  # as they were given
         given = sorted(zip(PRE, POST, np.float32(module.config.connectivity.weights), strict=True))
         assert sorted(zip(pre, post, np.float32(kernel), strict=True)) == given
     if case["connectivity"] != "procedural":
-        return kernel
+        return kernel * scale
     rows = module.matrix.rows
     basis = rows.basis(_adjacency(module.matrix), jnp.arange(INPUTS), jnp.float64)
     return kernel @ np.asarray(basis).reshape(2, -1)
