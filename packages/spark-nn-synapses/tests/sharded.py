@@ -277,6 +277,7 @@ def cross_in_any_number():
 
     from spark.core.tracers.testing import tolerance
     from spark.nn.components.synapses import InputSpec, LinearSynapses
+    from spark.nn.components.synapses._stages.crossing import Crossing
 
     for shape, cut in [((12,), "targets"), ((4, 9), "targets"), ((20, 3), "both"), ((7,), None)]:
         partition = over_devices(cut or "targets")
@@ -288,7 +289,10 @@ def cross_in_any_number():
         atol = tolerance("crossing", "float32") * np.abs(expected).max()
         for names in [(None, None, "targets"), ()] if cut else [()]:
             where = NamedSharding(partition.mesh, PartitionSpec(*names))
-            found = several.scan(jax.device_put(spikes, where)).value
+            xs = jax.device_put(spikes, where)
+            packed = isinstance(several.chain.taking(xs).stages[0], Crossing)
+            assert packed == (names != ())  # not what each device has already
+            found = several.scan(xs).value
             np.testing.assert_allclose(found, expected, rtol=0, atol=atol)
 
 

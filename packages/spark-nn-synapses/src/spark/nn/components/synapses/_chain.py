@@ -17,6 +17,7 @@ from spark.core.tracers import Method
 
 from ._arguments import leading
 from ._stages.base import Carry, Run, Stage
+from ._stages.crossing import Crossing
 
 T = TypeVar("T")
 
@@ -33,6 +34,13 @@ class Chain(Stage):
     """
 
     stages: tuple[Any, ...]
+
+    def taking(self, spikes: Array) -> Chain:
+        """The chain for some spikes: if they are known to be whole, none are packed to cross."""
+        first, *rest = self.stages
+        if not isinstance(first, Crossing) or isinstance(spikes, jax.core.Tracer):
+            return self
+        return Chain((first.stage, *rest)) if spikes.is_fully_replicated else self
 
     def begin(self, parameters: Any, state: Any) -> tuple[ChainRun, Carry]:
         begun = [

@@ -207,7 +207,9 @@ class Synapses(LinkedModule, abc.ABC):
     def _run(
         self, method: Method | None, spikes: SpikeArray, lengths: Array | None = None
     ) -> CurrentArray:
-        state, currents = _run(self.chain, method, self.parameters, self.state, spikes, lengths)
+        assert self.chain is not None
+        chain = self.chain.taking(spikes.spikes)
+        state, currents = _run(chain, method, self.parameters, self.state, spikes, lengths)
         # Not by set_state, of which nnx.tabulate would make a row: it shows no nested tuples.
         for link, each in zip(self.links, state, strict=True):
             link.set_state(each)

@@ -22,7 +22,8 @@ class Crossing(Stage):
     """The first stage on several devices: booleans come to it packed, eight in a byte.
 
     Spikes that each device has of its own neurons so reach the others in an eighth of the bytes.
-    Where they do not cross, as where each device has all of them, what is packed is unpacked again.
+    A program that each device gives all of them unpacks what it has packed, as it is compiled for
+    either; a call outside of one knows, and leaves this stage out.
 
     Attributes:
         stage: The stage.
