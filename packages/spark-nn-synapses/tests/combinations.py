@@ -1,4 +1,4 @@
-"""Everything together: synapses by one value of each factor, and their currents in NumPy.
+"""Everything together: synapses by one value of each factor.
 
 `refused()` finds the smallest combinations that are refused. `table()` and `parts()` write these
 and the factors, as `docs/explanation/together.md` shows them.
@@ -10,15 +10,15 @@ import re
 import textwrap
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
-from scipy.signal import lfilter
 
 from spark.nn.components import synapses as library
 
-INPUTS, UNITS, TIME = 4, 3, 12
-PRE, POST = np.array([[0, 0, 1, 3, 3, 3], [2, 0, 1, 1, 0, 2]])
+from .covering import all_pairs
+
+INPUTS, UNITS, TIME = 4, 6, 12
+PRE, POST = np.array([[0, 0, 1, 3, 3, 3], [5, 0, 1, 1, 0, 4]])
 
 FACTORS = {
     "connectivity": ["dense", "one length", "many lengths", "blocks", "procedural"],
@@ -51,6 +51,10 @@ REASONS = {
 }
 
 
+# Every three values of these meet in a case that is compared; of the others, every two.
+FEATURES = ["connectivity", "delays", "class", "tau", "async_spikes"]
+
+
 def makes_sense(case):
     """Whether a case, which may lack factors, has all that its values speak of."""
     kind, scale = case.get("class", "DoubleTraced"), case.get("scale", "scalar")
@@ -78,8 +82,8 @@ def taus(name):
 def second(case):
     """The other time constant, or the scale of a class that has one; of targets beside both."""
     if case["tau"] == "of both and trained":
-        return shared(3).uniform(3, 9, UNITS)
-    return 5.0 if case["class"] == "DoubleTraced" else 1.0
+        return shared(3).uniform(10, 14, UNITS)
+    return 12.0 if case["class"] == "DoubleTraced" else 1.0
 
 
 def connected(case, rng):
@@ -138,7 +142,9 @@ def make(case):
     partition = None
     if case["partition"] != "none":
         axes = case["partition"].split(" and ")
-        mesh = Mesh(np.array(jax.devices()[:1]).reshape([1] * len(axes)), tuple(axes))
+        each = 2 if jax.device_count() >= 4 else 1
+        devices = jax.devices()[: each ** len(axes)]
+        mesh = Mesh(np.array(devices).reshape([each] * len(axes)), tuple(axes))
         partition = library.Partition(mesh, **{axis: axis for axis in axes})
     spec = library.InputSpec(shape, options["async_spikes"], batch)
     module.build({"spikes": spec}, partition=partition)
@@ -157,6 +163,7 @@ def refusal(case):
     return None
 
 
+@functools.cache
 def refused():
     """The smallest combinations that are refused, of up to three factors, with the reason.
 
@@ -184,6 +191,17 @@ def refused():
 def is_refused(case, found):
     """Whether a case holds one of the combinations."""
     return any(set(each) <= set(case.items()) for each in found)
+
+
+def works(case):
+    """Whether a case makes sense and is not refused."""
+    return makes_sense(case) and not is_refused(case, refused())
+
+
+@functools.cache
+def all_that_work():
+    """Cases in which all pairs of values meet that work together, and all triples of features."""
+    return all_pairs(FACTORS, works, FEATURES)
 
 
 def table(found):
@@ -220,93 +238,3 @@ def parts():
     """The factors and their values as a table."""
     rows = [f"| {name} | {', '.join(values)} |" for name, values in FACTORS.items()]
     return "\n".join(["| part | values |", "|---|---|", *rows])
-
-
-# Reference --------------------------------------------------------------------------------------
-
-
-def currents(case, module, xs):
-    """The currents of a case in float64: each connection filters what its input has released."""
-    pre, post = map(np.asarray, module.connections)
-    weights, delays = _weights(case, module, pre, post), _delays(case, module, pre, post)
-    xs = np.asarray(xs, np.float64)
-    if case["class"] in ("RUTraced", "SaturatingTraced"):
-        xs = _released(case, module, xs)
-    if case["async_spikes"] == "no":
-        each = xs[..., pre]
-    else:
-        each = xs[..., post, pre] if case["connectivity"] == "dense" else xs
-    total = np.zeros((*xs.shape[: 1 + len(module.batch)], UNITS))
-    tau = np.broadcast_to(_by_axes(taus(case["tau"])), (UNITS, INPUTS))
-    other = np.broadcast_to(second(case), UNITS)
-    for c, (i, j) in enumerate(zip(pre, post, strict=True)):
-        train = np.zeros_like(each[..., c])
-        train[delays[c] :] = each[: len(xs) - delays[c], ..., c]
-        total[..., j] += weights[c] * _filtered(case["class"], train, tau[j, i], other[j])
-    return total
-
-
-def _by_axes(tau):
-    return tau[:, None] if np.ndim(tau) == 1 else tau
-
-
-def _weights(case, module, pre, post):
-    kernel, scale = np.asarray(module.kernel.value, np.float64), 1.0
-    if case["scale"] != "scalar" and case["connectivity"] != "procedural":
-        ((_, gain),) = module.gains.items()
-        gain = np.asarray(gain[...], np.float64)
-        scale = gain[pre, post] if gain.ndim == 2 else gain
-    if case["connectivity"] == "dense":
-        return kernel[post, pre] * scale
-    if case["connectivity"] == "many lengths":  # as they were given
-        given = sorted(zip(PRE, POST, np.float32(module.config.connectivity.weights), strict=True))
-        assert sorted(zip(pre, post, np.float32(kernel), strict=True)) == given
-    if case["connectivity"] != "procedural":
-        return kernel * scale
-    rows = module.matrix.rows
-    basis = rows.basis(_adjacency(module.matrix), jnp.arange(INPUTS), jnp.float64)
-    return kernel @ np.asarray(basis).reshape(2, -1)
-
-
-def _delays(case, module, pre, post):
-    if case["delays"] == "none":
-        return np.zeros(len(pre), int)
-    if case["connectivity"] in ("blocks", "procedural") and case["delays"] == "of connections":
-        rows = module.matrix.rows  # those of connections with traces lead to these
-        return np.asarray(rows.all(_adjacency(module.matrix))[1]) // rows.targets
-    given = np.broadcast_to(np.asarray(module.config.delays), (UNITS, INPUTS))
-    return given[post, pre].astype(int)
-
-
-def _adjacency(matrix):
-    return tuple(each[...] for each in matrix.adjacency)
-
-
-def _released(case, module, xs):
-    usage, resources, found = np.zeros(xs.shape[1:]), np.ones(xs.shape[1:]), []
-    config = module.config
-    saturating = case["class"] == "SaturatingTraced"
-    tau = np.broadcast_to(config.tau, (1, INPUTS))[0] if saturating else config.R_tau
-    for x in xs:
-        resources = 1 - (1 - resources) * np.exp(-1 / tau)
-        if saturating:
-            usage = np.full_like(x, config.opening)
-        else:
-            usage = usage * np.exp(-1 / config.U_tau)
-            usage = usage + config.scale_U * x * (1 - usage)
-        found.append(usage * resources * x)
-        resources = resources - found[-1]
-    return np.stack(found)
-
-
-def _filtered(kind, train, tau, other):
-    """A train through one stage, scaled by `other`; or through a second one with that tau."""
-    if kind == "Linear":
-        return train
-    first = lfilter([1], [1, -np.exp(-1 / tau)], train, axis=0)
-    if kind != "DoubleTraced":
-        return other * first
-    decay = np.exp(-1 / other)
-    same = abs(tau - other) < 1e-9
-    gain = decay if same else (np.exp(-1 / tau) - decay) / (1 / other - 1 / tau)
-    return lfilter([0, gain], [1, -decay], first, axis=0)
