@@ -72,7 +72,12 @@ def test_a_pattern_without_a_match_does_not_stop_the_others():
         ("network", "nonsense"),
         ("network", "cuba", "--scale", "2"),
         ("network", "cuba", "--external", "current"),
-        ("network", "cuba", "--scale", "0.05", "--seconds", "0.01", "--python", "none=python"),
+        ("network", "cuba", "--python", "none=python"),
+        ("network", "cuba", "--python", "nest=/no/such/python"),
+        ("network", "cuba", "--python", "nest"),
+        ("network", "cuba", *["--python", f"nest={sys.executable}"] * 2),
+        ("network", "cuba", "--figure", "raster.xyz"),
+        ("network", "cuba", "--figure", "/no/such/folder/raster.png"),
         ("run", "--json", "/no/such/folder/out.json"),
         ("compare", "/no/such/file.json", "/no/such/file.json"),
         ("nonsense",),
@@ -139,6 +144,23 @@ def test_seeds_of_a_network_are_run_one_after_the_other(tmp_path):
     alone = tmp_path / "alone.json"
     invoke("network", "cuba", *options[:4], "--seed", "4", "--json", alone)
     assert json.loads(alone.read_text())[0]["populations"] == records[1]["populations"]
+
+
+def test_an_interrupt_keeps_the_seeds_that_are_done(tmp_path, monkeypatch):
+    from spark.bench import networks
+
+    def until_the_second(network, seconds, seed, **options):
+        if seed == 1:
+            raise KeyboardInterrupt
+        return run(network, seconds, seed, **options)
+
+    run, json_file = networks.simulate, tmp_path / "cuba.json"
+    monkeypatch.setattr(networks, "simulate", until_the_second)
+    options = ("--scale", "0.05", "--seconds", "0.01", "--seeds", "3", "--json", json_file)
+    found = invoke("network", "cuba", *options)
+    assert found.exit_code == ExitCode.INTERRUPTED
+    assert "holds the results so far" in " ".join(found.output.split())
+    assert [each["seed"] for each in json.loads(json_file.read_text())] == [0]
 
 
 def test_a_simulator_that_is_missing_is_skipped():

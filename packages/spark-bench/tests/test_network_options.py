@@ -98,7 +98,9 @@ for name, scale, plasticity in (
     ("microcircuit", 0.04, True), ("brunel-AI", 0.02, False), ("coba", 0.0511, False)
 ):
     network = named(name, scale, plasticity=plasticity)
-    one, two = (simulate(network, 0.1, devices=devices).spikes for devices in (1, 2))
+    runs = [simulate(network, 0.1, devices=devices) for devices in (1, 2)]
+    assert len({(run.connections, run.events) for run in runs}) == 1
+    one, two = (run.spikes for run in runs)
     assert len(one) > 10
     assert network.size % 2 or name == "brunel-AI"
     np.testing.assert_array_equal(one.step, two.step)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import scipy.io
 import scipy.sparse
+from jax.sharding import Mesh
 
 from spark.nn.components.synapses import (
     FixedFanOut,
@@ -14,6 +15,7 @@ from spark.nn.components.synapses import (
     KernelInitializerConfig,
     LinearSynapses,
     LinearSynapsesConfig,
+    Partition,
     ProceduralConnectivity,
     RandomConnectivity,
     SparseConnectivity,
@@ -144,7 +146,7 @@ def test_a_connection_takes_8_bytes_at_most(connectivity, inputs, units):
 def test_procedural_connections_keep_nothing():
     module = built(ProceduralConnectivity(fan_out=1000), 10**6, 10**6)
     assert module.weights.get_value().nbytes == 8
-    assert [each.get_value().nbytes for each in module.matrix.adjacency] == [8, 8]
+    assert [each.get_value().nbytes for each in module.matrix.adjacency] == [8, 20]
 
 
 def test_no_connections_and_no_inputs_are_allowed():
@@ -231,6 +233,20 @@ def test_lists_in_files_that_are_mapped_for_reading_are_not_copied(tmp_path, mod
         assert shared == (mode == "r")  # the others can be written to
     synapses = LinearSynapses(units=2, connectivity=connectivity, dtype="float32")
     assert synapses(np.array([True, False, True])).value.tolist() == [3, 5]
+
+
+@pytest.mark.parametrize("partition", [None, 1])
+def test_a_kernel_in_a_mapped_file_is_copied(tmp_path, partition):
+    path = tmp_path / "kernel.npy"
+    np.save(path, np.ones((2, 1000), np.float32))
+    synapses = LinearSynapses(
+        units=2, kernel_initializer=np.load(path, mmap_mode="r"), dtype="float32"
+    )
+    if partition is not None:
+        partition = Partition(Mesh(np.array(jax.devices()[:1]), ("inputs",)), inputs="inputs")
+    synapses.build({"spikes": InputSpec((1000,))}, partition=partition)
+    np.load(path, mmap_mode="r+")[:] = 7
+    assert np.all(synapses.kernel.value == 1)
 
 
 @pytest.mark.parametrize(

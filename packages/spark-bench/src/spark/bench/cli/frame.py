@@ -121,6 +121,20 @@ def require_file(json: Path | None, resume: bool) -> None:
         raise ValueError("--resume needs --json, the file to go on with.")
 
 
+def require_picture(path: Path | None) -> None:
+    """Check the option `--figure`.
+
+    Raises:
+        ValueError: If its folder is missing, or its name does not end in a format of pictures.
+    """
+    if path is None:
+        return
+    if not path.absolute().parent.is_dir():
+        raise ValueError(f"there is no folder {path.absolute().parent} for --figure.")
+    if path.suffix.lower() not in (".png", ".svg"):
+        raise ValueError(f"--figure must end in .png or .svg, got {path.name}.")
+
+
 _STYLES = {"good": "green", "bad": "red", "worst": "bold red", "dim": "dim"}
 
 

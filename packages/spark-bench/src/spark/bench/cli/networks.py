@@ -3,14 +3,28 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .frame import ExitCode, Where, app, err, guarded, out, progress, require_file, show
+from .frame import (
+    ExitCode,
+    Where,
+    app,
+    err,
+    guarded,
+    out,
+    progress,
+    require_file,
+    require_picture,
+    show,
+)
 
 if TYPE_CHECKING:
+    from rich.progress import Progress
+
     from ..networks import Network
     from ..networks.record import Record
 
@@ -43,7 +57,12 @@ def network(
     ] = 1.0,
     seed: Annotated[int, typer.Option(min=0, help="Seed of everything that is drawn.")] = 0,
     seeds: Annotated[
-        int, typer.Option(min=1, help="Runs, from --seed on; the tables then give mean and spread.")
+        int,
+        typer.Option(
+            min=1,
+            help="Number of runs, with seeds counted up from --seed; tables then show mean and "
+            "standard deviation.",
+        ),
     ] = 1,
     external: Annotated[
         External, typer.Option(help="External input: spikes, or their mean as a current.")
@@ -69,15 +88,19 @@ def network(
     ] = None,
     figure: Annotated[
         Path | None,
-        typer.Option(help="Draw a raster and distributions there, PNG or SVG.", dir_okay=False),
+        typer.Option(
+            help="Draw a raster and distributions of the first seed there, PNG or SVG.",
+            dir_okay=False,
+        ),
     ] = None,
 ) -> None:
     """Run a network, and print the statistics of its populations and what the run cost.
 
     At full scale the microcircuit of Potjans and Diesmann (2014) has 77 169 neurons and 299 million
-    synapses. With `--python` the same network is run in other simulators: the fastest of one thread
-    and all. Exits with 1 if a rate, on average over the seeds, differs from theirs by more than
-    10 %, or of fewer than 5 000 neurons by more than 30 %; with 3 if one fails.
+    synapses. With `--python` the same network is run in other simulators: with one thread or all,
+    whichever is faster. Exits with 1 if a rate, on average over the seeds, differs from theirs by
+    more than 10 % (30 % in networks of fewer than 5 000 neurons) and 0.2 spikes per second; with 3
+    if a simulator fails.
 
     Example: `spark-bench network microcircuit --scale 0.1 --seconds 10 --figure raster.png`
     """
@@ -85,93 +108,110 @@ def network(
 
     use(backend and backend.value, devices)
     from ..networks import catalog, simulate, tables
+    from ..networks.beside import python_of
     from ..networks.record import record, write
 
-    with guarded(json):
-        for path in (json, figure):
-            require_file(path, False)
+    found: list[Record] = []
+
+    def keep(each: Record) -> None:
+        found.append(each)
+        if json is not None:
+            write(json, found)
+
+    with guarded(), progress() as bar:
+        require_file(json, False)
+        require_picture(figure)
+        others = dict(map(python_of, python or []))
+        if len(others) < len(python or []):
+            raise ValueError("--python must name each simulator once.")
         described = catalog.named(name, scale, external.value, plasticity)
-        given, runs = range(seed, seed + seeds), []
-        with progress() as bar:
-            for number in given:
+        asked = {"scale": scale, "external": external.value, "plasticity": plasticity}
+        own = {"weights": weights.value, "devices": devices}
+        first = None
+        try:
+            for number in range(seed, seed + seeds):
                 said = f"{described.name}, seed {number}" if seeds > 1 else described.name
-                task = bar.add_task("", total=1.0)
-
-                def on_progress(
-                    stage: str, part: float, task: Any = task, said: str = said
-                ) -> None:
-                    bar.update(task, description=f"{said}: {stage}", completed=part)
-
                 run = simulate(
                     described,
                     seconds,
                     number,
                     kernel_dtype=weights.value,
-                    on_progress=on_progress,
+                    on_progress=_shown(bar, said),
                     devices=devices,
                 )
-                runs.append(run)
-    asked = {"scale": scale, "external": external.value, "plasticity": plasticity}
-    own = {"weights": weights.value, "devices": devices}
-    found = [
-        record(described, run, number, **asked, **own)
-        for number, run in zip(given, runs, strict=True)
-    ]
-    missing, differing = _run_beside(described, seconds, given, python or [], asked, found)
+                keep(record(described, run, number, **asked, **own))
+                first = run if first is None else first
+            missing = _run_beside(
+                bar, described, seconds, range(seed, seed + seeds), others, asked, keep
+            )
+        except KeyboardInterrupt:
+            kept = f"; {json} holds the results so far" if json is not None and found else ""
+            err.print(f"[yellow]Interrupted{kept}.[/yellow]")
+            raise typer.Exit(ExitCode.INTERRUPTED) from None
     show(tables.populations(found))
     show(tables.costs(found))
     for each in found:
         if (silent := each["silent_from_ms"]) is not None:
             told = f"{each['simulator']}, seed {each['seed']}: silent from {silent:.1f} ms on"
             err.print(f"{told}; with another --seed it may not be.", markup=False, highlight=False)
-    if json is not None:
-        write(json, found)
     if figure is not None:
         from ..networks.figure import picture
 
-        drawn = picture(described, runs[0].spikes, catalog.published(described))
+        assert first is not None
+        drawn = picture(described, first.spikes, catalog.published(described))
         drawn.savefig(figure, dpi=150)
         out.print(f"wrote {figure}", highlight=False)
-    if differing:
+    if _differing(described, found):
         raise typer.Exit(ExitCode.FAILED)
     if missing:
         raise typer.Exit(ExitCode.INCOMPLETE)
 
 
+def _shown(bar: Progress, said: str) -> Callable[[str, float], None]:
+    """What shows on a bar the stage of a run, and which part of it is done."""
+    task = bar.add_task(said, total=1.0)
+    return lambda stage, part: bar.update(task, description=f"{said}: {stage}", completed=part)
+
+
 def _run_beside(
+    bar: Progress,
     described: Network,
     seconds: float,
     seeds: range,
-    pythons: list[str],
+    pythons: dict[str, str],
     asked: dict[str, Any],
-    found: list[Record],
-) -> tuple[int, int]:
-    """Run other simulators and add their records; how many failed, and how many rates differ."""
+    keep: Callable[[Record], None],
+) -> int:
+    """Run other simulators and keep their records; how many failed."""
     from ..environment import environment
-    from ..networks.beside import SIMULATORS, differences, fastest_beside
-    from ..networks.record import mean_rates, record
+    from ..networks.beside import fastest_beside
+    from ..networks.record import record
 
-    cores = int(environment()["cpu_count"])
-    missing = differing = 0
-    ours = mean_rates(found)
-    for each in pythons:
-        simulator, equals, path = each.partition("=")
-        with guarded():
-            if not equals or simulator not in SIMULATORS:
-                names = " or ".join(f"{name}=PATH" for name in sorted(SIMULATORS))
-                raise ValueError(f"--python must be {names}, got {each!r}.")
+    cores, missing = int(environment()["cpu_count"]), 0
+    for simulator, python in pythons.items():
+        said = f"{described.name}, {simulator}"
+        task = bar.add_task(said, total=None if len(seeds) == 1 else len(seeds))
+        runs = fastest_beside(simulator, python, described, seconds, seeds, cores)
         try:
-            runs = fastest_beside(simulator, path, described, seconds, seeds, cores)
+            for number, run in zip(seeds, runs, strict=True):
+                keep(record(described, run, number, **asked))
+                bar.advance(task)
         except ValueError as error:
             err.print(f"skipped {error}", markup=False, highlight=False)
             missing += 1
-            continue
-        theirs = [
-            record(described, run, seed, **asked) for seed, run in zip(seeds, runs, strict=True)
-        ]
-        found += theirs
-        for name in differences(described, ours, mean_rates(theirs)):
-            version = runs[0].version
-            err.print(f"[red]the rate of {name} differs from that in {version}[/red]")
-            differing += 1
-    return missing, differing
+        bar.update(task, total=len(seeds), completed=len(seeds))
+    return missing
+
+
+def _differing(described: Network, found: list[Record]) -> int:
+    """How many rates differ from those of another simulator; says which."""
+    from ..networks.beside import differences
+    from ..networks.record import by_simulator, mean_rates
+
+    (_, ours), *others = by_simulator(found).items()
+    count = 0
+    for simulator, runs in others:
+        for name in differences(described, mean_rates(ours), mean_rates(runs)):
+            err.print(f"[red]the rate of {name} differs from that in {simulator}[/red]")
+            count += 1
+    return count

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 import subprocess
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -98,7 +99,7 @@ def run_beside(
 
 def fastest_beside(
     simulator: str, python: str, network: Network, seconds: float, seeds: Sequence[int], cores: int
-) -> list[Beside]:
+) -> Iterator[Beside]:
     """Run a network in another simulator, with the faster of one thread and all.
 
     A large network is run with all threads alone.
@@ -111,6 +112,9 @@ def fastest_beside(
         seeds: One for each run; the first one is run with one thread and with all.
         cores: Number of cores.
 
+    Yields:
+        The run of each seed.
+
     Raises:
         ValueError: As there.
     """
@@ -118,9 +122,25 @@ def fastest_beside(
     seed, *others = seeds
     runs = [run_beside(simulator, python, network, seconds, seed, each) for each in threads]
     first = min(runs, key=lambda run: run.run)
-    return [first] + [
-        run_beside(simulator, python, network, seconds, seed, first.threads) for seed in others
-    ]
+    yield first
+    for seed in others:
+        yield run_beside(simulator, python, network, seconds, seed, first.threads)
+
+
+def python_of(given: str) -> tuple[str, str]:
+    """The name of a simulator, and the Python that has it, of `NAME=PATH`.
+
+    Raises:
+        ValueError: If it is not so, or there is no such program.
+    """
+    simulator, equals, path = given.partition("=")
+    if not equals or simulator not in SIMULATORS:
+        names = " or ".join(f"{name}=PATH" for name in sorted(SIMULATORS))
+        raise ValueError(f"--python must be {names}, got {given!r}.")
+    found = shutil.which(path)
+    if found is None:
+        raise ValueError(f"--python {simulator}={path}: there is no such program.")
+    return simulator, str(Path(found).absolute())  # it is run from another folder
 
 
 def differences(

@@ -211,6 +211,10 @@ def out_degrees(synapses: Synapses, inputs: int) -> np.ndarray:
     """
     assert synapses.matrix is not None  # they are built
     indptr = np.asarray(synapses.matrix.adjacency[0].get_value(), np.int64)
+    if (shards := synapses.matrix.shards) is not None:  # of devices, side by side
+        of_devices = np.diff(indptr.reshape(*shards.grid, shards.own.inputs + 1))
+        degrees: np.ndarray = of_devices.sum(axis=1).reshape(-1)
+        return degrees
     if len(indptr) > 1:
         return np.diff(indptr)
     return np.full(inputs, synapses.kernel.shape[0] // inputs)  # all the same

@@ -50,7 +50,8 @@ def read_only(value: Any) -> np.ndarray[Any, Any]:
     for reading.
     """
     array = np.asarray(value)
-    if is_frozen(array) and array.flags.c_contiguous and array.dtype.isnative:
+    kept = is_frozen(array) or _is_mapped(array)
+    if kept and array.flags.c_contiguous and array.dtype.isnative:
         return array
     array = np.array(array, array.dtype.newbyteorder("="), order="C")
     array.setflags(write=False)
@@ -58,15 +59,22 @@ def read_only(value: Any) -> np.ndarray[Any, Any]:
 
 
 def is_frozen(array: Any) -> bool:
-    """Whether neither an array of NumPy can be written to, nor what owns its memory.
+    """Whether neither an array of NumPy can be written to, nor the array or bytes that own it."""
+    owner = _owner(array)
+    return owner is None or isinstance(owner, bytes)
 
-    The owner is an array, bytes, or a file that is mapped for reading.
-    """
+
+def _is_mapped(array: Any) -> bool:
+    """Whether an array of NumPy is a file that is mapped for reading."""
+    owner = _owner(array)
+    return isinstance(owner, mmap.mmap) and memoryview(owner).readonly
+
+
+def _owner(array: Any) -> Any:
+    """What owns the memory of an array that cannot be written to; None if it is one itself."""
     while isinstance(array, np.ndarray) and not array.flags.writeable:
         array = array.base
-    if isinstance(array, mmap.mmap):
-        return memoryview(array).readonly
-    return array is None or isinstance(array, bytes)
+    return array
 
 
 def digest(array: np.ndarray[Any, Any]) -> tuple[str, tuple[int, ...], bytes]:

@@ -2,7 +2,8 @@
 
 Run by path, by the Python of an environment with Brian2: `python brian2.py network.json out.npz`.
 The file holds the network as `Network.to_dict` gives it, and `seconds`, `seed` and `threads`.
-Networks without external spikes whose connections are drawn pair by pair: CUBA and COBA.
+Networks whose connections are drawn pair by pair, or as many for each target, all of one block
+with one weight and one delay: CUBA, COBA and those of Brunel.
 """
 
 import json
@@ -31,7 +32,16 @@ dg_in/dt = -g_in / (tau_syn_in * ms) : 1
 I_e : 1
 """
 
-MODELS = {"iaf_psc_exp": (CURRENTS, "exact"), "iaf_cond_exp": (CONDUCTANCES, "exponential_euler")}
+JUMPS = """
+dv/dt = ((E_L - v) / tau_m + I_e / C_m) / ms : 1 (unless refractory)
+I_e : 1
+"""
+
+MODELS = {
+    "iaf_psc_exp": (CURRENTS, "exact"),
+    "iaf_cond_exp": (CONDUCTANCES, "exponential_euler"),
+    "iaf_psc_delta": (JUMPS, "exact"),
+}
 """Equations in ms, mV, pA, pF and nS, and how they are integrated."""
 
 
@@ -40,7 +50,9 @@ def main(description, output):
     asked = json.loads(Path(description).read_text())
     network = asked["network"]
     neuron, dt = dict(network["neuron"]), network["dt"]
-    equations, method = MODELS[neuron.pop("model")]
+    model = neuron.pop("model")
+    equations, method = MODELS[model]
+    jumps = model == "iaf_psc_delta"  # of the potential, and of none that is refractory
 
     if network["plasticity"] is not None:
         raise NotImplementedError("short-term plasticity is not written for Brian2")
@@ -62,10 +74,8 @@ def main(description, output):
         method=method,
         namespace=neuron,
     )
-    first, parts, kinds = 0, {}, {}
+    first, parts, kinds, inputs = 0, {}, {}, []
     for each in network["populations"]:
-        if each["poisson_rate"]:
-            raise NotImplementedError("external spikes are not written for Brian2")
         part = parts[each["name"]] = group[first : first + each["size"]]
         kinds[each["name"]] = each["excitatory"]
         law, low, high = each["start"]
@@ -73,6 +83,8 @@ def main(description, output):
             f"{low} + {high - low} * rand()" if law == "uniform" else f"{low} + {high} * randn()"
         )
         part.I_e = each["current"]
+        if each["poisson_rate"]:
+            inputs.append(poisson(each, part, jumps))
         first += each["size"]
     if network["conductances"]:
         (mean_ex, std_ex), (mean_in, std_in) = network["conductances"]
@@ -80,22 +92,30 @@ def main(description, output):
         group.g_in = f"clip({mean_in} + {std_in} * randn(), 0, inf)"
     synapses = []
     for block in network["blocks"]:
-        if block["rule"] != "pairwise_bernoulli" or block["weight_std"] or block["delay_std"]:
-            raise NotImplementedError("such a block is not written for Brian2")
+        if block["weight_std"] or block["delay_std"]:
+            raise NotImplementedError("drawn weights and delays are not written for Brian2")
         weight = block["weight"]
-        if method != "exact":
+        if model == "iaf_cond_exp":
             weight = abs(weight)  # the kind of a conductance tells inhibition
         onto = "g_ex" if kinds[block["source"]] else "g_in"
+        jump = f"v_post += {weight} * int(not_refractory_post)"
         made = b.Synapses(
             parts[block["source"]],
             parts[block["target"]],
-            on_pre=f"{onto}_post += {weight}",
+            on_pre=jump if jumps else f"{onto}_post += {weight}",
             delay=block["delay"] * b.ms,
         )
-        made.connect(p=block["number"])
+        if block["rule"] == "pairwise_bernoulli":
+            made.connect(p=block["number"])
+        elif block["rule"] == "fixed_indegree":
+            draw = np.random.default_rng([asked["seed"], len(synapses)])
+            targets = np.repeat(np.arange(len(made.target)), int(block["number"]))
+            made.connect(i=draw.integers(0, len(made.source), len(targets)), j=targets)
+        else:
+            raise NotImplementedError(f"the rule {block['rule']} is not written for Brian2")
         synapses.append(made)
     monitor = b.SpikeMonitor(group)
-    b.Network(group, synapses, monitor).run(asked["seconds"] * b.second, namespace={})
+    b.Network(group, synapses, inputs, monitor).run(asked["seconds"] * b.second, namespace={})
     b.device.build(directory="brian2", run=False)
     built = time.perf_counter() - start
     b.device.run(with_output=False)
@@ -114,6 +134,15 @@ def main(description, output):
         peak_bytes=0,  # the largest of its processes is the compiler
         version=f"Brian2 {b.__version__}",
     )
+
+
+def poisson(population, part, jumps):
+    """External spikes of a population, from so many trains that each has one a step at most."""
+    if not jumps:
+        raise NotImplementedError("external spikes as currents are not written for Brian2")
+    rate, trains = population["poisson_rate"] / b.ms, 1000
+    weight = f"{population['poisson_weight']} * int(not_refractory)"
+    return b.PoissonInput(part, "v", N=trains, rate=rate / trains, weight=weight)
 
 
 if __name__ == "__main__":

@@ -42,8 +42,9 @@ class SparseConnectivity(Connectivity):
     Several connections between the same two add up. The kernel holds a weight for each, in the
     order of inputs, then of delays if connections have any, then of targets.
 
-    The lists stay as they are given. Those in a file that is mapped for reading, as by
-    `np.load(path, mmap_mode="r")`, stay on disk, if indices are int32.
+    The configuration keeps the lists, in the order given: copies, unless nobody can write to them.
+    Those in a file that is mapped for reading, as by `np.load(path, mmap_mode="r")`, stay on disk
+    if indices are int32, and weights and delays floating.
 
     Attributes:
         pre: Input of each connection, counted in row-major order; of shape `(connections,)`, like
@@ -173,7 +174,7 @@ class SparseConnectivity(Connectivity):
         if self.weights is None:
             return None  # an initializer draws those of all
         storage = as_storage_dtype(dtype)
-        lists = _Lists(self.pre, self.post, self.weights, self.delays, dt, storage)
+        lists = _Lists(self.pre, self.post, self.weights, self.delays, targets, dt, storage)
         try:
             return laid_out_by_device(lists, inputs, targets, partition)
         except ValueError:
@@ -189,7 +190,8 @@ class SparseConnectivity(Connectivity):
             if index.size and index.max() >= size:
                 raise ValueError(
                     f"{name} of a SparseConnectivity must be below {size}, the number of "
-                    f"{'inputs' if name == 'pre' else 'targets'}; got {index.max()}."
+                    f"{'inputs' if name == 'pre' else 'targets'}; got {index.max()} at index "
+                    f"{index.argmax()}."
                 )
 
 
@@ -201,6 +203,7 @@ class _Lists(NamedTuple):
         post: Target of each connection.
         weights: Weight of each connection.
         delays: Delay of each connection; None if all arrive at once.
+        targets: Number of targets.
         dt: Time step.
         dtype: Dtype of the weights, as they are stored.
     """
@@ -209,6 +212,7 @@ class _Lists(NamedTuple):
     post: NumPyArray
     weights: NumPyArray
     delays: NumPyArray | None
+    targets: int
     dt: float
     dtype: jnp.dtype
 
@@ -230,11 +234,11 @@ class _Lists(NamedTuple):
             self._weights(some)
             if (steps := self._steps(some)) is not None:
                 latest = max(latest, int(steps.max()))
+        require_countable(len(self.pre), (latest + 1) * self.targets)
         engine = engine_for(len(self.pre))
         found = []
         for window in windows:
             inputs, targets = window[1] - window[0], window[3] - window[2]
-            require_countable(0, (latest + 1) * targets)
             read = functools.partial(self._read, window)
             if engine is not None:
                 found.append(engine.count_lists(read, len(self.pre), inputs))
