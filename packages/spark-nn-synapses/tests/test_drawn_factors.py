@@ -80,15 +80,16 @@ def reference(module, stream):
     return (bits.astype(np.float64) + 0.5) * 2.0**-23
 
 
-def weights_in_numpy(module, *distributions):
+def weights_in_numpy(module, **distributions):
     """The weight of each connection, by the law and the scales."""
     mean, std = np.asarray(module.kernel.value, np.float64)
     basis = np.stack([np.ones((INPUTS, FAN_OUT)), scipy.special.ndtri(reference(module, 1))])
-    for each, distribution in enumerate(distributions):
-        quantile = scipy.special.ndtri(reference(module, 3 + each))
+    for name, distribution in distributions.items():
+        uniform = reference(module, 4 if name == "scale_2" else 3)
+        quantile = scipy.special.ndtri(uniform)
         if isinstance(distribution, Uniform):
             width = distribution.high - distribution.low
-            basis = basis * (distribution.low + width * reference(module, 3 + each))
+            basis = basis * (distribution.low + width * uniform)
         elif isinstance(distribution, Normal):
             basis = basis * (distribution.mean + distribution.std * quantile)
         else:
@@ -141,7 +142,7 @@ def test_they_act_as_stored_weights(name, way):
     drawn = {key: per_connection(each) for key, each in scales.items()}
     for batch in ((), (3,)):
         module = made(cls, delays=delays, batch=batch, projection=way, **drawn, **more)
-        stored, _ = as_stored(module, weights_in_numpy(module, *scales.values())[0], **more)
+        stored, _ = as_stored(module, weights_in_numpy(module, **scales)[0], **more)
         xs = spikes(1, (24, *batch, INPUTS), 0.2)
         np.testing.assert_allclose(by_steps(module, xs[:8]), by_steps(stored, xs[:8]), **CLOSE)
         np.testing.assert_allclose(module.scan(xs[8:]), stored.scan(xs[8:]), **CLOSE)
@@ -152,7 +153,7 @@ def test_they_act_as_stored_weights(name, way):
 def test_gradients_are_those_of_stored_weights(delays, way):
     scale = Normal(mean=1.0, std=0.5)
     module = made(delays=delays, scale=per_connection(scale), projection=way)
-    weights, basis = weights_in_numpy(module, scale)
+    weights, basis = weights_in_numpy(module, scale=scale)
     stored, order = as_stored(module, weights)
     xs = spikes(2, (30, INPUTS), 0.2) * np.random.default_rng(2).normal(size=(30, INPUTS))
 
@@ -204,6 +205,39 @@ def test_scales_are_independent_of_all_else_and_change_nothing_else():
     of_both = tuple(array[...] for array in both.matrix.adjacency)
     product = np.asarray(both.matrix.rows.basis(of_both, every, jnp.float32)).reshape(-1)
     assert abs(np.corrcoef(scale, product / scale)[0, 1]) < 6 / np.sqrt(len(scale))
+
+
+@pytest.mark.parametrize("way", ["events", "dense"])
+def test_each_name_has_its_own_numbers_also_beside_the_other(way):
+    scales = {name: per_connection(Uniform(low=0.5, high=2.0)) for name in ("scale_1", "scale_2")}
+
+    def currents(*names):
+        options = {"law": "constant", "projection": way, "units": 10**6}
+        module = made(DoubleTracedSynapses, **options, **{name: scales[name] for name in names})
+        module(np.ones(INPUTS, bool))
+        return np.asarray(module(np.zeros(INPUTS, bool)).value, np.float64)
+
+    plain, one, other = currents(), currents("scale_1"), currents("scale_2")
+    reached = plain > 0
+    one, other, both = (each[reached] / plain[reached] for each in (one, other, currents(*scales)))
+    assert abs(np.corrcoef(one, other)[0, 1]) < 6 / np.sqrt(reached.sum())
+    alone = np.bincount(np.asarray(made(units=10**6).connections[1]), minlength=10**6)[reached] == 1
+    np.testing.assert_allclose(both[alone], (one * other)[alone], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "mean", "std"), [("float32", 800.0, 1.0), ("float16", 100.0, 0.1)]
+)
+def test_scales_that_are_not_finite_are_refused(dtype, mean, std):
+    with pytest.raises(ValueError, match=r"scale must be finite in float32, got (inf|2.*43)"):
+        made(scale=per_connection(LogNormal(mean=mean, std=std)), dtype=dtype)
+
+
+@pytest.mark.parametrize("delays", [None, LATE])
+@pytest.mark.parametrize("scale", [np.ones((1, 0)), Drawn(distribution=LATE, per="input")])
+def test_no_inputs(scale, delays):
+    module = made(inputs=0, scale=scale, delays=delays)
+    np.testing.assert_array_equal(module.scan(np.ones((3, 0), bool)), np.zeros((3, TARGETS)))
 
 
 def test_numbers_keep_more_digits_than_float32(x64):

@@ -16,15 +16,16 @@ from jaxtyping import Array
 from pydantic import PlainValidator
 from scipy.special import ndtri
 
-from spark.core.internal import as_storage_dtype, compute_dtype
-from spark.nn.configs.fields import as_parameter, as_portion, as_time_constant
+from spark.core.internal import as_parameter, as_storage_dtype, compute_dtype
+from spark.nn.configs import fields
 from spark.nn.initializers import Distribution, Drawn
+from spark.nn.initializers.distributions import Inverse
 from spark.nn.initializers.drawn import Owner, as_drawn
 
 from ._connect import Connections
 from ._layout import Layout
 from ._own import Read
-from ._projections.factors import encoded, kind_of
+from ._projections.factors import STREAM, encoded, kind_of
 from ._projections.rows import HEADER, DrawnRows
 
 Given = float | np.ndarray[Any, Any] | jax.Array | Drawn
@@ -63,19 +64,19 @@ def _field(
 
 _ANY = get_args(Owner)
 
-TimeConstants = Annotated[Given, _field(as_time_constant, *_ANY, low=0.0)]
+TimeConstants = Annotated[Given, _field(fields.as_time_constant, *_ANY, low=0.0)]
 """Time constants of traces: a number, an array, or `Drawn`."""
 
-Scales = Annotated[Given, _field(as_parameter, *_ANY)]
+Scales = Annotated[Given, _field(fields.as_parameter, *_ANY)]
 """Scales of traces, likewise."""
 
-Bases = Annotated[Given, _field(as_parameter, "target")]
+Bases = Annotated[Given, _field(fields.as_parameter, "target")]
 """Values at rest, likewise; of targets."""
 
-TimeConstantsOfInputs = Annotated[Given, _field(as_time_constant, "input", low=0.0)]
+TimeConstantsOfInputs = Annotated[Given, _field(fields.as_time_constant, "input", low=0.0)]
 """Time constants of inputs, likewise."""
 
-PortionsOfInputs = Annotated[Given, _field(as_portion, "input", low=0.0, high=1.0)]
+PortionsOfInputs = Annotated[Given, _field(fields.as_portion, "input", low=0.0, high=1.0)]
 """Parts in [0, 1] of inputs, likewise."""
 
 
@@ -132,9 +133,14 @@ def typical(config: Any) -> Any:
     """A configuration with a large number in place of what is still drawn."""
     found: dict[str, Any] = {}
     for name, drawn in drawn_fields(config).items():
-        some = drawn.distribution.inverse.at(np.array([0.1, 0.5, 0.9]), ndtri, np)
-        found[name] = float(np.abs(some).max())
+        found[name] = float(np.abs(_quantiles(drawn)).max())
     return type(config).model_construct(**{**dict(config), **found}) if found else config
+
+
+def _quantiles(drawn: Drawn) -> np.ndarray[Any, Any]:
+    """Some numbers of a distribution: 4 of 5 are between the first and the last."""
+    with np.errstate(over="ignore"):
+        return np.asarray(drawn.distribution.inverse.at(np.array([0.1, 0.5, 0.9]), ndtri, np))
 
 
 def with_factors(config: Any, found: Connections) -> Connections:
@@ -145,7 +151,7 @@ def with_factors(config: Any, found: Connections) -> Connections:
         found: The connections; others than procedural ones stay as they are.
 
     Raises:
-        ValueError: If such a scale is to be trained.
+        ValueError: If such a scale is to be trained, or is not finite.
     """
     scales = {
         name: drawn
@@ -154,19 +160,29 @@ def with_factors(config: Any, found: Connections) -> Connections:
     }
     if not scales or not isinstance(found.rows, DrawnRows):
         return found
-    for name in scales:
+    kind, laws, streams = config.recurrence_class, list[Inverse](), list[int]()
+    others = (*kind.time_constants, *kind.bases)
+    names = [name for name in kind.parameters._fields if name not in others]
+    dtypes = map(as_storage_dtype, (config.dtype, config.dtype_of_kernel))
+    wide = max(dtypes, key=lambda dtype: dtype.itemsize)
+    for name, drawn in scales.items():
         if name in config.trainable:
             raise ValueError(
                 f"procedural connections are not stored, and {name} drawn for each of them cannot "
                 "be trained: train the kernel, which holds the parameters of their weights, or "
                 f"give {name} per input or per target."
             )
-    laws = [drawn.distribution.inverse for drawn in scales.values()]
+        # By its name, so that it is the same beside others.
+        streams.append(STREAM + names.index(name))
+        laws.append(drawn.distribution.inverse)
+        # Checked as stored ones are, where most numbers are.
+        for each in _quantiles(drawn):
+            as_parameter(name, each, (), wide)
     words, sizes = found.adjacency
     with jax.ensure_compile_time_eval():
         whole = np.array(sizes)
         whole[HEADER - 1] = len(laws)
-        factors = np.concatenate([encoded(law) for law in laws])
+        factors = np.concatenate(list(map(encoded, laws, streams)))
         sizes = jnp.asarray(np.concatenate([whole[:HEADER], factors, whole[HEADER:]]))
     rows = dataclasses.replace(found.rows, factors=tuple(map(kind_of, laws)))
     return found._replace(rows=rows, adjacency=(words, sizes))
@@ -189,8 +205,9 @@ def of_traces(
     # Traces of no connection, which stay at 0, have the value of the first.
     count, order = len(read_as.places), np.zeros(read_as.traces.size, np.int64)
     order[read_as.places] = np.arange(count)
+    shape = (*inputs, read_as.traces.shape[1])
     found = {
-        name: values(config, name, (max(count, 1),), key)[order].reshape(*inputs, -1)
+        name: values(config, name, (max(count, 1),), key)[order].reshape(shape)
         for name, value in layout.tracer.items()
         if isinstance(value, Drawn)
     }

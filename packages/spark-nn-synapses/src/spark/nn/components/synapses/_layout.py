@@ -133,11 +133,14 @@ def _share(
     own: bool,
 ) -> tuple[Sharing, tuple[int, ...], np.ndarray[Any, Any] | None]:
     """Which inputs decay alike, by time constants that vary over them, if connections do not."""
+    traced = [array for array in spread.values() if isinstance(array, jax.core.Tracer)]
+    # One that is drawn for each synapse differs between all, whatever the values are.
+    own = own or any(array.shape == units + inputs for array in traced)
     if own or any(name in trainable for name in spread):
         return "synapse", inputs, None
     if not spread:
         return "target", (), None
-    if any(isinstance(array, jax.core.Tracer) for array in spread.values()):
+    if traced:
         raise ValueError(
             f"{' and '.join(spread)} drawn per input tells which inputs share a trace, and is "
             "drawn outside of JAX transforms: build the synapses before, or draw per target."

@@ -11,10 +11,12 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 from jax.sharding import PartitionSpec
 from jaxtyping import Array, Float, Int
 
+from spark.core.internal import require_fit
 from spark.core.tracers import BaseTracer, Constant
 
 from .partition import Names, Partition, cut
@@ -152,7 +154,15 @@ class SharingTracer(BaseTracer):
 
     def _checked(self, name: str, value: Any, shape: tuple[int, ...] | None = None) -> Any:
         if shape is None and name in self.shared:
-            shape = self.gather.inputs + self.gather.units
+            units, given = self.gather.units, np.shape(value)
+            shape = self.gather.inputs + units
+            try:
+                require_fit(name, given, shape)
+            except ValueError:
+                raise ValueError(
+                    f"{name} must be a scalar or broadcast to {units}, the shape of the units, or "
+                    f"to {shape}, that of the inputs and units; got shape {given}."
+                ) from None
         return super()._checked(name, value, shape)
 
 

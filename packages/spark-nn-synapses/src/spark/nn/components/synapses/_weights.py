@@ -128,6 +128,8 @@ def warn_of_faint_currents(
         return
     for factor in config.response:
         response = response * np.abs(as_matrix(np.asarray(factor), config.units, inputs))
+    if response.size == 0:  # no inputs
+        return
     drawn = not isinstance(config.kernel_initializer, np.ndarray)
     if found is not None and config.connectivity != "dense":
         drawn = drawn and (found.weights is None or found.drawn)

@@ -38,8 +38,10 @@ class LinearSynapsesConfig(Config):
         projection: How spikes are multiplied with the kernel: `"dense"`; `"events"`, by the rows of
             the inputs that spike, which a CPU alone reads one by one; or `"auto"`, the faster.
         connectivity: Which synapses exist: `"dense"`, from every input to every target; or a
-            `SparseConnectivity`, `RandomConnectivity`, `FixedFanOut` or `ProceduralConnectivity`.
-            The kernel then holds a weight per connection, and so does an array as initializer.
+            `SparseConnectivity`, `RandomConnectivity`, `FixedFanOut`, `FixedInDegree`,
+            `FixedTotal`, `OneToOne`, `AllToAll`, `BlockConnectivity` or `ProceduralConnectivity`.
+            The kernel then holds a weight per connection, and so does an array as initializer; of
+            procedural ones it holds the parameters of their weights.
         delays: When spikes arrive, in whole multiples of `dt`: a scalar or of the shape of the
             inputs; or with as many axes as the kernel and broadcastable to its shape, for each
             connection. None is no delay.

@@ -59,12 +59,12 @@ class RUTracedSynapses(TracedSynapses):
         units: tuple[int, ...]
         async_spikes: bool
         kernel_initializer: KernelInitializerConfig
-        tau: float | jax.Array
-        scale: float | jax.Array
-        base: float | jax.Array
-        R_tau: float | jax.Array
-        U_tau: float | jax.Array
-        scale_U: float | jax.Array
+        tau: float | jax.Array | Drawn
+        scale: float | jax.Array | Drawn
+        base: float | jax.Array | Drawn
+        R_tau: float | jax.Array | Drawn
+        U_tau: float | jax.Array | Drawn
+        scale_U: float | jax.Array | Drawn
 
     Input:
         spikes: SpikeArray

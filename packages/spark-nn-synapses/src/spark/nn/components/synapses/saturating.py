@@ -94,10 +94,10 @@ class SaturatingTracedSynapses(TracedSynapses):
         units: tuple[int, ...]
         async_spikes: bool
         kernel_initializer: KernelInitializerConfig
-        tau: float | jax.Array
-        scale: float | jax.Array
-        base: float | jax.Array
-        opening: float | jax.Array
+        tau: float | jax.Array | Drawn
+        scale: float | jax.Array | Drawn
+        base: float | jax.Array | Drawn
+        opening: float | jax.Array | Drawn
 
     Input:
         spikes: SpikeArray

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Self
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from pydantic import field_validator, model_validator
@@ -132,9 +133,9 @@ class TracedSynapses(LinearSynapses):
         units: tuple[int, ...]
         async_spikes: bool
         kernel_initializer: KernelInitializerConfig
-        tau: float | jax.Array
-        scale: float | jax.Array
-        base: float | jax.Array
+        tau: float | jax.Array | Drawn
+        scale: float | jax.Array | Drawn
+        base: float | jax.Array | Drawn
 
     Input:
         spikes: SpikeArray
@@ -204,7 +205,8 @@ class DoubleTracedSynapsesConfig(_TracerConfig):
     def response(self) -> tuple[Any, ...]:
         """The scales, and a time: a dual exponential peaks below its shorter time constant."""
         times: Any = self.tau_1, self.tau_2
-        shorter = min(np.max(tau, initial=0.0) for tau in times)
+        traced = [tau for tau in times if isinstance(tau, jax.core.Tracer)]
+        shorter = traced[0] if traced else min(np.max(tau, initial=0.0) for tau in times)
         return self.scale_1, self.scale_2, shorter / (self.dt if self.integrator == "euler" else 1)
 
 
@@ -225,12 +227,12 @@ class DoubleTracedSynapses(LinearSynapses):
         units: tuple[int, ...]
         async_spikes: bool
         kernel_initializer: KernelInitializerConfig
-        tau_1: float | jax.Array
-        scale_1: float | jax.Array
-        base_1: float | jax.Array
-        tau_2: float | jax.Array
-        scale_2: float | jax.Array
-        base_2: float | jax.Array
+        tau_1: float | jax.Array | Drawn
+        scale_1: float | jax.Array | Drawn
+        base_1: float | jax.Array | Drawn
+        tau_2: float | jax.Array | Drawn
+        scale_2: float | jax.Array | Drawn
+        base_2: float | jax.Array | Drawn
 
     Input:
         spikes: SpikeArray

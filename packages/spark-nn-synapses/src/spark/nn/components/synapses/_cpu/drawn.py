@@ -17,7 +17,7 @@ from numba import njit
 from .normal import normal_quantile
 from .reading import find_spikes, float_of_bits, number, size_of
 
-_HEADER, _WORDS = 5, 13  # of `sizes`, and of a factor: see `DrawnRows`
+_HEADER, _WORDS = 5, 14  # of `sizes`, and of a factor: see `DrawnRows`
 
 
 @njit
@@ -116,10 +116,10 @@ def _multiply(products, words, sizes, row):
     products[:] = 1.0
     for each in range(np.int64(sizes[4])):
         at = _HEADER + _WORDS * each
-        kind, shift, scale = sizes[at], _number(sizes, at + 1), _number(sizes, at + 3)
-        start, width = _number(sizes, at + 5), _number(sizes, at + 7)
-        low, high = _number(sizes, at + 9), _number(sizes, at + 11)
-        stream = _stream(row, 3 + each)
+        kind, shift, scale = sizes[at], _number(sizes, at + 2), _number(sizes, at + 4)
+        start, width = _number(sizes, at + 6), _number(sizes, at + 8)
+        low, high = _number(sizes, at + 10), _number(sizes, at + 12)
+        stream = _stream(row, sizes[at + 1])
         for c in range(products.size):
             x = start + width * _uniform(_bits(words, stream, c))
             value = shift + scale * (normal_quantile(x) if kind > 0 else x)

@@ -153,22 +153,24 @@ class DrawnRows(Rows):
             found = jnp.stack((1 - uniform, uniform) if self.law == "uniform" else of_normal)
         for each, kind in enumerate(self.factors):
             first = HEADER + WORDS * each
-            inverse = decoded(kind, adjacency[1][first : first + WORDS], wide)
-            found *= inverse.at(self._uniform(adjacency, inputs, 3 + each, wide))[None]
+            words = adjacency[1][first : first + WORDS]
+            stream = lax.bitcast_convert_type(words[1], jnp.uint32)
+            uniform = self._uniform(adjacency, inputs, stream, wide)
+            found *= decoded(kind, words, wide).at(uniform)[None]
         return found
 
     def _uniform(
-        self, adjacency: Adjacency, inputs: Array, stream: int, wide: jnp.dtype
+        self, adjacency: Adjacency, inputs: Array, stream: int | Array, wide: jnp.dtype
     ) -> Float[Array, "n width"]:
         """Numbers in (0, 1), to 23 digits."""
         bits = self._bits(adjacency, inputs, stream) >> np.uint32(9)
         return (bits.astype(wide) + 0.5) * 2.0**-23
 
-    def _bits(self, adjacency: Adjacency, inputs: Array, stream: int) -> Array:
+    def _bits(self, adjacency: Adjacency, inputs: Array, stream: int | Array) -> Array:
         words, _ = adjacency
         if len(words) > 2:
             inputs = inputs + words[2].astype(inputs.dtype)
-        rows = mix(mix(inputs.astype(jnp.uint32) ^ words[0]) + np.uint32(stream))
+        rows = mix(mix(inputs.astype(jnp.uint32) ^ words[0]) + jnp.uint32(stream))
         places = jnp.arange(self.width, dtype=jnp.uint32)
         return mix(places[None] ^ words[1], rows[:, None])
 
