@@ -26,8 +26,9 @@ class Partition:
     Each device holds the connections between its inputs and its targets, and the traces of its
     targets. No device ever sees more of a dense kernel that is drawn, or given as a NumPy array;
     stored connections are laid out on the host, and each device is given its own, padded to equal
-    numbers. With numba, each process draws of a `BlockConnectivity` with weights only those of its
-    devices, for each of these in turn; without numba it draws all and keeps those.
+    numbers. With numba, each process draws of a `BlockConnectivity` with weights, or sorts of a
+    `SparseConnectivity` with weights, only those of its devices, for each of these in turn; without
+    numba it draws all and keeps those.
 
     Cut over inputs, the sums of the devices are added up; cut over targets or a batch alone,
     devices exchange nothing but the spikes, if these come in sharded: once a step, and booleans as
