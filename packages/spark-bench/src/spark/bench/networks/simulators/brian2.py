@@ -70,7 +70,8 @@ def main(description, output):
         threshold="v >= V_th",
         reset="v = V_reset",
         # Of the steps for which Brian2 holds a potential, the first is that of the spike itself.
-        refractory=(neuron["t_ref"] + dt) * b.ms,
+        # The first jump that is taken shows in the step after: the potential decays in this one.
+        refractory=(neuron["t_ref"] + dt * (not jumps)) * b.ms,
         method=method,
         namespace=neuron,
     )
@@ -103,7 +104,9 @@ def main(description, output):
             parts[block["source"]],
             parts[block["target"]],
             on_pre=jump if jumps else f"{onto}_post += {weight}",
-            delay=block["delay"] * b.ms,
+            # Brian2 compares a potential with the threshold before spikes arrive in a step, NEST
+            # after: a jump shows a step later.
+            delay=(block["delay"] - dt * jumps) * b.ms,
         )
         if block["rule"] == "pairwise_bernoulli":
             made.connect(p=block["number"])
