@@ -161,6 +161,10 @@ def test_an_interrupt_keeps_the_seeds_that_are_done(tmp_path, monkeypatch):
     assert found.exit_code == ExitCode.INTERRUPTED
     assert "holds the results so far" in " ".join(found.output.split())
     assert [each["seed"] for each in json.loads(json_file.read_text())] == [0]
+    # A file of before holds nothing of this run.
+    found = invoke("network", "cuba", "--scale", "0.05", "--seed", "1", "--json", json_file)
+    assert found.exit_code == ExitCode.INTERRUPTED
+    assert "holds" not in found.output
 
 
 def test_a_simulator_that_is_missing_is_skipped():

@@ -97,6 +97,7 @@ def guarded(json: Path | None = None) -> Iterator[None]:
     Args:
         json: File that keeps the results.
     """
+    before = _written(json)
     try:
         yield
     except ValueError as error:
@@ -104,9 +105,14 @@ def guarded(json: Path | None = None) -> Iterator[None]:
         err.print(f"[red]Error:[/red] {error}")
         raise typer.Exit(ExitCode.USAGE) from None
     except KeyboardInterrupt:
-        kept = f"; {json} holds the results so far" if json is not None and json.exists() else ""
+        kept = f"; {json} holds the results so far" if _written(json) != before else ""
         err.print(f"[yellow]Interrupted{kept}.[/yellow]")
         raise typer.Exit(ExitCode.INTERRUPTED) from None
+
+
+def _written(json: Path | None) -> int | None:
+    """When a file was written, in ns; None if there is none."""
+    return None if json is None or not json.exists() else json.stat().st_mtime_ns
 
 
 def require_file(json: Path | None, resume: bool) -> None:

@@ -118,7 +118,7 @@ def network(
         if json is not None:
             write(json, found)
 
-    with guarded(), progress() as bar:
+    with guarded(json), progress() as bar:
         require_file(json, False)
         require_picture(figure)
         others = dict(map(python_of, python or []))
@@ -127,27 +127,20 @@ def network(
         described = catalog.named(name, scale, external.value, plasticity)
         asked = {"scale": scale, "external": external.value, "plasticity": plasticity}
         own = {"weights": weights.value, "devices": devices}
-        first = None
-        try:
-            for number in range(seed, seed + seeds):
-                said = f"{described.name}, seed {number}" if seeds > 1 else described.name
-                run = simulate(
-                    described,
-                    seconds,
-                    number,
-                    kernel_dtype=weights.value,
-                    on_progress=_shown(bar, said),
-                    devices=devices,
-                )
-                keep(record(described, run, number, **asked, **own))
-                first = run if first is None else first
-            missing = _run_beside(
-                bar, described, seconds, range(seed, seed + seeds), others, asked, keep
+        first, given = None, range(seed, seed + seeds)
+        for number in given:
+            said = f"{described.name}, seed {number}" if seeds > 1 else described.name
+            run = simulate(
+                described,
+                seconds,
+                number,
+                kernel_dtype=weights.value,
+                on_progress=_shown(bar, said),
+                devices=devices,
             )
-        except KeyboardInterrupt:
-            kept = f"; {json} holds the results so far" if json is not None and found else ""
-            err.print(f"[yellow]Interrupted{kept}.[/yellow]")
-            raise typer.Exit(ExitCode.INTERRUPTED) from None
+            keep(record(described, run, number, **asked, **own))
+            first = run if first is None else first
+        missing = _run_beside(bar, described, seconds, given, others, asked, keep)
     show(tables.populations(found))
     show(tables.costs(found))
     for each in found:

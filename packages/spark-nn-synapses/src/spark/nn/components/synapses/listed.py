@@ -243,7 +243,7 @@ class _Lists(NamedTuple):
             if engine is not None:
                 found.append(engine.count_lists(read, len(self.pre), inputs))
                 continue
-            pre, places, weights = read(slice(None), True)
+            pre, places, weights = read(slice(None), False)
             found.append(Plain(laid_out(pre, places, inputs, targets, None, weights)))
         return found
 
@@ -251,15 +251,18 @@ class _Lists(NamedTuple):
         """Lay out connections that were counted, in arrays of so many; nothing is set beyond."""
         return filled(begun, self.dtype, room)
 
-    def _read(self, window: Window, some: slice, weighed: bool) -> tuple[Any, Any, Any]:
-        """Inputs, places and weights of the connections of a part that lie within a window."""
+    def _read(self, window: Window, some: slice, counted: bool) -> tuple[Any, Any, Any]:
+        """Those connections of a part that lie within a window; see `engine.Read`."""
         i, j, k, m = window
         pre, post = self.pre[some], self.post[some]
         own = (i <= pre) & (pre < j) & (k <= post) & (post < m)
+        inputs = pre[own].astype(np.int64) - i
+        if counted:
+            return inputs, None, None
         places = post[own].astype(np.int64) - k
         if (steps := self._steps(some)) is not None:
             places += steps[own].astype(np.int64) * (m - k)
-        return pre[own].astype(np.int64) - i, places, self._weights(some)[own] if weighed else None
+        return inputs, places, self._weights(some)[own]
 
     def _steps(self, some: slice) -> NumPyArray | None:
         return None if self.delays is None else as_steps("delays", self.delays[some], self.dt)

@@ -138,9 +138,9 @@ def _covers(window: Span, partners: Span) -> bool:
     return window[0] <= partners[0] and partners[1] <= window[1]
 
 
-Read = Callable[[slice, bool], tuple[Ints, Ints, Any]]
-"""Inputs and places of those connections of a part of some lists that are laid out; and their
-weights if asked for, or None."""
+Read = Callable[[slice, bool], tuple[Ints, Any, Any]]
+"""Inputs of those connections of a part of some lists that are laid out; and, unless they are only
+counted, their places and weights."""
 
 
 class Counted(NamedTuple):
@@ -176,7 +176,7 @@ class Counted(NamedTuple):
 
         def fill_part(low: int, high: int, cursors: Any) -> None:
             for some in _chunks(low, high):
-                pre, to, values = self.read(some, dtype is not None)
+                pre, to, values = self.read(some, False)
                 values = weights[:0] if values is None else values.astype(weights.dtype)
                 scatter(pre, to, values, cursors, places, weights)
 
@@ -207,7 +207,7 @@ def count_lists(read: Read, size: int, inputs: int) -> Counted:
 
         def count_part(low: int, high: int, into: Any) -> None:
             for some in _chunks(low, high):
-                tally(read(some, False)[0], into)
+                tally(read(some, True)[0], into)
 
         _run(pool, count_part, [(*each, into) for each, into in zip(ranges, counts, strict=True)])
     return Counted(read, ranges, counts)
@@ -216,11 +216,14 @@ def count_lists(read: Read, size: int, inputs: int) -> Counted:
 def sort_rows(pre: Any, post: Any, inputs: int, targets: int, steps: Any, weights: Any) -> Laid:
     """As `laid_out`: by a counting sort of the inputs, then of each row."""
 
-    def read(some: slice, weighed: bool) -> tuple[Ints, Ints, Any]:
+    def read(some: slice, counted: bool) -> tuple[Ints, Any, Any]:
+        inputs_of = pre[some].astype(np.int64)
+        if counted:
+            return inputs_of, None, None
         to = post[some].astype(np.int64)
         if steps is not None:
             to += np.multiply(steps[some], targets, dtype=np.int64)
-        return pre[some].astype(np.int64), to, weights[some] if weighed else None
+        return inputs_of, to, None if weights is None else weights[some]
 
     wide = None
     if weights is not None:
