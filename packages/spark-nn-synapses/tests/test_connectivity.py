@@ -238,13 +238,13 @@ def test_lists_in_files_that_are_mapped_for_reading_are_not_copied(tmp_path, mod
 @pytest.mark.parametrize("partition", [None, 1])
 def test_a_kernel_in_a_mapped_file_is_copied(tmp_path, partition):
     path = tmp_path / "kernel.npy"
-    np.save(path, np.ones((2, 1000), np.float32))
+    np.save(path, np.ones((1, 200_000), np.float32))  # which nothing has to move
     synapses = LinearSynapses(
-        units=2, kernel_initializer=np.load(path, mmap_mode="r"), dtype="float32"
+        units=1, kernel_initializer=np.load(path, mmap_mode="r"), dtype="float32"
     )
     if partition is not None:
         partition = Partition(Mesh(np.array(jax.devices()[:1]), ("inputs",)), inputs="inputs")
-    synapses.build({"spikes": InputSpec((1000,))}, partition=partition)
+    synapses.build({"spikes": InputSpec((200_000,))}, partition=partition)
     np.load(path, mmap_mode="r+")[:] = 7
     assert np.all(synapses.kernel.value == 1)
 
